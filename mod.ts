@@ -1,0 +1,52 @@
+/**
+ * Redis queues and pub/sub: each pattern in a polling and a blocking form, and each class says what
+ * it guarantees and how it fails.
+ *
+ * @example A queue in a Redis list
+ * ```ts
+ * import { connect, ListQueue } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const queue = new ListQueue<string>(redis, "docs:first_steps");
+ *
+ * await queue.enqueue("hello");
+ * const message = await queue.receive({ waitMs: 5_000 });
+ * console.log(message?.payload); // hello
+ *
+ * await queue.close();
+ * await redis.close();
+ * ```
+ *
+ * @module
+ */
+export {
+  connect,
+  type ConnectedClient,
+  type ConnectOptions,
+  type TlsOptions,
+} from "./redis/connect.ts";
+export type { CommandArgument, RedisClient } from "./redis/client.ts";
+export { type Codec, type CodecOption, DecodeError } from "./redis/codec.ts";
+export { RedisConnectionError } from "./redis/errors.ts";
+export type { ConnectionEvent } from "./redis/supervise.ts";
+
+export { ListQueue, type ListQueueOptions } from "./queue/list_queue.ts";
+export type { FeedOptions } from "./queue/feed.ts";
+export type { ConsumeEvent, Message, Mode, Page, Peeked, ReceiveOptions } from "./queue/message.ts";
+export {
+  type Handler,
+  type HandlerContext,
+  Worker,
+  type WorkerEvent,
+  type WorkerOptions,
+  type WorkerSource,
+} from "./queue/worker.ts";
+
+export { type Channel, channel, type ChannelOptions } from "./pubsub/channel.ts";
+export { Publisher, type PublisherOptions } from "./pubsub/publisher.ts";
+export {
+  type PubSubMessage,
+  Subscriber,
+  type SubscriberEvent,
+  type SubscriberOptions,
+} from "./pubsub/subscriber.ts";

@@ -1,0 +1,74 @@
+/**
+ * `Publisher`: says something to whoever listens right now.
+ *
+ * @module
+ */
+import { call } from "../redis/call.ts";
+import { checkClient, type RedisClient } from "../redis/client.ts";
+import { DEFAULT_MAX_PAYLOAD_BYTES, encode } from "../redis/codec.ts";
+import { checkCount } from "../redis/timers.ts";
+import { asChannel, type Channel } from "./channel.ts";
+
+/** Options of {@linkcode Publisher}. */
+export interface PublisherOptions {
+  /**
+   * Largest payload, in bytes as sent.
+   *
+   * @default 1_048_576 (1 MiB)
+   */
+  maxPayloadBytes?: number;
+}
+
+/**
+ * Publishes to channels.
+ *
+ * **Guarantee:** at most once, and only to those who are subscribed at that moment. Nothing is kept:
+ * a message that nobody hears is gone.
+ * **Commands:** one `PUBLISH` a message.
+ * **Choose another** when the message must arrive: a queue keeps it until somebody takes it.
+ *
+ * @example
+ * ```ts
+ * import { connect, Publisher } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const publisher = new Publisher(redis);
+ * const heard = await publisher.publish("docs:orders", { order_id: 123, status: "created" });
+ * console.log(`heard by ${heard}`); // heard by 0
+ * await redis.close();
+ * ```
+ */
+export class Publisher {
+  readonly #client: RedisClient;
+  readonly #maxBytes: number;
+
+  /**
+   * Makes the publisher; sends nothing.
+   *
+   * @param client From `connect()`, or any client of `npm:redis`. It stays yours to close.
+   * @throws {TypeError} for something that is no client.
+   */
+  constructor(client: RedisClient, options: PublisherOptions = {}) {
+    const { maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES } = options;
+    this.#client = checkClient(client);
+    this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
+  }
+
+  /**
+   * Publishes one payload.
+   *
+   * @param target A channel's name (JSON, any payload) or a typed {@linkcode channel}.
+   * @param payload What the channel carries.
+   * @returns How many subscriptions received it. A subscriber that matches by a channel and by a
+   * pattern counts twice, since it receives it twice.
+   * @throws {TypeError} for a payload that cannot be carried; and whatever the channel's `parse`
+   * throws. Nothing was sent then.
+   * @throws {RangeError} for a payload over `maxPayloadBytes`.
+   * @throws {RedisConnectionError} when Redis did not answer.
+   */
+  async publish<T>(target: string | Channel<T>, payload: NoInfer<T>): Promise<number> {
+    const { name, codec, parse } = asChannel<T>(target);
+    const value = encode(codec, parse(payload), this.#maxBytes);
+    return Number(await call(this.#client, ["PUBLISH", name, value]));
+  }
+}

@@ -1,0 +1,364 @@
+/**
+ * `Subscriber`: hears what is published while it listens.
+ *
+ * ```
+ *   PUBLISH ──► Redis ──► connection of its own ──► inbox (bounded) ──► for await, or take()
+ * ```
+ *
+ * Redis keeps nothing for a subscriber. While its connection is away, what is published passes it by;
+ * when the connection is back it subscribes again and says so with a `"gap"` event. It ends with
+ * `close()`, with the end of the client it was made from, or with an error that no waiting mends.
+ *
+ * @module
+ */
+import type { Buffer } from "node:buffer";
+import { addressOf, checkClient, type RedisClient } from "../redis/client.ts";
+import { DecodeError } from "../redis/codec.ts";
+import { explain, isRetryable, RedisConnectionError } from "../redis/errors.ts";
+import { OwnConnection } from "../redis/own_connection.ts";
+import { checkOpen, whenEnded } from "../redis/supervise.ts";
+import { backoffMs, checkCount, checkMs, DeadlineError, sleep, within } from "../redis/timers.ts";
+import { asChannel, type Channel } from "./channel.ts";
+import { Inbox } from "./inbox.ts";
+
+/** A message that was heard. */
+export interface PubSubMessage<T> {
+  /** The channel it was published to. */
+  readonly channel: string;
+  /** The pattern that matched, where the subscription was to a pattern. */
+  readonly pattern?: string;
+  /** The data, decoded. */
+  readonly payload: T;
+}
+
+/** What happens to a subscriber, for `onEvent`. */
+export type SubscriberEvent =
+  /** The connection was lost; messages published from now on may be missed. */
+  | { type: "lost"; error: Error }
+  /** Subscribed again: messages published in the last `ms` milliseconds may have been missed. */
+  | { type: "gap"; ms: number }
+  /** The inbox was full and its oldest message was dropped; `dropped` is the total so far. */
+  | { type: "dropped"; dropped: number }
+  /** A message that could not be decoded, or that the channel's `parse` refused; `error.raw` is it. */
+  | { type: "refused"; channel: string; error: DecodeError }
+  /** The subscriber gave up: a wrong password, a missing permission, the client was closed. */
+  | { type: "ended"; error: Error };
+
+/** Options of {@linkcode Subscriber}. */
+export interface SubscriberOptions {
+  /**
+   * How many messages may wait to be read. When it is full, the oldest is dropped.
+   *
+   * @default 1_000
+   */
+  inbox?: number;
+  /**
+   * How often the connection is checked by a `PING`, and how long the answer may take, in
+   * milliseconds. A subscriber sends nothing else, so it would not notice a dead connection.
+   *
+   * @default 5_000
+   */
+  heartbeatMs?: number;
+  /** Told about gaps, drops and refused messages. */
+  onEvent?: (event: SubscriberEvent) => void;
+}
+
+type Kind = "channel" | "pattern";
+
+/** How long a subscription may take to be confirmed. */
+const SUBSCRIBE_MS = 5_000;
+
+/**
+ * Subscribes to channels and patterns.
+ *
+ * **Guarantee:** at most once. Everything published while the subscription stands arrives in order;
+ * what is published before it, or while the connection is away, does not.
+ * **Commands:** `SUBSCRIBE`, `PSUBSCRIBE`, on a connection of its own; nothing per message.
+ * **Polling** is {@linkcode Subscriber.take}: Redis has no polling form of pub/sub, so this asks the
+ * inbox. **Blocking** is `for await`.
+ * **A crash** loses the inbox.
+ *
+ * @typeParam T What a payload is. JSON channels carry anything, so say what you expect.
+ *
+ * @example
+ * ```ts
+ * import { channel, connect, Publisher, Subscriber } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const orders = channel<{ order_id: number }>("docs:order_events");
+ * await using subscriber = new Subscriber<{ order_id: number }>(redis);
+ * await subscriber.subscribe(orders);
+ * await new Publisher(redis).publish(orders, { order_id: 123 });
+ * for await (const { channel, payload } of subscriber) {
+ *   console.log(channel, payload.order_id); // docs:order_events 123
+ *   break;
+ * }
+ * await subscriber.close();
+ * await redis.close();
+ * ```
+ */
+export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<PubSubMessage<T>> {
+  readonly #parent: RedisClient;
+  readonly #connection: OwnConnection;
+  readonly #targets: Record<Kind, Map<string, Channel<T>>> = {
+    channel: new Map(),
+    pattern: new Map(),
+  };
+  readonly #inbox: Inbox<PubSubMessage<T>>;
+  readonly #heartbeatMs: number;
+  readonly #onEvent: (event: SubscriberEvent) => void;
+  readonly #closing = new AbortController();
+  readonly #forget: () => void;
+  #client: RedisClient | undefined;
+  #loop: Promise<void> | undefined;
+  #subscribed = Promise.withResolvers<RedisClient>();
+  #failure: Error | undefined;
+
+  /**
+   * Makes the subscriber; connects at the first subscription.
+   *
+   * @param client From `connect()`, or any client of `npm:redis`. It is duplicated, and stays yours.
+   * @throws {TypeError} for something that is no client.
+   * @throws {RangeError} for an `inbox` or `heartbeatMs` out of range.
+   */
+  constructor(client: RedisClient, options: SubscriberOptions = {}) {
+    const { inbox = 1_000, heartbeatMs = 5_000, onEvent = () => {} } = options;
+    this.#parent = checkClient(client);
+    this.#inbox = new Inbox(checkCount("inbox", inbox));
+    this.#heartbeatMs = checkMs("heartbeatMs", heartbeatMs, { min: 1 });
+    this.#onEvent = onEvent;
+    this.#connection = new OwnConnection(client);
+    this.#forget = whenEnded(client, () => void this.close());
+    this.#subscribed.promise.catch(() => {});
+  }
+
+  /** How many messages the inbox has dropped so far. */
+  get dropped(): number {
+    return this.#inbox.dropped;
+  }
+
+  /**
+   * Subscribes to channels. Resolves when Redis has confirmed: what is published from then on
+   * arrives.
+   *
+   * @param targets Names (JSON) or typed channels.
+   * @throws {TypeError} for a bad name.
+   * @throws {RedisConnectionError} when Redis does not confirm within 5 s. The subscription stays
+   * noted and is made when Redis is back, unless the error is `fatal`.
+   */
+  subscribe(...targets: (string | Channel<T>)[]): Promise<void> {
+    return this.#add("channel", targets);
+  }
+
+  /**
+   * Subscribes to patterns: `*` any characters, `?` one, `[ab]` one of these.
+   *
+   * @param targets Patterns, or typed channels whose name is a pattern.
+   * @throws As {@linkcode Subscriber.subscribe}.
+   */
+  psubscribe(...targets: (string | Channel<T>)[]): Promise<void> {
+    return this.#add("pattern", targets);
+  }
+
+  /** Leaves channels. What is in the inbox already stays. */
+  unsubscribe(...targets: (string | Channel<T>)[]): Promise<void> {
+    return this.#remove("channel", targets);
+  }
+
+  /** Leaves patterns. What is in the inbox already stays. */
+  punsubscribe(...targets: (string | Channel<T>)[]): Promise<void> {
+    return this.#remove("pattern", targets);
+  }
+
+  /**
+   * Polling: the oldest message of the inbox, or undefined if there is none right now.
+   *
+   * @throws What ended the subscriber, once the inbox is empty.
+   */
+  take(): PubSubMessage<T> | undefined {
+    const message = this.#inbox.take();
+    if (message === undefined && this.#failure) throw this.#failure;
+    return message;
+  }
+
+  /**
+   * Blocking: messages as they come, until `signal` aborts, the subscriber is closed or the loop is
+   * left. Leaving the loop does not end the subscriptions. Of several loops, one gets each message.
+   *
+   * @throws What ended the subscriber, once the inbox is empty.
+   */
+  async *messages(
+    { signal }: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<PubSubMessage<T>, void, void> {
+    const wake = () => this.#inbox.wake();
+    signal?.addEventListener("abort", wake);
+    try {
+      while (!signal?.aborted) {
+        const message = this.take();
+        if (message) yield message;
+        else if (this.#closing.signal.aborted) return;
+        else await this.#inbox.changed();
+      }
+    } finally {
+      signal?.removeEventListener("abort", wake);
+    }
+  }
+
+  /** The same as {@linkcode Subscriber.messages} without a signal. */
+  [Symbol.asyncIterator](): AsyncGenerator<PubSubMessage<T>, void, void> {
+    return this.messages();
+  }
+
+  /** Ends the subscriptions and the connection. Loops end when they have read the inbox. */
+  async close(): Promise<void> {
+    this.#forget();
+    this.#closing.abort();
+    this.#inbox.wake();
+    await this.#connection.close();
+    await this.#loop;
+  }
+
+  /** Closes; see {@linkcode Subscriber.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #add(kind: Kind, targets: (string | Channel<T>)[]): Promise<void> {
+    const channels = targets.map((target) => asChannel(target));
+    checkOpen(this.#parent);
+    if (this.#failure) throw this.#failure;
+    if (this.#closing.signal.aborted) throw new TypeError("The subscriber is closed");
+    for (const channel of channels) this.#targets[kind].set(channel.name, channel);
+    // The loop makes all noted subscriptions of a new connection; a live one is told here.
+    if (this.#client) return await this.#send(this.#client, kind, channels.map((c) => c.name));
+    this.#loop ??= this.#run();
+    try {
+      await within(this.#subscribed.promise, SUBSCRIBE_MS);
+    } catch (error) {
+      throw error instanceof DeadlineError ? this.#unconfirmed() : error;
+    }
+  }
+
+  async #remove(kind: Kind, targets: (string | Channel<T>)[]): Promise<void> {
+    const names = targets.map((target) => asChannel(target).name);
+    for (const name of names) this.#targets[kind].delete(name);
+    const client = this.#client;
+    if (!client || names.length === 0) return;
+    const leave = kind === "channel" ? client.unsubscribe(names) : client.pUnsubscribe(names);
+    // A connection that is lost meanwhile has no subscriptions, and the next one makes none of these.
+    await within(leave, SUBSCRIBE_MS).catch(() => {});
+  }
+
+  /** Connect, subscribe, listen until the connection is lost; again and again. */
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    let failures = 0;
+    let lostAt: number | undefined;
+    while (!signal.aborted) {
+      try {
+        const client = await this.#connection.client();
+        for (const kind of ["channel", "pattern"] as const) {
+          await this.#send(client, kind, [...this.#targets[kind].keys()]);
+        }
+        if (lostAt !== undefined) this.#onEvent({ type: "gap", ms: performance.now() - lostAt });
+        failures = 0;
+        this.#client = client;
+        this.#subscribed.resolve(client);
+        throw await this.#lost(client, signal);
+      } catch (error) {
+        this.#connection.discard();
+        if (this.#client) this.#subscribed = Promise.withResolvers();
+        this.#subscribed.promise.catch(() => {});
+        if (signal.aborted) break;
+        if (this.#client || !isRetryable(error)) lostAt = this.#report(error, lostAt);
+        this.#client = undefined;
+        if (this.#failure) return;
+        await sleep(backoffMs(failures++), signal);
+      }
+    }
+    this.#client = undefined;
+  }
+
+  #report(error: unknown, lostAt: number | undefined): number {
+    const cause = error as Error;
+    if (isRetryable(cause)) {
+      this.#onEvent({ type: "lost", error: cause });
+    } else {
+      this.#failure = cause;
+      this.#subscribed.reject(cause);
+      this.#inbox.wake();
+      this.#onEvent({ type: "ended", error: cause });
+    }
+    return lostAt ?? performance.now();
+  }
+
+  async #send(client: RedisClient, kind: Kind, names: string[]): Promise<void> {
+    if (names.length === 0) return;
+    const address = addressOf(this.#parent);
+    const each = names.map((name) => {
+      const hear = (raw: Buffer, channel: Buffer) => this.#hear(kind, name, raw, channel);
+      return kind === "channel"
+        ? client.subscribe(name, hear, true)
+        : client.pSubscribe(name, hear, true);
+    });
+    try {
+      await within(Promise.all(each), SUBSCRIBE_MS);
+    } catch (error) {
+      throw error instanceof DeadlineError ? this.#unconfirmed() : explain(error, address);
+    }
+  }
+
+  #hear(kind: Kind, name: string, raw: Buffer, from: Buffer): void {
+    const target = this.#targets[kind].get(name);
+    if (!target) return; // left meanwhile
+    const channel = from.toString();
+    try {
+      const payload = target.parse(target.codec.decode(raw));
+      const pattern = kind === "pattern" ? name : undefined;
+      const fits = this.#inbox.put({ channel, ...(pattern && { pattern }), payload });
+      if (!fits) this.#onEvent({ type: "dropped", dropped: this.#inbox.dropped });
+    } catch (cause) {
+      const error = new DecodeError(channel, new Uint8Array(raw), cause);
+      this.#onEvent({ type: "refused", channel, error });
+    }
+  }
+
+  /** Waits until the connection is lost, or silent for too long, and returns why. */
+  async #lost(client: RedisClient, closing: AbortSignal): Promise<unknown> {
+    const gone = new AbortController();
+    let reason: unknown;
+    const onEnd = (error: unknown) => {
+      reason ??= explain(error, addressOf(this.#parent));
+      gone.abort();
+    };
+    const onClose = () => gone.abort();
+    client.on("error", onEnd);
+    closing.addEventListener("abort", onClose);
+    try {
+      while (!gone.signal.aborted && client.isReady) {
+        await sleep(this.#heartbeatMs, gone.signal);
+        if (gone.signal.aborted) break;
+        const ping = client.sendCommand(["PING"], { timeout: 0 });
+        await within(ping, this.#heartbeatMs).catch((error) => {
+          if (error instanceof DeadlineError) onEnd(this.#silent());
+        });
+      }
+    } finally {
+      closing.removeEventListener("abort", onClose);
+    }
+    return reason ?? this.#silent();
+  }
+
+  #silent(): RedisConnectionError {
+    return new RedisConnectionError(`no answer to PING within ${this.#heartbeatMs} ms`, {
+      address: addressOf(this.#parent),
+    });
+  }
+
+  #unconfirmed(): RedisConnectionError {
+    return new RedisConnectionError(`subscription not confirmed within ${SUBSCRIBE_MS} ms`, {
+      address: addressOf(this.#parent),
+      sent: true,
+    });
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * The loop inside every consumer: take what is there, wait when there is nothing, survive when Redis
+ * is away.
+ *
+ * Polling and blocking differ in one place only, the wait. The loop ends when its signal aborts, when
+ * whoever reads it stops, or with an error that no waiting mends (a wrong password, a key of another
+ * type). A lost connection, a restart or a failover do not end it: it backs off and goes on.
+ *
+ * @module
+ */
+import { DecodeError } from "../redis/codec.ts";
+import { isRetryable } from "../redis/errors.ts";
+import { MAX_BLOCK_MS } from "../redis/own_connection.ts";
+import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
+import { checkMode, type ConsumeEvent, type Message, type Mode } from "./message.ts";
+
+/** How a feed waits, ends and reports. */
+export interface FeedOptions {
+  /**
+   * How to wait: asking again and again, or in Redis.
+   *
+   * @default "blocking"
+   */
+  mode?: Mode;
+  /**
+   * Pause after an empty answer in polling mode, in milliseconds.
+   *
+   * @default 100
+   */
+  pollMs?: number;
+  /** Ends the loop. A message that is already on its way still comes. */
+  signal?: AbortSignal;
+  /**
+   * Told what the loop survives. Without it, an entry that cannot be decoded ends the loop with its
+   * error, since nothing may be lost silently.
+   */
+  onEvent?: (event: ConsumeEvent) => void;
+}
+
+/** The default of `pollMs`. */
+export const DEFAULT_POLL_MS = 100;
+
+/**
+ * Batches of messages until `signal` aborts.
+ *
+ * @param take Takes what is there, waiting up to `waitMs`; an empty array if nothing came.
+ */
+export async function* feed<T>(
+  take: (waitMs: number) => Promise<Message<T>[]>,
+  options: FeedOptions,
+): AsyncGenerator<Message<T>[], void, void> {
+  const { mode = "blocking", pollMs = DEFAULT_POLL_MS, signal, onEvent } = options;
+  checkMode(mode);
+  checkMs("pollMs", pollMs, { min: 1 });
+  let failures = 0;
+  while (!signal?.aborted) {
+    let batch: Message<T>[];
+    try {
+      batch = await take(mode === "blocking" ? MAX_BLOCK_MS : 0);
+      failures = 0;
+    } catch (error) {
+      if (error instanceof DecodeError && onEvent) {
+        batch = report<T>(error, onEvent);
+      } else if (signal?.aborted && error === signal.reason) {
+        return;
+      } else if (isRetryable(error)) {
+        const inMs = backoffMs(failures++);
+        onEvent?.({ type: "retrying", error: error as Error, inMs });
+        await sleep(inMs, signal);
+        continue;
+      } else {
+        throw error;
+      }
+    }
+    if (batch.length > 0) yield batch;
+    else if (mode === "polling") await sleep(pollMs, signal);
+  }
+}
+
+/** Reports what could not be decoded, and hands on what came with it. */
+function report<T>(error: DecodeError, onEvent: (event: ConsumeEvent) => void): Message<T>[] {
+  const messages: Message<T>[] = [];
+  for (const item of error.taken) {
+    if (item instanceof DecodeError) onEvent({ type: "undecodable", error: item });
+    else messages.push(item as Message<T>);
+  }
+  return messages;
+}

@@ -1,0 +1,69 @@
+/**
+ * One command with a deadline.
+ *
+ * The client library's own time limit and its abort signal act only until a command is written; on
+ * a server that stopped answering, a written command waits for ever. Every command of this library
+ * therefore goes through `call`, which ends in one of three ways: the reply, the error reply, or a
+ * {@linkcode RedisConnectionError} that says whether the command was sent.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { RESP_TYPES } from "redis";
+import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
+import { explain, RedisConnectionError } from "./errors.ts";
+import { checkOpen } from "./supervise.ts";
+
+/** How long a command may take by default, in milliseconds. */
+export const DEFAULT_DEADLINE_MS = 5_000;
+
+/** Replies as bytes: text would replace what is not UTF-8, and the original would be gone. */
+const AS_BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer };
+
+/**
+ * Sends one command and waits for its reply, `deadlineMs` at most.
+ *
+ * @param options `raw`: bulk strings come back as `Buffer`s. `deadlineMs`: 5,000 by default.
+ * @throws {RedisConnectionError} when there is no connection or no reply.
+ */
+export function call(
+  client: RedisClient,
+  args: readonly CommandArgument[],
+  { deadlineMs = DEFAULT_DEADLINE_MS, raw = false }: { deadlineMs?: number; raw?: boolean } = {},
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    checkOpen(client);
+    const unsent = new AbortController();
+    const timer = setTimeout(() => {
+      unsent.abort(); // takes the command back if it was not written yet
+      timer2 = setTimeout(() => fail(silence(client, args, deadlineMs)), 0);
+    }, deadlineMs);
+    let timer2: ReturnType<typeof setTimeout> | undefined;
+    const fail = (error: unknown) => {
+      clearTimeout(timer);
+      clearTimeout(timer2);
+      reject(error);
+    };
+    client.sendCommand(args, {
+      abortSignal: unsent.signal,
+      timeout: 0, // the library's default makes a timer for every command
+      typeMapping: raw ? AS_BYTES : undefined,
+    }).then((reply) => {
+      clearTimeout(timer);
+      clearTimeout(timer2);
+      resolve(reply);
+    }, (error) => fail(explain(error, addressOf(client))));
+  });
+}
+
+function silence(
+  client: RedisClient,
+  args: readonly CommandArgument[],
+  deadlineMs: number,
+): RedisConnectionError {
+  return new RedisConnectionError(
+    `no reply to ${args[0]} within ${deadlineMs} ms: the connection is dead, ` +
+      `or a blocking command holds it`,
+    { address: addressOf(client), sent: true },
+  );
+}

@@ -1,0 +1,212 @@
+/**
+ * `connect()`: the client of `npm:redis`, set up so that it tells what is wrong and recovers.
+ *
+ * What it adds to `createClient(...).connect()`: a deadline, since the client retries a dead port and
+ * a wrong password for ever; an end to what cannot succeed (credentials, certificates, permissions);
+ * messages that name host and port and never a password; a wait while the server loads its data; and
+ * a heartbeat that notices a connection that is open but dead.
+ *
+ * @module
+ */
+import process from "node:process";
+import { createClient, type RedisClientType } from "redis";
+import { call } from "./call.ts";
+import { addressOf } from "./client.ts";
+import { describe, isFatal, redact, RedisConnectionError, replyWord } from "./errors.ts";
+import { adopt, type ConnectionEvent, supervise } from "./supervise.ts";
+import { backoffMs, checkMs, DeadlineError, sleep, within } from "./timers.ts";
+
+/** Where Redis is looked for when nothing says otherwise. */
+const DEFAULT_URL = "redis://127.0.0.1:6379";
+
+/** Options of {@linkcode connect}. */
+export interface ConnectOptions {
+  /**
+   * `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS, or `unix:///path`.
+   *
+   * @default $REDIS_URL where reading it is allowed already, else `redis://127.0.0.1:6379`
+   */
+  url?: string;
+  /**
+   * How long to try, in milliseconds.
+   *
+   * @default 5_000
+   */
+  timeoutMs?: number;
+  /**
+   * How often the connection is checked by a `PING`, and how long its answer may take, in
+   * milliseconds. 0 switches the check off.
+   *
+   * @default 5_000
+   */
+  heartbeatMs?: number;
+  /** Told about a lost and a regained connection. By default nobody is. */
+  onEvent?: (event: ConnectionEvent) => void;
+  /** Name of the account; goes before one in the URL. */
+  username?: string;
+  /** Its password, as it is (in a URL it would have to be escaped); goes before one in the URL. */
+  password?: string;
+  /** The connection's name in `CLIENT LIST`. */
+  name?: string;
+  /** For `rediss://`: certificates, in PEM. The server's certificate is always checked. */
+  tls?: TlsOptions;
+}
+
+/** Certificates for a connection by TLS, in PEM. */
+export interface TlsOptions {
+  /**
+   * The authority that signed the server's certificate.
+   *
+   * @default the authorities that the runtime knows
+   */
+  ca?: string;
+  /** Our certificate, where the server asks for one. */
+  cert?: string;
+  /** Its private key. */
+  key?: string;
+  /**
+   * The name that the server's certificate must carry.
+   *
+   * @default the host of the URL
+   */
+  servername?: string;
+}
+
+/** The client that {@linkcode connect} returns: the one of `npm:redis`, connected. */
+export type ConnectedClient = RedisClientType;
+
+/**
+ * Connects to Redis.
+ *
+ * The client reconnects by itself for as long as it is open. Close it with `close()`; that also ends
+ * the connections that queues and subscribers made from it. It is for commands that answer at once;
+ * give a blocking command a connection of its own with `client.duplicate()`.
+ *
+ * Permissions under Deno: `--allow-net=127.0.0.1:6379` (or your host and port) is enough.
+ *
+ * @param options Where, and how long to try.
+ * @returns The connected client.
+ * @throws {TypeError} for a URL that is none. The message does not contain the password.
+ * @throws {RangeError} for a `timeoutMs` or `heartbeatMs` that is no duration.
+ * @throws {RedisConnectionError} when there is no server within `timeoutMs`, and at once when it
+ * refuses the credentials or the certificate, or when a permission is missing (`fatal`).
+ *
+ * @example Connect, use, close
+ * ```ts
+ * import { connect } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * console.log(await redis.ping()); // PONG
+ * await redis.close();
+ * ```
+ */
+export async function connect(options: ConnectOptions = {}): Promise<ConnectedClient> {
+  const timeoutMs = checkMs("timeoutMs", options.timeoutMs ?? 5_000, { min: 1 });
+  const heartbeatMs = checkMs("heartbeatMs", options.heartbeatMs ?? 5_000);
+  const client = create(options, timeoutMs);
+  const { onEvent } = options;
+  adopt(client); // before connect(): an error without a listener ends the process
+  const address = addressOf(client);
+  let last: unknown; // what stood in the way, for the message
+  client.on("error", (error: unknown) => last = error);
+  try {
+    await within(open(client), timeoutMs);
+  } catch (error) {
+    client.destroy();
+    throw unreachable(error instanceof DeadlineError ? last : error, address, timeoutMs);
+  }
+  if (heartbeatMs > 0) supervise(client, { heartbeatMs, onEvent });
+  return client;
+}
+
+function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {
+  const url = checkUrl(options.url ?? environmentUrl() ?? DEFAULT_URL);
+  try {
+    const { username, password, name, tls } = options;
+    return createClient({
+      url: withCredentials(url, username, password),
+      ...(name !== undefined && { name }),
+      // Otherwise the client asks the environment, and without that permission connects in a loop.
+      maintNotifications: "disabled",
+      socket: {
+        ...tls,
+        connectTimeout: timeoutMs,
+        reconnectStrategy: (retries: number, cause: Error) =>
+          isFatal(cause) ? cause : backoffMs(retries),
+      },
+    }) as ConnectedClient;
+  } catch (error) {
+    // The client's own messages repeat the URL, password included.
+    throw new TypeError(`Cannot use the Redis URL ${redact(url)}: ${describe(error)}`);
+  }
+}
+
+/** Connected, and the server has its data loaded: `ready` may come while it still answers LOADING. */
+async function open(client: ConnectedClient): Promise<void> {
+  await client.connect();
+  while (client.isOpen) {
+    try {
+      await call(client, ["PING"]);
+      return;
+    } catch (error) {
+      const word = replyWord(error);
+      if (word === "NOPERM") return; // an account with few rights: it answered, that is all we ask
+      if (word !== "LOADING" && word !== "MASTERDOWN" && word !== "BUSY") throw error;
+      await sleep(50);
+    }
+  }
+}
+
+function unreachable(error: unknown, address: string, timeoutMs: number): RedisConnectionError {
+  const cause = error ?? new DeadlineError(`no answer`);
+  const options = { address, cause, fatal: isFatal(cause) };
+  const reason = replyWord(cause) || !(cause instanceof RedisConnectionError)
+    ? describe(cause)
+    : describe(cause.cause ?? cause);
+  if (options.fatal) return new RedisConnectionError(reason, options);
+  return new RedisConnectionError(
+    `${reason} (tried for ${timeoutMs} ms). Is it running? Start one with "redis-server", ` +
+      `"docker run --rm -p 6379:6379 redis" or, in a checkout of redis-patterns, ` +
+      `"deno task redis"; or say where it is by REDIS_URL or the url option`,
+    options,
+  );
+}
+
+function checkUrl(url: string): string {
+  if (typeof url !== "string") throw new TypeError(`url must be a string, but is ${typeof url}`);
+  if (/^unix:\/\//.test(url)) return url;
+  // Parsed here, since the error of URL itself contains what it was given.
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed?.protocol !== "redis:" && parsed?.protocol !== "rediss:") {
+    throw new TypeError(
+      `Not a Redis URL: ${JSON.stringify(redact(url))} ` +
+        `(expected redis://host:port, rediss://host:port or unix:///path)`,
+    );
+  }
+  if (!/^\/?\d*$/.test(parsed.pathname)) {
+    throw new TypeError(
+      `The database in ${JSON.stringify(redact(url))} must be a number, ` +
+        `but is ${JSON.stringify(parsed.pathname.slice(1))}`,
+    );
+  }
+  return url;
+}
+
+/** The client takes credentials of a URL before those beside it, so they go into the URL. */
+function withCredentials(url: string, username?: string, password?: string): string {
+  if (username === undefined && password === undefined) return url;
+  const parsed = new URL(url);
+  if (username !== undefined) parsed.username = encodeURIComponent(username);
+  if (password !== undefined) parsed.password = encodeURIComponent(password);
+  return parsed.href;
+}
+
+/** $REDIS_URL, but only where that asks nobody for a permission. */
+function environmentUrl(): string | undefined {
+  const { Deno } = globalThis as {
+    Deno?: { permissions: { querySync(what: object): { state: string } } };
+  };
+  const query = { name: "env", variable: "REDIS_URL" };
+  if (Deno && Deno.permissions.querySync(query).state !== "granted") return undefined;
+  return process.env["REDIS_URL"] || undefined;
+}

@@ -1,0 +1,187 @@
+/**
+ * What can go wrong between this program and Redis, sorted by what the caller can do about it.
+ *
+ * Three questions matter to whoever catches an error: did the command reach Redis (`sent`), can
+ * trying again help (`fatal`), and was it Redis itself that said no (an error reply, told by its
+ * first word)? The answers are drawn here, once, so that no loop has to know a client library's
+ * error classes.
+ *
+ * @module
+ */
+
+/**
+ * Redis could not be reached, or the connection was lost before the reply came.
+ *
+ * `sent` tells what may have happened to the command: `false`, it never left this process and can
+ * safely be repeated; `true`, its reply is missing, so it may or may not have been carried out.
+ *
+ * @example Tell the two cases apart
+ * ```ts
+ * import { RedisConnectionError } from "@workshop/redis-patterns";
+ *
+ * const error = new RedisConnectionError("no reply within 5000 ms", {
+ *   address: "127.0.0.1:6379",
+ *   sent: true,
+ * });
+ * console.log(error.sent ? "may have been stored" : "was not stored");
+ * ```
+ */
+export class RedisConnectionError extends Error {
+  /** The name that stack traces show. */
+  override readonly name = "RedisConnectionError";
+  /** `host:port` or the socket's path; never a password. */
+  readonly address: string;
+  /** Whether the command was written to the connection, so that it may have been carried out. */
+  readonly sent: boolean;
+  /** Whether trying again is pointless: a wrong password, a certificate, a missing permission. */
+  readonly fatal: boolean;
+
+  /**
+   * Makes the error.
+   *
+   * @param message What happened; the address is put behind it.
+   * @param options Where, whether the command was sent (default: not), whether it is final.
+   */
+  constructor(
+    message: string,
+    options: { address: string; sent?: boolean; fatal?: boolean; cause?: unknown },
+  ) {
+    super(`Redis at ${options.address}: ${message}`, { cause: options.cause });
+    this.address = options.address;
+    this.sent = options.sent ?? false;
+    this.fatal = options.fatal ?? false;
+  }
+}
+
+/** First words of error replies that pass by themselves: the server is starting, busy or moving. */
+const PASSING = new Set([
+  "LOADING",
+  "BUSY",
+  "READONLY",
+  "MASTERDOWN",
+  "CLUSTERDOWN",
+  "TRYAGAIN",
+  "UNBLOCKED",
+  "NOREPLICAS",
+  "MOVED",
+  "ASK",
+]);
+
+/** First words of replies that no repetition mends: who we are, or what we may do, is refused. */
+const REFUSED = new Set(["WRONGPASS", "NOAUTH", "NOPERM", "NOPROTO"]);
+
+/** Errors of the client library that are raised before a command is written (HAZARDS of v6). */
+const NOT_SENT = new Set([
+  "TimeoutError",
+  "AbortError",
+  "ClientOfflineError",
+  "ClientClosedError",
+]);
+
+/** Errors after which the fate of a written command is unknown. */
+const LOST = new Set([
+  "SocketClosedUnexpectedlyError",
+  "DisconnectsClientError",
+  "ConnectionTimeoutError",
+  "SocketTimeoutError",
+  "ReconnectStrategyError",
+]);
+
+/** The first word of an error reply (`WRONGTYPE`, `OOM` …), or "" for any other error. */
+export function replyWord(error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  const word = /^([A-Z][A-Z0-9]+)(?: |$)/.exec(error.message)?.[1] ?? "";
+  // Node spells system errors the same way ("ECONNRESET ..."), but gives them a code.
+  return "code" in error ? "" : word;
+}
+
+/** Whether nobody can mend this by trying again: credentials, certificates, permissions. */
+export function isFatal(error: unknown): boolean {
+  if (error instanceof RedisConnectionError) return error.fatal;
+  if (!(error instanceof Error)) return false;
+  if (REFUSED.has(replyWord(error))) return true;
+  // Before Redis 6 a wrong password was a plain ERR, and a bad database number still is.
+  if (/^ERR (AUTH|invalid password|Client sent AUTH|DB index|invalid DB)/i.test(error.message)) {
+    return true;
+  }
+  const code = "code" in error ? String(error.code) : "";
+  if (/CERT|ERR_TLS|ERR_SSL|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code)) return true;
+  if (/certificate|SSL routines|wrong version number|corrupt message/i.test(error.message)) {
+    return true;
+  }
+  return error.name === "NotCapable" || error.name === "PermissionDenied" || code === "EACCES";
+}
+
+/** Whether the connection, not the command, is the matter. */
+export function isConnectionError(error: unknown): boolean {
+  if (error instanceof RedisConnectionError) return true;
+  if (!(error instanceof Error)) return false;
+  if (NOT_SENT.has(errorName(error)) || LOST.has(errorName(error))) return true;
+  return "code" in error && /^E[A-Z]+$/.test(String(error.code));
+}
+
+/** Whether a loop should wait a little and go on: a lost connection, or a passing reply. */
+export function isRetryable(error: unknown): boolean {
+  if (isFatal(error)) return false;
+  return isConnectionError(error) || PASSING.has(replyWord(error));
+}
+
+/**
+ * Turns whatever the client library threw into an error that names the address and says whether
+ * the command was sent. Error replies and our own errors pass unchanged.
+ */
+export function explain(error: unknown, address: string): unknown {
+  if (error instanceof RedisConnectionError || !(error instanceof Error)) return error;
+  const fatal = isFatal(error);
+  if (!fatal && !isConnectionError(error)) return error;
+  // An error reply to a command is Redis's own answer; only a refused handshake becomes ours.
+  if (fatal && replyWord(error) === "NOPERM") return error;
+  return new RedisConnectionError(describe(error), {
+    address,
+    sent: LOST.has(errorName(error)) || ("code" in error && !isUnsentCode(String(error.code))),
+    fatal,
+    cause: error,
+  });
+}
+
+/** A sentence for errors whose own message is empty or speaks of the library's insides. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = "code" in error ? String(error.code) : "";
+  if (code === "ECONNREFUSED") return "connection refused";
+  if (code === "ENOTFOUND") return "the host name does not resolve";
+  if (error.name === "NotCapable") {
+    return `${redact(error.message)} (a host name needs --allow-net=<host> without a port)`;
+  }
+  switch (errorName(error)) {
+    case "ClientClosedError":
+      return "the client is closed (or was never connected)";
+    case "TimeoutError":
+    case "ClientOfflineError":
+      return "not connected at the moment";
+    case "DisconnectsClientError":
+      return "the connection was closed while the command was under way";
+    case "SocketClosedUnexpectedlyError":
+      return "the connection was lost";
+    case "ConnectionTimeoutError":
+      return "no answer to the connection attempt";
+  }
+  return redact(error.message) || errorName(error);
+}
+
+/** The text with the password of any URL in it replaced, for messages and events. */
+export function redact(text: string): string {
+  // Greedy up to the last @ before a slash: a password may itself contain an @.
+  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/\s"']*@/gi, "$1***@");
+}
+
+function errorName(error: Error): string {
+  // The client library sets no `name` on its errors: their class is the only mark.
+  return error.name === "Error" ? error.constructor.name : error.name;
+}
+
+function isUnsentCode(code: string): boolean {
+  return code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EAI_AGAIN" ||
+    code === "EHOSTUNREACH" || code === "ENETUNREACH" || code === "ETIMEDOUT" ||
+    code === "EACCES" || /CERT|TLS|SSL|SELF_SIGNED/.test(code);
+}

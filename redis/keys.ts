@@ -1,0 +1,69 @@
+/**
+ * Every Redis key of this library is spelled here and nowhere else.
+ *
+ * A queue's name becomes part of its keys, so odd names are refused rather than repaired: a repaired
+ * name can collide with another one, and then two queues share a key without anybody noticing.
+ *
+ * @module
+ */
+import { byteLength } from "./codec.ts";
+
+/** Longest queue, channel or pattern name, in bytes of UTF-8. */
+export const MAX_NAME_BYTES = 200;
+
+/**
+ * The key of a `ListQueue`: exactly its name, so that `redis-cli` and other languages meet it there.
+ */
+export function listKey(name: string): string {
+  return checkQueueName(name);
+}
+
+/**
+ * Checks the name of a queue: 1 to 200 bytes, no braces (they choose the slot on a cluster), no
+ * glob characters (a `KEYS`-like pattern would match more than one queue), no control characters.
+ *
+ * @throws {TypeError} naming the value and what is wrong with it.
+ */
+export function checkQueueName(name: string): string {
+  checkText("queue name", name);
+  const odd = /[{}*?[\]\\]/.exec(name);
+  if (odd) {
+    throw new TypeError(
+      `A queue name must not contain ${JSON.stringify(odd[0])} ` +
+        `(no braces, no * ? [ ] \\): ${JSON.stringify(name)}`,
+    );
+  }
+  return name;
+}
+
+/**
+ * Checks the name of a channel or a pattern: 1 to 200 bytes, no control characters. Glob characters
+ * are what patterns are made of, and channels may have them.
+ *
+ * @throws {TypeError} naming the value and what is wrong with it.
+ */
+export function checkChannelName(name: string): string {
+  return checkText("channel name", name);
+}
+
+function checkText(what: string, name: string): string {
+  if (typeof name !== "string") {
+    throw new TypeError(`A ${what} must be a string, but is ${typeof name}: ${String(name)}`);
+  }
+  if (name === "") throw new TypeError(`A ${what} must not be empty: ""`);
+  const bytes = byteLength(name);
+  if (bytes > MAX_NAME_BYTES) {
+    throw new TypeError(
+      `A ${what} must be at most ${MAX_NAME_BYTES} bytes long, but ` +
+        `${JSON.stringify(name.slice(0, 40) + "…")} has ${bytes}`,
+    );
+  }
+  // A lone surrogate would reach Redis as U+FFFD, and two different names would share a key.
+  // deno-lint-ignore no-control-regex -- control characters are exactly what is refused here
+  if (!name.isWellFormed() || /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(name)) {
+    throw new TypeError(
+      `A ${what} must not contain control characters or broken Unicode: ${JSON.stringify(name)}`,
+    );
+  }
+  return name;
+}

@@ -1,0 +1,77 @@
+/**
+ * Calls made in one turn of the event loop share one command.
+ *
+ * A round trip costs far more than a message, so a thousand `enqueue` calls made together become one
+ * variadic `LPUSH`, without the caller asking for it. A call waits for the end of its turn only:
+ * enqueueing one message costs what it cost before.
+ *
+ * A command that fails rejects the calls that went into it, and no others.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+
+/** Most items in one command: Redis serves nobody else while it works on it. */
+const MAX_ITEMS = 1_000;
+
+/** Most payload bytes (about) in one command, so that a few large ones do not make a huge one. */
+const MAX_BYTES = 1_048_576;
+
+interface Batch<T> {
+  items: T[];
+  bytes: number;
+  resolvers: ((reply: number) => void)[];
+  rejecters: ((error: unknown) => void)[];
+}
+
+/** Gathers the items of one turn and sends them in batches, in the order of the calls. */
+export class Merger<T extends { length: number }> {
+  readonly #send: (items: T[]) => Promise<number[]>;
+  #batch: Batch<T> | undefined;
+
+  /**
+   * @param send Sends the items in one command and gives each item's reply, in the same order.
+   */
+  constructor(send: (items: T[]) => Promise<number[]>) {
+    this.#send = send;
+  }
+
+  /** Adds an item to this turn's command. Resolves with the reply for this item. */
+  add(item: T): Promise<number> {
+    let batch = this.#batch;
+    if (
+      batch === undefined || batch.items.length >= MAX_ITEMS ||
+      batch.bytes + item.length > MAX_BYTES
+    ) {
+      batch = this.#begin();
+    }
+    batch.items.push(item);
+    batch.bytes += item.length;
+    const { resolvers, rejecters } = batch;
+    return new Promise((resolve, reject) => {
+      resolvers.push(resolve);
+      rejecters.push(reject);
+    });
+  }
+
+  /** A full batch leaves at once, the last one at the end of the turn. */
+  #begin(): Batch<T> {
+    if (this.#batch) void this.#flush(this.#batch);
+    const batch: Batch<T> = { items: [], bytes: 0, resolvers: [], rejecters: [] };
+    this.#batch = batch;
+    setImmediate(() => {
+      if (this.#batch === batch) void this.#flush(batch);
+    });
+    return batch;
+  }
+
+  async #flush(batch: Batch<T>): Promise<void> {
+    if (this.#batch === batch) this.#batch = undefined;
+    try {
+      const replies = await this.#send(batch.items);
+      batch.resolvers.forEach((resolve, i) => resolve(replies[i]!));
+    } catch (error) {
+      for (const reject of batch.rejecters) reject(error);
+    }
+  }
+}

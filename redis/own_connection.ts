@@ -1,0 +1,236 @@
+/**
+ * A connection of one's own, for whoever waits in Redis.
+ *
+ * One connection is one queue of commands: a `GET` behind a `BRPOP 5` takes five seconds. So
+ * whatever blocks (`BRPOP`, a subscription) gets a duplicate of the client it was given. There is
+ * one way to get well again: a connection that failed, or did not answer within the block time and
+ * some grace, is thrown away, and the next use makes a new one.
+ *
+ * It ends with `close()`, or when the client it was made from is closed.
+ *
+ * @module
+ */
+import { call } from "./call.ts";
+import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
+import { explain, isConnectionError, isFatal, RedisConnectionError, replyWord } from "./errors.ts";
+import { checkOpen, whenEnded } from "./supervise.ts";
+import { DeadlineError, sleep, within } from "./timers.ts";
+
+/** Longest single wait in Redis, in milliseconds: the pace at which a dead server is noticed. */
+export const MAX_BLOCK_MS = 5_000;
+
+/** How much later than the block time a reply may come before the connection counts as dead. */
+const GRACE_MS = 5_000;
+
+/** Longest single wait where we may not call a blocked command back (`CLIENT UNBLOCK` refused). */
+const MAX_BLOCK_UNCALLED_MS = 1_000;
+
+/** How long opening a connection may take, handshake included. */
+const OPEN_MS = 5_000;
+
+/** A duplicate of a client that is made when needed and replaced when it fails. */
+export class OwnConnection implements AsyncDisposable {
+  readonly #parent: RedisClient;
+  #client: RedisClient | undefined;
+  #opening: Promise<RedisClient> | undefined;
+  #id: string | undefined;
+  #closed = false;
+  readonly #forget: () => void;
+
+  constructor(parent: RedisClient) {
+    this.#parent = parent;
+    this.#forget = whenEnded(parent, () => void this.close());
+  }
+
+  /** Whether `close()` was called, by its owner or by the end of the parent. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The live connection, made if there is none. */
+  async client(): Promise<RedisClient> {
+    checkOpen(this.#parent);
+    if (this.#closed) throw this.#error("the connection was closed", true);
+    if (this.#client?.isReady) return this.#client;
+    this.discard();
+    return await (this.#opening ??= this.#open().finally(() => this.#opening = undefined));
+  }
+
+  /**
+   * Sends a command that waits in Redis, `blockMs` at most, and calls it back when `signal` aborts.
+   * The reply is awaited even then: what Redis has already handed over is not thrown away.
+   *
+   * @param command Makes the command from the time it may block, in seconds.
+   */
+  async block(
+    command: (seconds: string) => readonly CommandArgument[],
+    blockMs: number,
+    signal?: AbortSignal,
+  ): Promise<unknown> {
+    const client = await this.client();
+    if (signal?.aborted) return null;
+    const longest = this.#id === undefined && signal ? MAX_BLOCK_UNCALLED_MS : MAX_BLOCK_MS;
+    // Redis reads 0 as "for ever"; a millisecond is the shortest wait it knows.
+    const ms = Math.max(1, Math.min(blockMs, longest));
+    const ended = new AbortController();
+    const callBack = () => void this.#callBack(ended.signal);
+    signal?.addEventListener("abort", callBack);
+    try {
+      return await call(client, command(String(ms / 1000)), {
+        deadlineMs: ms + GRACE_MS,
+        raw: true,
+      });
+    } catch (error) {
+      if (isConnectionError(error)) this.discard();
+      throw error;
+    } finally {
+      ended.abort();
+      signal?.removeEventListener("abort", callBack);
+    }
+  }
+
+  /** Sends a command that does not wait. */
+  async call(args: readonly CommandArgument[]): Promise<unknown> {
+    try {
+      return await call(await this.client(), args, { raw: true });
+    } catch (error) {
+      if (isConnectionError(error)) this.discard();
+      throw error;
+    }
+  }
+
+  /** Throws the connection away; the next use makes a new one. */
+  discard(): void {
+    this.#client?.destroy();
+    this.#client = undefined;
+  }
+
+  /** Ends it for good. Whatever is still waiting in Redis is called back first. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#forget();
+    const client = this.#client ?? await this.#opening?.catch(() => undefined);
+    if (!client?.isOpen) return;
+    if (client.isReady && this.#parent.isReady) await this.#unblock().catch(() => {});
+    // close() waits for replies in flight, and for ever if the server is gone.
+    await within(client.close(), 500).catch(() => client.destroy());
+  }
+
+  /** Ends it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #open(): Promise<RedisClient> {
+    const client = this.#parent.duplicate({
+      socket: {
+        ...(this.#parent.options as { socket?: object } | undefined)?.socket,
+        reconnectStrategy: false, // one way to get well again: ours
+        connectTimeout: OPEN_MS,
+        socketTimeout: undefined,
+      },
+      disableOfflineQueue: true,
+      maintNotifications: "disabled",
+      pingInterval: undefined,
+    });
+    client.on("error", () => {}); // the command that it hits is rejected with it
+    try {
+      await within(client.connect(), OPEN_MS);
+      this.#id = await clientId(client);
+    } catch (error) {
+      client.destroy();
+      if (error instanceof DeadlineError) throw this.#error(`no connection within ${OPEN_MS} ms`);
+      throw explain(error, addressOf(this.#parent));
+    }
+    if (this.#closed) {
+      client.destroy();
+      throw this.#error("the connection was closed", true);
+    }
+    return this.#client = client;
+  }
+
+  /**
+   * Calls a blocked command back. The call may overtake the command, since the two travel on
+   * different connections, so it is repeated until the command's reply is there.
+   */
+  async #callBack(ended: AbortSignal): Promise<void> {
+    while (!ended.aborted) {
+      try {
+        await this.#unblock();
+      } catch (error) {
+        if (isFatal(error) || replyWord(error)) return; // not allowed: the block time ends it
+      }
+      await sleep(20, ended);
+    }
+  }
+
+  async #unblock(): Promise<void> {
+    if (this.#id === undefined) return;
+    await call(this.#parent, ["CLIENT", "UNBLOCK", this.#id], { deadlineMs: 1_000 });
+  }
+
+  #error(message: string, fatal = false): RedisConnectionError {
+    return new RedisConnectionError(message, { address: addressOf(this.#parent), fatal });
+  }
+}
+
+/**
+ * Connections of one's own to borrow, so that waiting again does not mean connecting again.
+ * One is kept when it comes back; more are closed.
+ */
+export class OwnConnections implements AsyncDisposable {
+  readonly #parent: RedisClient;
+  readonly #lent = new Set<OwnConnection>();
+  #idle: OwnConnection | undefined;
+  #closed = false;
+
+  constructor(parent: RedisClient) {
+    this.#parent = parent;
+  }
+
+  /** Runs `use` with a connection that nobody else uses meanwhile. */
+  async borrow<T>(use: (connection: OwnConnection) => Promise<T>): Promise<T> {
+    if (this.#closed) {
+      throw new RedisConnectionError("the queue object was closed", {
+        address: addressOf(this.#parent),
+        fatal: true,
+      });
+    }
+    const connection = this.#idle && !this.#idle.closed
+      ? this.#idle
+      : new OwnConnection(this.#parent);
+    this.#idle = undefined;
+    this.#lent.add(connection);
+    try {
+      return await use(connection);
+    } finally {
+      this.#lent.delete(connection);
+      if (this.#idle || this.#closed) await connection.close();
+      else this.#idle = connection;
+    }
+  }
+
+  /** Closes what is idle, and calls back and closes what is lent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const all = [...this.#lent, ...(this.#idle ? [this.#idle] : [])];
+    this.#idle = undefined;
+    await Promise.all(all.map((connection) => connection.close()));
+  }
+
+  /** Closes all. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** The server's number of this connection; undefined where asking for it is not allowed. */
+async function clientId(client: RedisClient): Promise<string | undefined> {
+  try {
+    return String(await call(client, ["CLIENT", "ID"]));
+  } catch (error) {
+    if (replyWord(error) === "NOPERM") return undefined;
+    throw error;
+  }
+}

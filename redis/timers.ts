@@ -1,0 +1,87 @@
+/**
+ * Waiting that can be called off, and how long to wait between attempts.
+ *
+ * @module
+ */
+
+/**
+ * Waits `ms` milliseconds, or less when `signal` aborts; it resolves either way, since the loops
+ * that use it look at the signal next.
+ */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      // A listener that stays behind would pile up on a long-lived signal.
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener("abort", done);
+  });
+}
+
+/**
+ * Milliseconds to wait before attempt number `attempt` (from 0): exponential with full jitter, so
+ * that many clients of one server that came back do not return in step.
+ *
+ * @see {@link https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/}
+ */
+export function backoffMs(attempt: number, { baseMs = 50, maxMs = 1_000 } = {}): number {
+  const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempt, 30));
+  // Never 0: a dead port refuses at once, and a loop without a pause would eat a core.
+  return Math.ceil(ceiling / 4 + Math.random() * ceiling * 3 / 4);
+}
+
+/** What {@linkcode within} rejects with. */
+export class DeadlineError extends Error {
+  /** The name that stack traces show. */
+  override readonly name = "DeadlineError";
+}
+
+/**
+ * The promise, or a {@linkcode DeadlineError} after `ms`. The promise itself goes on; its late
+ * rejection is not reported as unhandled, since its caller has been answered.
+ */
+export async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+  promise.catch(() => {});
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new DeadlineError(`nothing within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([promise, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Checks a duration in milliseconds.
+ *
+ * @throws {RangeError} naming the option and the value.
+ */
+export function checkMs(name: string, ms: number, { min = 0, max = 2_147_483_647 } = {}): number {
+  // setTimeout treats anything above 2³¹ − 1 as 1.
+  if (typeof ms !== "number" || !(ms >= min && ms <= max)) {
+    throw new RangeError(
+      `${name} must be a number of milliseconds from ${min} to ${max}, but is ${String(ms)}`,
+    );
+  }
+  return ms;
+}
+
+/**
+ * Checks a count.
+ *
+ * @throws {RangeError} naming the option and the value.
+ */
+export function checkCount(name: string, count: number, { min = 1, max = 1_000_000 } = {}): number {
+  if (!Number.isInteger(count) || count < min || count > max) {
+    throw new RangeError(
+      `${name} must be a whole number from ${min} to ${max}, but is ${String(count)}`,
+    );
+  }
+  return count;
+}
