@@ -111,7 +111,8 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   readonly #forget: () => void;
   #client: RedisClient | undefined;
   #loop: Promise<void> | undefined;
-  #subscribed = Promise.withResolvers<RedisClient>();
+  #subscribed = Promise.withResolvers<void>();
+  #lostAt: number | undefined;
   #failure: Error | undefined;
 
   /**
@@ -230,12 +231,22 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     if (this.#closing.signal.aborted) throw new TypeError("The subscriber is closed");
     for (const channel of channels) this.#targets[kind].set(channel.name, channel);
     // The loop makes all noted subscriptions of a new connection; a live one is told here.
-    if (this.#client) return await this.#send(this.#client, kind, channels.map((c) => c.name));
+    if (this.#client) return await this.#more(this.#client, kind, channels.map((c) => c.name));
     this.#loop ??= this.#run();
     try {
       await within(this.#subscribed.promise, SUBSCRIBE_MS);
     } catch (error) {
       throw error instanceof DeadlineError ? this.#unconfirmed() : error;
+    }
+  }
+
+  async #more(client: RedisClient, kind: Kind, names: string[]): Promise<void> {
+    try {
+      await this.#send(client, kind, names);
+    } catch (error) {
+      // Refused by Redis: asked for again on the next connection, it would end them all.
+      if (!isRetryable(error)) { for (const name of names) this.#targets[kind].delete(name); }
+      throw error;
     }
   }
 
@@ -249,47 +260,63 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     await within(leave, SUBSCRIBE_MS).catch(() => {});
   }
 
-  /** Connect, subscribe, listen until the connection is lost; again and again. */
+  /** One connection after the other, until closed or until no waiting mends what went wrong. */
   async #run(): Promise<void> {
     const { signal } = this.#closing;
-    let failures = 0;
-    let lostAt: number | undefined;
-    while (!signal.aborted) {
-      try {
-        const client = await this.#connection.client();
-        for (const kind of ["channel", "pattern"] as const) {
-          await this.#send(client, kind, [...this.#targets[kind].keys()]);
-        }
-        if (lostAt !== undefined) this.#onEvent({ type: "gap", ms: performance.now() - lostAt });
+    for (let failures = 0; !signal.aborted && !this.#failure; failures++) {
+      const { heard, reason } = await this.#listen();
+      this.#connection.discard();
+      if (signal.aborted) return;
+      if (heard) {
         failures = 0;
-        this.#client = client;
-        this.#subscribed.resolve(client);
-        throw await this.#lost(client, signal);
-      } catch (error) {
-        this.#connection.discard();
-        if (this.#client) this.#subscribed = Promise.withResolvers();
-        this.#subscribed.promise.catch(() => {});
-        if (signal.aborted) break;
-        if (this.#client || !isRetryable(error)) lostAt = this.#report(error, lostAt);
-        this.#client = undefined;
-        if (this.#failure) return;
-        await sleep(backoffMs(failures++), signal);
+        this.#subscribed = Promise.withResolvers();
+        this.#subscribed.promise.catch(() => {}); // nobody may be waiting for it
+        this.#lostAt = performance.now();
       }
+      if (!isRetryable(reason)) this.#end(reason);
+      else if (heard) this.#tell({ type: "lost", error: reason });
+      await sleep(this.#failure ? 0 : backoffMs(failures), signal);
     }
-    this.#client = undefined;
   }
 
-  #report(error: unknown, lostAt: number | undefined): number {
-    const cause = error as Error;
-    if (isRetryable(cause)) {
-      this.#onEvent({ type: "lost", error: cause });
-    } else {
-      this.#failure = cause;
-      this.#subscribed.reject(cause);
-      this.#inbox.wake();
-      this.#onEvent({ type: "ended", error: cause });
+  /** The life of one connection: connect, subscribe, listen. Resolves when it is over, with why. */
+  async #listen(): Promise<{ heard: boolean; reason: Error }> {
+    let heard = false;
+    try {
+      const client = await this.#connection.client();
+      for (const kind of ["channel", "pattern"] as const) {
+        await this.#send(client, kind, [...this.#targets[kind].keys()]);
+      }
+      heard = true;
+      this.#client = client;
+      this.#subscribed.resolve();
+      if (this.#lostAt !== undefined) {
+        this.#tell({ type: "gap", ms: performance.now() - this.#lostAt });
+      }
+      return { heard, reason: await this.#lost(client) };
+    } catch (error) {
+      return { heard, reason: error as Error };
+    } finally {
+      this.#client = undefined;
     }
-    return lostAt ?? performance.now();
+  }
+
+  #end(error: Error): void {
+    this.#failure = error;
+    this.#subscribed.reject(error);
+    this.#inbox.wake();
+    this.#tell({ type: "ended", error });
+  }
+
+  /** A listener that throws must not do so inside the client's socket; it ends the subscriber. */
+  #tell(event: SubscriberEvent): void {
+    try {
+      this.#onEvent(event);
+    } catch (error) {
+      this.#failure ??= error as Error;
+      this.#inbox.wake();
+      void this.close();
+    }
   }
 
   async #send(client: RedisClient, kind: Kind, names: string[]): Promise<void> {
@@ -312,41 +339,38 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     const target = this.#targets[kind].get(name);
     if (!target) return; // left meanwhile
     const channel = from.toString();
+    let payload: T;
     try {
-      const payload = target.parse(target.codec.decode(raw));
-      const pattern = kind === "pattern" ? name : undefined;
-      const fits = this.#inbox.put({ channel, ...(pattern && { pattern }), payload });
-      if (!fits) this.#onEvent({ type: "dropped", dropped: this.#inbox.dropped });
+      payload = target.parse(target.codec.decode(raw));
     } catch (cause) {
       const error = new DecodeError(channel, new Uint8Array(raw), cause);
-      this.#onEvent({ type: "refused", channel, error });
+      return this.#tell({ type: "refused", channel, error });
     }
+    const pattern = kind === "pattern" ? { pattern: name } : undefined;
+    const fits = this.#inbox.put({ channel, ...pattern, payload });
+    if (!fits) this.#tell({ type: "dropped", dropped: this.#inbox.dropped });
   }
 
   /** Waits until the connection is lost, or silent for too long, and returns why. */
-  async #lost(client: RedisClient, closing: AbortSignal): Promise<unknown> {
+  async #lost(client: RedisClient): Promise<Error> {
     const gone = new AbortController();
-    let reason: unknown;
-    const onEnd = (error: unknown) => {
-      reason ??= explain(error, addressOf(this.#parent));
-      gone.abort();
-    };
-    const onClose = () => gone.abort();
-    client.on("error", onEnd);
-    closing.addEventListener("abort", onClose);
+    const leave = (error: unknown) => gone.abort(explain(error, addressOf(this.#parent)));
+    const onClose = () => leave(new Error("closed"));
+    client.on("error", leave);
+    this.#closing.signal.addEventListener("abort", onClose);
     try {
-      while (!gone.signal.aborted && client.isReady) {
+      while (!gone.signal.aborted) {
         await sleep(this.#heartbeatMs, gone.signal);
         if (gone.signal.aborted) break;
         const ping = client.sendCommand(["PING"], { timeout: 0 });
         await within(ping, this.#heartbeatMs).catch((error) => {
-          if (error instanceof DeadlineError) onEnd(this.#silent());
+          if (error instanceof DeadlineError) leave(this.#silent());
         });
       }
     } finally {
-      closing.removeEventListener("abort", onClose);
+      this.#closing.signal.removeEventListener("abort", onClose);
     }
-    return reason ?? this.#silent();
+    return gone.signal.reason;
   }
 
   #silent(): RedisConnectionError {

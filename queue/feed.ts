@@ -37,8 +37,7 @@ export interface FeedOptions {
   onEvent?: (event: ConsumeEvent) => void;
 }
 
-/** The default of `pollMs`. */
-export const DEFAULT_POLL_MS = 100;
+const DEFAULT_POLL_MS = 100;
 
 /**
  * Batches of messages until `signal` aborts.
@@ -49,9 +48,7 @@ export async function* feed<T>(
   take: (waitMs: number) => Promise<Message<T>[]>,
   options: FeedOptions,
 ): AsyncGenerator<Message<T>[], void, void> {
-  const { mode = "blocking", pollMs = DEFAULT_POLL_MS, signal, onEvent } = options;
-  checkMode(mode);
-  checkMs("pollMs", pollMs, { min: 1 });
+  const { mode = "blocking", pollMs = DEFAULT_POLL_MS, signal, onEvent } = checkFeed(options);
   let failures = 0;
   while (!signal?.aborted) {
     let batch: Message<T>[];
@@ -61,6 +58,7 @@ export async function* feed<T>(
     } catch (error) {
       if (error instanceof DecodeError && onEvent) {
         batch = report<T>(error, onEvent);
+        if (batch.length === 0) continue; // the queue was not empty: no pause
       } else if (signal?.aborted && error === signal.reason) {
         return;
       } else if (isRetryable(error)) {
@@ -75,6 +73,18 @@ export async function* feed<T>(
     if (batch.length > 0) yield batch;
     else if (mode === "polling") await sleep(pollMs, signal);
   }
+}
+
+/**
+ * Checks a feed's options.
+ *
+ * @throws {TypeError} for a `mode` that is none.
+ * @throws {RangeError} for a `pollMs` that is no duration.
+ */
+export function checkFeed<O extends FeedOptions>(options: O): O {
+  if (options.mode !== undefined) checkMode(options.mode);
+  if (options.pollMs !== undefined) checkMs("pollMs", options.pollMs, { min: 1 });
+  return options;
 }
 
 /** Reports what could not be decoded, and hands on what came with it. */

@@ -12,7 +12,7 @@
  * @module
  */
 import { checkCount, checkMs, sleep } from "../redis/timers.ts";
-import { feed, type FeedOptions } from "./feed.ts";
+import { checkFeed, feed, type FeedOptions } from "./feed.ts";
 import type { ConsumeEvent, Message, Mode, ReceiveOptions } from "./message.ts";
 
 /** What a worker needs of a queue: to take several messages at a time. */
@@ -143,7 +143,7 @@ export class Worker<T> implements AsyncDisposable {
     this.#concurrency = checkCount("concurrency", concurrency, { max: 1_000 });
     this.#graceMs = checkMs("graceMs", graceMs);
     this.#onEvent = onEvent;
-    this.#feedOptions = { mode, pollMs, onEvent };
+    this.#feedOptions = checkFeed({ mode, pollMs, onEvent });
   }
 
   /** How many handlers are running. */
@@ -260,11 +260,12 @@ export class Worker<T> implements AsyncDisposable {
   #fail(error: unknown): void {
     this.#failure ??= { error };
     this.#stopping.abort();
+    this.#wake();
   }
 
-  /** Until a slot is free. */
+  /** Until a slot is free, or a stop was asked for. */
   async #slot(): Promise<void> {
-    while (this.#running.size >= this.#concurrency) {
+    while (this.#running.size >= this.#concurrency && !this.#stopping.signal.aborted) {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
   }

@@ -12,7 +12,7 @@ import { Buffer } from "node:buffer";
 import { RESP_TYPES } from "redis";
 import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
 import { explain, RedisConnectionError } from "./errors.ts";
-import { checkOpen } from "./supervise.ts";
+import { checkOpen, lastTrouble } from "./supervise.ts";
 
 /** How long a command may take by default, in milliseconds. */
 export const DEFAULT_DEADLINE_MS = 5_000;
@@ -48,12 +48,26 @@ export function call(
       abortSignal: unsent.signal,
       timeout: 0, // the library's default makes a timer for every command
       typeMapping: raw ? AS_BYTES : undefined,
-    }).then((reply) => {
-      clearTimeout(timer);
-      clearTimeout(timer2);
-      resolve(reply);
-    }, (error) => fail(explain(error, addressOf(client))));
+    }).then(
+      (reply) => {
+        clearTimeout(timer);
+        clearTimeout(timer2);
+        resolve(reply);
+      },
+      (error) =>
+        fail(
+          unsent.signal.aborted ? offline(client, deadlineMs) : explain(error, addressOf(client)),
+        ),
+    );
   });
+}
+
+function offline(client: RedisClient, deadlineMs: number): RedisConnectionError {
+  const trouble = lastTrouble(client);
+  return new RedisConnectionError(
+    `not connected${trouble && ` (${trouble})`}, waited ${deadlineMs} ms`,
+    { address: addressOf(client) },
+  );
 }
 
 function silence(

@@ -237,7 +237,9 @@ function findUncarried(value: unknown, path = "payload", seen = new Set()): stri
     seen.add(value);
     const plain = Array.isArray(value) || isPlain(value);
     if (plain || !["Map", "Set", "Promise"].includes(value.constructor?.name ?? "")) {
-      for (const [key, member] of Object.entries(value)) {
+      // Not Object.entries for arrays: it leaves out holes, and JSON makes null of them.
+      const members = Array.isArray(value) ? [...value.entries()] : Object.entries(value);
+      for (const [key, member] of members) {
         if (member === undefined && !Array.isArray(value)) continue;
         const place = Array.isArray(value) ? `${path}[${key}]` : `${path}.${key}`;
         const found = findUncarried(member, place, seen);

@@ -19,6 +19,9 @@ import { backoffMs, checkMs, DeadlineError, sleep, within } from "./timers.ts";
 /** Where Redis is looked for when nothing says otherwise. */
 const DEFAULT_URL = "redis://127.0.0.1:6379";
 
+/** Longest pause between attempts before the first success: somebody is waiting for it. */
+const FIRST_PAUSE_MS = 100;
+
 /** Options of {@linkcode connect}. */
 export interface ConnectOptions {
   /**
@@ -109,10 +112,13 @@ export async function connect(options: ConnectOptions = {}): Promise<ConnectedCl
   const address = addressOf(client);
   let last: unknown; // what stood in the way, for the message
   client.on("error", (error: unknown) => last = error);
+  const opening = open(client);
   try {
-    await within(open(client), timeoutMs);
+    await within(opening, timeoutMs);
   } catch (error) {
     client.destroy();
+    // The client's loop may be in a pause between two attempts: let it notice that it is over.
+    await within(opening, FIRST_PAUSE_MS * 2).catch(() => {});
     throw unreachable(error instanceof DeadlineError ? last : error, address, timeoutMs);
   }
   if (heartbeatMs > 0) supervise(client, { heartbeatMs, onEvent });
@@ -123,7 +129,7 @@ function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {
   const url = checkUrl(options.url ?? environmentUrl() ?? DEFAULT_URL);
   try {
     const { username, password, name, tls } = options;
-    return createClient({
+    const client: ConnectedClient = createClient({
       url: withCredentials(url, username, password),
       ...(name !== undefined && { name }),
       // Otherwise the client asks the environment, and without that permission connects in a loop.
@@ -131,10 +137,13 @@ function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {
       socket: {
         ...tls,
         connectTimeout: timeoutMs,
-        reconnectStrategy: (retries: number, cause: Error) =>
-          isFatal(cause) ? cause : backoffMs(retries),
+        reconnectStrategy: (retries: number, cause: Error) => {
+          if (isFatal(cause)) return cause;
+          return backoffMs(retries, { maxMs: client?.socketEpoch ? 1_000 : FIRST_PAUSE_MS });
+        },
       },
     }) as ConnectedClient;
+    return client;
   } catch (error) {
     // The client's own messages repeat the URL, password included.
     throw new TypeError(`Cannot use the Redis URL ${redact(url)}: ${describe(error)}`);

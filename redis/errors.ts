@@ -171,8 +171,8 @@ export function describe(error: unknown): string {
 
 /** The text with the password of any URL in it replaced, for messages and events. */
 export function redact(text: string): string {
-  // Greedy up to the last @ before a slash: a password may itself contain an @.
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/\s"']*@/gi, "$1***@");
+  // Greedy up to the last @: a password may itself contain one. Also without a scheme.
+  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)?[^\s"'/@]*:[^\s"']*@/gi, "$1***@");
 }
 
 function errorName(error: Error): string {

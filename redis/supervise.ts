@@ -10,10 +10,10 @@
  *
  * @module
  */
-import { setTimeout as setNodeTimeout } from "node:timers";
+import { setImmediate, setTimeout as setNodeTimeout } from "node:timers";
 import { addressOf, type RedisClient } from "./client.ts";
-import { explain, RedisConnectionError } from "./errors.ts";
-import { DeadlineError, sleep, within } from "./timers.ts";
+import { describe, explain, RedisConnectionError } from "./errors.ts";
+import { DeadlineError, within } from "./timers.ts";
 
 /** What happens to a connection, for `onEvent`. */
 export type ConnectionEvent =
@@ -25,6 +25,8 @@ export type ConnectionEvent =
 interface Supervision {
   /** Set while the client is closed only in order to be opened again. */
   reviving: boolean;
+  /** What last went wrong with the connection, for messages. */
+  lastError?: unknown;
   /** What ended the client for good, if it was not its owner. */
   endedBy?: unknown;
   /** Told when the client was closed by its owner. */
@@ -43,13 +45,20 @@ export function adopt(client: RedisClient): Supervision {
   if (supervision) return supervision;
   const created: Supervision = supervision = { reviving: false, onEnd: new Set() };
   known.set(client, created);
-  client.on("error", () => {}); // reported to whoever waits for a command, and by onEvent
+  client.on("error", (error) => created.lastError = error);
+  client.on("ready", () => created.lastError = undefined);
   client.on("terminated", (error) => created.endedBy = error);
   client.on("end", () => {
     if (created.reviving) return;
     for (const listener of [...created.onEnd]) listener();
   });
   return created;
+}
+
+/** What last went wrong with the client's connection, as a phrase; "" if nothing did. */
+export function lastTrouble(client: RedisClient): string {
+  const { lastError } = adopt(client);
+  return lastError === undefined ? "" : describe(lastError);
 }
 
 /** Calls `listener` when the client's owner closes it. Returns what takes the listener back. */
@@ -87,7 +96,10 @@ export function checkOpen(client: RedisClient): void {
  */
 export function supervise(
   client: RedisClient,
-  { heartbeatMs, onEvent }: { heartbeatMs: number; onEvent?: (event: ConnectionEvent) => void },
+  { heartbeatMs, onEvent = () => {} }: {
+    heartbeatMs: number;
+    onEvent?: (event: ConnectionEvent) => void;
+  },
 ): void {
   const address = addressOf(client);
   const supervision = adopt(client);
@@ -95,10 +107,10 @@ export function supervise(
   client.on("connect", () => greetedAt = performance.now());
   client.on("ready", () => {
     greetedAt = undefined;
-    onEvent?.({ type: "ready", address });
+    tell({ type: "ready", address });
   });
-  client.on("error", (error) => onEvent?.(lost(error, false)));
-  client.on("terminated", (error) => onEvent?.(lost(error, true)));
+  client.on("error", (error) => tell(lost(error, false)));
+  client.on("terminated", (error) => tell(lost(error, true)));
 
   let timer = schedule();
   whenEnded(client, () => clearTimeout(timer));
@@ -113,10 +125,21 @@ export function supervise(
     if (!client.isOpen && !supervision.reviving) return;
     const stuck = greetedAt !== undefined && performance.now() - greetedAt > heartbeatMs;
     if (stuck || (client.isReady && await isSilent(client, heartbeatMs))) {
-      onEvent?.(lost(new DeadlineError(`no answer to PING within ${heartbeatMs} ms`), false));
+      tell(lost(new DeadlineError(`no answer to PING within ${heartbeatMs} ms`), false));
       await revive(client, supervision);
     }
     if (client.isOpen || supervision.reviving) timer = schedule();
+  }
+
+  function tell(event: ConnectionEvent): void {
+    try {
+      onEvent(event);
+    } catch (error) {
+      // Not inside the client's own handlers, where it would break the connection; but not lost.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
   }
 
   function lost(error: unknown, fatal: boolean): ConnectionEvent {
@@ -141,10 +164,12 @@ async function isSilent(client: RedisClient, deadlineMs: number): Promise<boolea
  * second `connect()` would double.
  */
 async function revive(client: RedisClient, supervision: Supervision): Promise<void> {
+  const wasReady = client.isReady;
   supervision.reviving = true;
   client.destroy();
-  // A handshake that was under way needs a turn to notice that its socket is gone.
-  await sleep(20);
+  // A handshake that was under way needs a turn to notice that its socket is gone. A ready client
+  // gets none: closed by its owner in between, it would be opened again.
+  if (!wasReady) await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
   // Not awaited: with the server away it takes until the server is back.
   client.connect().catch((error) => supervision.endedBy ??= error);
   supervision.reviving = false;

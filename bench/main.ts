@@ -1,0 +1,92 @@
+/**
+ * `deno task bench <scenario>`: compares this package with others, in one run, on one server. Starts
+ * a private redis-server unless `REDIS_URL` names one. Ends with the scenario (exit 0), with what
+ * went wrong (1), or because it was asked wrongly (2).
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console -- a program: what it prints is what it is for
+
+import { parseArgs } from "@std/cli/parse-args";
+import { createClient, type RedisClientType } from "redis";
+import { RedisServer } from "../tools/redis_server.ts";
+import type { Load } from "./measure.ts";
+import { toText } from "./report.ts";
+import type { Report, Scenario } from "./scenario.ts";
+import { list } from "./scenarios/list.ts";
+
+const scenarios: Record<string, Scenario> = { list };
+
+const HELP = `Compares this package with others; every figure is a median of interleaved rounds.
+
+  deno task bench list   enqueue and drain of a plain queue: ListQueue, BullMQ, bee-queue, LPUSH
+
+  --rounds N      how often each is measured (default: 3)
+  --count N       messages a round (default: 100000)
+  --at-a-time N   calls awaited together (default: 1000)
+  --json          print the figures as JSON
+  --help          print this
+
+It starts a Redis server of its own, unless REDIS_URL names one; there it touches only keys that
+contain "redis-patterns-bench".`;
+
+async function main(): Promise<number> {
+  const unknown: string[] = [];
+  const args = parseArgs(Deno.args, {
+    string: ["rounds", "count", "at-a-time"],
+    boolean: ["json", "help"],
+    default: { rounds: "3", count: "100000", "at-a-time": "1000" },
+    unknown: (arg: string) => !arg.startsWith("-") || unknown.push(arg) < 0,
+  });
+  if (args.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const [verb = "", ...more] = args._.map(String);
+  const scenario = Object.hasOwn(scenarios, verb) ? scenarios[verb] : undefined;
+  const [rounds, count, atATime] = [args.rounds, args.count, args["at-a-time"]].map(Number);
+  const load = { rounds: rounds!, count: count!, atATime: atATime! };
+  const bad = Object.entries(load).filter(([, value]) => !(Number.isInteger(value) && value > 0));
+  if (!scenario || more.length > 0 || unknown.length > 0 || bad.length > 0) {
+    const numbers = bad.map(([name, value]) => `${name} ${value}`);
+    console.error("Not understood:", ...scenario ? more : args._, ...unknown, ...numbers);
+    console.error(HELP);
+    return 2;
+  }
+  await bench(scenario, load, args.json);
+  return 0;
+}
+
+async function bench(scenario: Scenario, load: Load, json: boolean): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const url = Deno.env.get("REDIS_URL") ?? stack.use(await RedisServer.start()).url;
+  const redis: RedisClientType = createClient({ url, maintNotifications: "disabled" });
+  redis.on("error", () => {}); // the command that fails says it better
+  await redis.connect();
+  stack.defer(() => redis.close());
+
+  const note = (text: string) => console.error(`… ${text}`);
+  const report = await scenario({ url, load, redis, note });
+  const header = await conditions(redis, { load, report });
+  if (json) console.log(JSON.stringify({ ...header, ...report }, null, 2));
+  else console.log(`\n${Object.values(header).join("\n")}\n\n${toText(report)}`);
+}
+
+/** What figures mean nothing without. */
+async function conditions(
+  redis: RedisClientType,
+  { load: { count, atATime, rounds }, report }: { load: Load; report: Report },
+) {
+  const info = await redis.info("server");
+  const results = report.tables.flatMap(({ results }) => results);
+  return {
+    date: new Date().toISOString().slice(0, 16).replace("T", " "),
+    cores: `${navigator.hardwareConcurrency} cores`,
+    redis: `Redis ${info.match(/^redis_version:(.+?)\r?$/m)?.[1]}`,
+    runtimes: [...new Set(results.map(({ runtime }) => runtime))].join(", "),
+    packages: [...new Set(results.map(({ peer }) => peer))].join(", "),
+    load: `${count} messages of 100 bytes, ${atATime} at a time, median of ${rounds}`,
+  };
+}
+
+if (import.meta.main) Deno.exitCode = await main();

@@ -1,0 +1,259 @@
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import {
+  connect,
+  type ConnectionEvent,
+  ListQueue,
+  RedisConnectionError,
+} from "@workshop/redis-patterns";
+import { freePort } from "../tools/redis_server.ts";
+import { FaultyProxy } from "./proxy.ts";
+import { eventually, redisTest, serverTest } from "./support.ts";
+
+Deno.test("connect names host, port and the way out when there is no server", async () => {
+  const port = freePort();
+  const startedAt = performance.now();
+  const error = await assertRejects(
+    () => connect({ url: `redis://127.0.0.1:${port}`, timeoutMs: 300 }),
+    RedisConnectionError,
+    `Redis at 127.0.0.1:${port}: connection refused (tried for 300 ms)`,
+  );
+  assertStringIncludes(error.message, "redis-server");
+  assertEquals([error.sent, error.fatal], [false, false]);
+  assertLess(performance.now() - startedAt, 2_000);
+});
+
+Deno.test("connect gives up on a server that accepts and never answers", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepted: Deno.Conn[] = [];
+  const accepting = (async () => {
+    for await (const connection of listener) accepted.push(connection);
+  })();
+  const url = `redis://127.0.0.1:${(listener.addr as Deno.NetAddr).port}`;
+  await assertRejects(() => connect({ url, timeoutMs: 300 }), RedisConnectionError, "300 ms");
+  listener.close();
+  for (const connection of accepted) connection.close();
+  await accepting;
+});
+
+Deno.test("connect refuses a URL that is none, without its password", async () => {
+  const bad = [
+    "http://ann:hunter2@localhost",
+    "ann:hunter2@localhost:6379",
+    "redis://ann:hunter2@host:port",
+    "redis://ann:hunter2@localhost/first",
+    "",
+  ];
+  for (const url of bad) {
+    const error = await assertRejects(() => connect({ url, timeoutMs: 100 }), TypeError);
+    assert(!error.message.includes("hunter2"), error.message);
+  }
+  await assertRejects(() => connect({ url: "http://x" }), TypeError, '"http://x"');
+});
+
+Deno.test("connect refuses durations that are none, naming them", async () => {
+  await assertRejects(() => connect({ timeoutMs: -1 }), RangeError, "timeoutMs");
+  await assertRejects(() => connect({ timeoutMs: Number.NaN }), RangeError, "NaN");
+  await assertRejects(() => connect({ heartbeatMs: -5 }), RangeError, "-5");
+});
+
+serverTest("connect stops at once at a wrong password and never prints it", async (server) => {
+  const right = new URL(server.url);
+  right.password = "hunter2-wrong";
+  for (
+    const options of [
+      { url: right.href },
+      { url: `redis://127.0.0.1:${server.port}`, username: "default", password: "hunter2-wrong" },
+      { url: `redis://127.0.0.1:${server.port}` }, // none at all
+    ]
+  ) {
+    const startedAt = performance.now();
+    const error = await assertRejects(() => connect(options), RedisConnectionError);
+    assertLess(performance.now() - startedAt, 2_000, "not retried until the deadline");
+    assert(error.fatal);
+    assert(/WRONGPASS|NOAUTH/.test(error.message), error.message);
+    assert(!Deno.inspect(error).includes("hunter2"), "no password, also not in a cause");
+  }
+  const redis = await connect({ url: `redis://127.0.0.1:${server.port}`, password: "p@ss/w:rd%" });
+  assertEquals(await redis.ping(), "PONG");
+  await redis.close();
+}, { password: "p@ss/w:rd%" });
+
+serverTest("connect waits while the server loads its data", async (server) => {
+  const redis = await connect({ url: server.url });
+  await redis.sendCommand(["DEBUG", "POPULATE", "10000", "key", "100"]);
+  await redis.sendCommand(["SAVE"]);
+  redis.destroy();
+  await server.kill();
+  const restarting = server.restart();
+  const startedAt = performance.now();
+  const again = await connect({ url: server.url, timeoutMs: 20_000 });
+  assertGreater(performance.now() - startedAt, 500, "there was something to wait for");
+  assertEquals(await again.exists("key:1"), 1); // LOADING would be an error reply
+  await restarting;
+  await again.close();
+}, { config: { "enable-debug-command": "yes", "key-load-delay": "100" } });
+
+redisTest("connect works for an account with no rights at all", async (test) => {
+  const user = test.name.replaceAll(":", "_");
+  await test.redis.aclSetUser(user, ["on", ">secret", "-@all"]);
+  try {
+    const redis = await test.connect({ username: user, password: "secret" });
+    await assertRejects(() => redis.get("x"), Error, "NOPERM");
+    await assertRejects(() => new ListQueue(redis, "x").enqueue(1), Error, "NOPERM");
+  } finally {
+    await test.redis.aclDelUser(user);
+  }
+});
+
+redisTest("connect needs no permission but --allow-net=host:port", async (test) => {
+  const { host } = new URL(test.url);
+  const program = `
+    import { connect, ListQueue } from "@workshop/redis-patterns";
+    const redis = await connect({ url: "redis://${host}" });
+    await using queue = new ListQueue(redis, "${test.name}");
+    await queue.enqueue("permitted");
+    console.log((await queue.receive({ waitMs: 100 }))?.payload);
+    await queue.close();
+    await redis.close();`;
+  const file = await Deno.makeTempFile({ dir: import.meta.dirname, suffix: "_scratch.ts" });
+  try {
+    await Deno.writeTextFile(file, program);
+    const run = (net: string) =>
+      new Deno.Command(Deno.execPath(), {
+        args: ["run", "--no-prompt", `--allow-net=${net}`, file],
+        env: { NO_COLOR: "1" },
+      }).output();
+    const allowed = await run(host);
+    assertEquals(new TextDecoder().decode(allowed.stderr), "");
+    assertEquals(new TextDecoder().decode(allowed.stdout), "permitted\n");
+    const refused = await run("127.0.0.1:1");
+    assertStringIncludes(new TextDecoder().decode(refused.stderr), `net access to "${host}"`);
+    assertEquals(refused.code, 1);
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
+serverTest("connect's client comes back after kill -9 and restart", async (server) => {
+  const events: ConnectionEvent["type"][] = [];
+  const redis = await connect({ url: server.url, onEvent: (event) => events.push(event.type) });
+  const queue = new ListQueue<string>(redis, "mail");
+  await queue.enqueue("kept");
+  await server.kill();
+  await eventually(() => assert(events.includes("lost")));
+  const error = await assertRejects(() => queue.enqueue("later"), RedisConnectionError);
+  assertEquals(error.sent, false, "nothing is kept back to be sent later");
+  assertStringIncludes(error.message, "not connected (connection refused)");
+  await server.restart();
+  const restartedAt = performance.now();
+  await eventually(async () => assertEquals((await queue.receive())?.payload, "kept"));
+  assertLess(performance.now() - restartedAt, 2_000);
+  await eventually(() => assert(events.includes("ready")));
+  await redis.close();
+}, { aof: true });
+
+serverTest("a command without a reply ends in an error that says it was sent", async (server) => {
+  await using proxy = await FaultyProxy.start({ port: server.port });
+  const redis = await connect({ url: proxy.url });
+  const queue = new ListQueue<string>(redis, "mail");
+  proxy.dropReplies(1, { after: /LPUSH/i });
+  const error = await assertRejects(() => queue.enqueue("once"), RedisConnectionError);
+  assertEquals([error.sent, error.fatal], [true, false]);
+  await eventually(async () => assertEquals(await queue.counts(), { ready: 1 }));
+  await redis.close();
+});
+
+serverTest("the supervisor notices a half-open connection and makes a new one", async (server) => {
+  await using proxy = await FaultyProxy.start({ port: server.port });
+  const events: ConnectionEvent["type"][] = [];
+  const redis = await connect({
+    url: proxy.url,
+    heartbeatMs: 200,
+    onEvent: (event) => events.push(event.type),
+  });
+  const queue = new ListQueue<string>(redis, "mail");
+  proxy.blackHole(true);
+  await eventually(() => assert(events.includes("lost")), 5_000);
+  proxy.blackHole(false);
+  const openAt = performance.now();
+  await eventually(async () => {
+    await queue.enqueue("through");
+  });
+  assertLess(performance.now() - openAt, 2_000);
+  await redis.close();
+});
+
+serverTest("a paused server delays a blocked consumer and loses nothing", async (server) => {
+  const redis = await connect({ url: server.url });
+  await using queue = new ListQueue<string>(redis, "mail");
+  const received = queue.receive({ waitMs: 20_000 });
+  await eventually(async () => {
+    assertStringIncludes(await redis.info("clients"), "blocked_clients:1");
+  });
+  await server.pause();
+  const enqueued = queue.enqueue("late");
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await server.resume();
+  await enqueued;
+  assertEquals((await received)?.payload, "late");
+  await queue.close();
+  await redis.close();
+});
+
+serverTest("a blocked consumer behind a black hole works again", async (server) => {
+  await using proxy = await FaultyProxy.start({ port: server.port });
+  const direct = await connect({ url: server.url });
+  const redis = await connect({ url: proxy.url, heartbeatMs: 500 });
+  await using queue = new ListQueue<string>(redis, "mail");
+  const stop = new AbortController();
+  const seen: string[] = [];
+  const consumed = (async () => {
+    for await (const { payload } of queue.consume({ signal: stop.signal })) seen.push(payload);
+  })();
+  await eventually(async () => {
+    assertStringIncludes(await direct.info("clients"), "blocked_clients:1");
+  });
+  proxy.blackHole(true);
+  // The block time is 5 s and the grace another 5: then the connection counts as dead.
+  await new Promise((resolve) => setTimeout(resolve, 11_000));
+  proxy.blackHole(false);
+  const openAt = performance.now();
+  await direct.lPush("mail", ['"one"', '"two"']);
+  await eventually(() => assert(seen.length > 0), 8_000);
+  assertLess(performance.now() - openAt, 8_000);
+  stop.abort();
+  await consumed;
+  await queue.close();
+  await redis.close();
+  await direct.close();
+});
+
+redisTest("a client closes in time while its queue is blocked", async (test) => {
+  const client = await test.connect();
+  const queue = new ListQueue(client, test.name);
+  const waiting = queue.receive({ waitMs: 20_000 }).catch((error) => error);
+  await eventually(async () => {
+    assertStringIncludes(await test.redis.info("clients"), "blocked_clients:1");
+  });
+  const startedAt = performance.now();
+  await client.close();
+  await waiting;
+  assertLess(performance.now() - startedAt, 2_000);
+});
+
+redisTest("200 times connect, wait and close leave no connection", async (test) => {
+  for (let i = 0; i < 200; i++) {
+    const client = await test.connect();
+    const queue = new ListQueue(client, test.name);
+    await queue.enqueue(i);
+    assertEquals((await queue.receive({ waitMs: 1_000 }))?.payload, i);
+    await client.close();
+  } // redisTest compares connected_clients
+});

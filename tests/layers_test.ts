@@ -1,0 +1,70 @@
+/** The folders are the architecture: this test keeps the arrows between them. */
+import { assertEquals } from "@std/assert";
+
+const ROOT = new URL("..", import.meta.url);
+
+/** What the modules of each folder may import, besides their own folder. */
+const ALLOWED: Record<string, RegExp> = {
+  "redis/": /^(redis|node:[a-z]+)$/,
+  "queue/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
+  "pubsub/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
+  "examples/":
+    /^(\.\.\/scoreboard\.ts|@workshop\/redis-patterns|@std\/cli\/parse-args|node:[a-z_]+)$/,
+};
+
+async function* modules(folder: URL): AsyncGenerator<URL> {
+  for await (const entry of Deno.readDir(folder)) {
+    if (entry.isDirectory) yield* modules(new URL(`${entry.name}/`, folder));
+    else if (entry.name.endsWith(".ts")) yield new URL(entry.name, folder);
+  }
+}
+
+/** Specifiers of static imports and re-exports; comments (and the examples in them) left out. */
+async function imports(file: URL): Promise<string[]> {
+  const source = (await Deno.readTextFile(file)).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
+  return [...source.matchAll(/^(?:import|export)\b[^;]*?from "([^"]+)"|^import "([^"]+)"/gm)]
+    .map((match) => (match[1] ?? match[2])!);
+}
+
+for (const [folder, allowed] of Object.entries(ALLOWED)) {
+  Deno.test(`${folder} imports nothing but what its layer may`, async () => {
+    const wrong: string[] = [];
+    let seen = 0;
+    for await (const file of modules(new URL(folder, ROOT))) {
+      for (const specifier of await imports(file)) {
+        seen++;
+        if (!specifier.startsWith("./") && !allowed.test(specifier)) {
+          wrong.push(`${file.pathname.slice(ROOT.pathname.length)} imports ${specifier}`);
+        }
+      }
+    }
+    assertEquals(wrong, []);
+    assertEquals(seen > 3, true, "the test found imports to look at");
+  });
+}
+
+Deno.test("redis/keys.ts is the only module of the library that spells a key", async () => {
+  const wrong: string[] = [];
+  for (const folder of ["queue/", "pubsub/", "redis/"]) {
+    for await (const file of modules(new URL(folder, ROOT))) {
+      if (file.pathname.endsWith("/redis/keys.ts")) continue;
+      const source = (await Deno.readTextFile(file)).replace(/\/\*[\s\S]*?\*\//g, "");
+      if (/["'`]queue:/.test(source)) wrong.push(file.pathname.slice(ROOT.pathname.length));
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("mod.ts loads nothing but npm:redis", async () => {
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", new URL("mod.ts", ROOT).href],
+    cwd: ROOT,
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(output.stdout)) as {
+    modules: { kind: string; specifier: string; npmPackage?: string }[];
+  };
+  const outside = modules.filter((module) => !module.specifier.startsWith(ROOT.href))
+    .filter((module) => !/^node:/.test(module.specifier))
+    .map((module) => module.npmPackage?.split("@")[0] ?? module.specifier);
+  assertEquals([...new Set(outside)], ["redis"]);
+});

@@ -1,0 +1,301 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertLess,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import {
+  channel,
+  connect,
+  DecodeError,
+  Publisher,
+  RedisConnectionError,
+  Subscriber,
+  type SubscriberEvent,
+} from "@workshop/redis-patterns";
+import { FaultyProxy } from "./proxy.ts";
+import { commandsDuring, connectedClients, eventually, redisTest, serverTest } from "./support.ts";
+
+interface Order {
+  order_id: number;
+}
+
+const orderOf = (value: unknown): Order => {
+  const { order_id } = value as Partial<Order>;
+  if (typeof order_id !== "number") throw new TypeError(`order_id is no number: ${order_id}`);
+  return { order_id };
+};
+
+/** What is in the inbox, once `count` messages have come. */
+async function taken<T>(subscriber: Subscriber<T>, count: number) {
+  const messages: unknown[] = [];
+  await eventually(() => {
+    for (let message; (message = subscriber.take());) messages.push(message);
+    assertEquals(messages.length, count);
+  });
+  return messages;
+}
+
+redisTest("Publisher.publish resolves with the number of receivers", async (test) => {
+  const publisher = new Publisher(test.redis);
+  assertEquals(await publisher.publish(test.name, 1), 0);
+  await using one = new Subscriber(test.redis);
+  await using two = new Subscriber(test.redis);
+  await Promise.all([one.subscribe(test.name), two.subscribe(test.name)]);
+  assertEquals(await publisher.publish(test.name, 2), 2);
+  assertEquals(await taken(one, 1), [{ channel: test.name, payload: 2 }]);
+  assertEquals(await taken(two, 1), [{ channel: test.name, payload: 2 }]);
+});
+
+redisTest("Subscriber.take asks the inbox and does not wait (polling)", async (test) => {
+  await using subscriber = new Subscriber(test.redis);
+  assertEquals(subscriber.take(), undefined);
+  await subscriber.subscribe(test.name);
+  assertEquals(subscriber.take(), undefined);
+  const publisher = new Publisher(test.redis);
+  for (let i = 0; i < 3; i++) await publisher.publish(test.name, i);
+  const messages = await taken(subscriber, 3);
+  assertEquals(messages, [0, 1, 2].map((payload) => ({ channel: test.name, payload })));
+});
+
+redisTest("Subscriber waits for messages by for await (blocking)", async (test) => {
+  await using subscriber = new Subscriber<number>(test.redis);
+  await subscriber.subscribe(test.name);
+  const publisher = new Publisher(test.redis);
+  setTimeout(() => void publisher.publish(test.name, 1), 20);
+  setTimeout(() => void publisher.publish(test.name, 2), 40);
+  const seen: number[] = [];
+  for await (const { payload } of subscriber) {
+    seen.push(payload);
+    if (payload === 2) break;
+  }
+  assertEquals(seen, [1, 2]);
+  await publisher.publish(test.name, 3);
+  assertEquals(await taken(subscriber, 1), [{ channel: test.name, payload: 3 }]);
+});
+
+redisTest("Subscriber.messages ends when its signal aborts, and on close", async (test) => {
+  const subscriber = new Subscriber(test.redis);
+  await subscriber.subscribe(test.name);
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 20);
+  for await (const _ of subscriber.messages({ signal: stop.signal })) assert(false);
+  setTimeout(() => void subscriber.close(), 20);
+  for await (const _ of subscriber) assert(false);
+  await assertRejects(() => subscriber.subscribe(test.name), TypeError, "closed");
+});
+
+redisTest("Subscriber hears a message once for each matching subscription", async (test) => {
+  await using subscriber = new Subscriber(test.redis);
+  await subscriber.subscribe(`${test.name}.new`);
+  await subscriber.psubscribe(`${test.name}.*`, `${test.name}.n?w`);
+  assertEquals(await new Publisher(test.redis).publish(`${test.name}.new`, "x"), 3);
+  const messages = await taken(subscriber, 3) as { pattern?: string; channel: string }[];
+  assertEquals(messages.map((message) => message.channel), Array(3).fill(`${test.name}.new`));
+  assertEquals(
+    messages.map((message) => message.pattern).toSorted(),
+    [undefined, `${test.name}.*`, `${test.name}.n?w`].toSorted(),
+  );
+});
+
+redisTest("Subscriber stops hearing what it has left", async (test) => {
+  await using subscriber = new Subscriber<string>(test.redis);
+  const publisher = new Publisher(test.redis);
+  await subscriber.subscribe("a", "b");
+  await subscriber.psubscribe(`${test.name}:*`);
+  await subscriber.unsubscribe("a");
+  await subscriber.punsubscribe(`${test.name}:*`);
+  assertEquals(await publisher.publish("a", "left"), 0);
+  assertEquals(await publisher.publish(`${test.name}:x`, "left"), 0);
+  assertEquals(await publisher.publish("b", "heard"), 1);
+  assertEquals(await taken(subscriber, 1), [{ channel: "b", payload: "heard" }]);
+});
+
+redisTest("channel refuses a bad payload at both ends", async (test) => {
+  const orders = channel<Order>(test.name, { parse: orderOf });
+  const publisher = new Publisher(test.redis);
+  const commands = await commandsDuring(test.url, async () => {
+    const bad = { order_id: "123" } as unknown as Order;
+    await assertRejects(() => publisher.publish(orders, bad), TypeError, "order_id is no number");
+    await assertRejects(() => publisher.publish(test.name, undefined), TypeError, "undefined");
+    const small = new Publisher(test.redis, { maxPayloadBytes: 4 });
+    await assertRejects(() => small.publish(test.name, "12345"), RangeError, "has 7");
+  });
+  assertEquals(commands, []);
+
+  const events: SubscriberEvent[] = [];
+  const onEvent = (event: SubscriberEvent) => void events.push(event);
+  await using subscriber = new Subscriber<Order>(test.redis, { onEvent });
+  await subscriber.subscribe(orders);
+  await publisher.publish(test.name, { order_id: "123" });
+  await test.redis.publish(test.name, "{oops");
+  await publisher.publish(orders, { order_id: 7 });
+  assertEquals(await taken(subscriber, 1), [{ channel: test.name, payload: { order_id: 7 } }]);
+  assertEquals(events.map((event) => event.type), ["refused", "refused"]);
+  const [first, second] = events as { channel: string; error: DecodeError }[];
+  assertInstanceOf(first!.error, DecodeError);
+  assertStringIncludes(first!.error.message, "order_id is no number: 123");
+  assertEquals(new TextDecoder().decode(second!.error.raw), "{oops");
+});
+
+redisTest("channel carries text and bytes as they are", async (test) => {
+  const text = channel<string>(`${test.name}:text`, { codec: "text" });
+  const bytes = channel<Uint8Array>(`${test.name}:bytes`, { codec: "bytes" });
+  await using subscriber = new Subscriber<string | Uint8Array>(test.redis);
+  await subscriber.subscribe(text as never, bytes as never);
+  const publisher = new Publisher(test.redis);
+  await publisher.publish(text, "grüße");
+  await publisher.publish(bytes, Uint8Array.from([0, 255]));
+  assertEquals(await taken(subscriber, 2), [
+    { channel: text.name, payload: "grüße" },
+    { channel: bytes.name, payload: Uint8Array.from([0, 255]) },
+  ]);
+});
+
+redisTest("Subscriber keeps a bounded inbox and reports what it dropped", async (test) => {
+  const drops: number[] = [];
+  await using subscriber = new Subscriber<number>(test.redis, {
+    inbox: 3,
+    onEvent: (event) => event.type === "dropped" && drops.push(event.dropped),
+  });
+  await subscriber.subscribe(test.name);
+  const publisher = new Publisher(test.redis);
+  for (let i = 0; i < 5; i++) await publisher.publish(test.name, i);
+  await eventually(() => assertEquals(subscriber.dropped, 2));
+  assertEquals(drops, [1, 2]);
+  const messages = await taken(subscriber, 3) as { payload: number }[];
+  assertEquals(messages.map((message) => message.payload), [2, 3, 4]);
+});
+
+redisTest(
+  "Subscriber subscribes again after CLIENT KILL and says that there is a gap",
+  async (test) => {
+    const events: string[] = [];
+    await using subscriber = new Subscriber<string>(test.redis, {
+      onEvent: (event) => void events.push(event.type),
+    });
+    await subscriber.subscribe(`${test.name}:a`);
+    await subscriber.psubscribe(`${test.name}:p*`);
+    await test.redis.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+    const killedAt = performance.now();
+    await eventually(() => assertEquals(events, ["lost", "gap"]));
+    assertLess(performance.now() - killedAt, 2_000);
+    const publisher = new Publisher(test.redis);
+    assertEquals(await publisher.publish(`${test.name}:a`, "again"), 1);
+    assertEquals(await publisher.publish(`${test.name}:pattern`, "again"), 1);
+    await taken(subscriber, 2);
+  },
+);
+
+serverTest("Subscriber notices a half-open connection", async (server) => {
+  await using proxy = await FaultyProxy.start({ port: server.port });
+  const redis = await connect({ url: proxy.url, heartbeatMs: 200 });
+  const direct = await connect({ url: server.url });
+  const events: string[] = [];
+  const subscriber = new Subscriber<string>(redis, {
+    heartbeatMs: 150,
+    onEvent: (event) => void events.push(event.type),
+  });
+  await subscriber.subscribe("news");
+  proxy.blackHole(true);
+  await eventually(() => assert(events.includes("lost"), "not noticed"));
+  proxy.blackHole(false);
+  await eventually(() => assert(events.includes("gap"), "not back"), 12_000);
+  await new Publisher(direct).publish("news", "hello");
+  await taken(subscriber, 1);
+  await subscriber.close();
+  await redis.close();
+  await direct.close();
+});
+
+serverTest("Subscriber survives kill -9 of the server and its restart", async (server) => {
+  const redis = await connect({ url: server.url });
+  const events: string[] = [];
+  const subscriber = new Subscriber<string>(redis, {
+    onEvent: (event) => void events.push(event.type),
+  });
+  await subscriber.subscribe("news");
+  await server.kill();
+  await eventually(() => assertEquals(events, ["lost"]));
+  await server.restart();
+  await eventually(() => assertEquals(events, ["lost", "gap"]));
+  const publisher = new Publisher(redis);
+  await eventually(async () => assertEquals(await publisher.publish("news", "back"), 1));
+  await taken(subscriber, 1);
+  await subscriber.close();
+  await redis.close();
+});
+
+redisTest("Subscriber ends with an error that no waiting mends", async (test) => {
+  const user = test.name.replaceAll(":", "_");
+  await test.redis.aclSetUser(user, ["on", ">secret", "-@all", "+subscribe", "&allowed"]);
+  try {
+    const few = await test.connect({ username: user, password: "secret" });
+    const events: SubscriberEvent["type"][] = [];
+    await using fine = new Subscriber(few);
+    await fine.subscribe("allowed");
+    await assertRejects(() => fine.subscribe("secret"), Error, "NOPERM");
+    await test.redis.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+    await eventually(async () => {
+      assertEquals(await new Publisher(test.redis).publish("allowed", "still"), 1);
+    });
+    const subscriber = new Subscriber(few, { onEvent: (event) => void events.push(event.type) });
+    await assertRejects(() => subscriber.subscribe("secret"), Error, "NOPERM");
+    assertEquals(events, ["ended"]);
+    assertThrows(() => subscriber.take(), Error, "NOPERM");
+    await assertRejects(() => subscriber.messages().next(), Error, "NOPERM");
+    await subscriber.close();
+  } finally {
+    await test.redis.aclDelUser(user);
+  }
+});
+
+redisTest("Subscriber ends with the client it was made from", async (test) => {
+  const client = await test.connect();
+  const before = await connectedClients(test.redis);
+  const subscriber = new Subscriber(client);
+  await subscriber.subscribe(test.name);
+  const loop = (async () => {
+    for await (const _ of subscriber) assert(false);
+  })();
+  await client.close();
+  await loop;
+  await eventually(async () => assertEquals(await connectedClients(test.redis), before - 1));
+  const error = await assertRejects(() => new Subscriber(client).subscribe("x"));
+  assertInstanceOf(error, RedisConnectionError);
+});
+
+redisTest(
+  "Subscriber and Publisher refuse bad names and options, naming the value",
+  async (test) => {
+    const publisher = new Publisher(test.redis);
+    const subscriber = new Subscriber(test.redis);
+    for (const name of ["", "a\nb", "\ud800", "x".repeat(201)]) {
+      await assertRejects(() => publisher.publish(name, 1), TypeError, "channel name");
+      await assertRejects(() => subscriber.subscribe(name), TypeError, "channel name");
+      await assertRejects(() => subscriber.psubscribe(name), TypeError, "channel name");
+    }
+    assertThrows(() => new Subscriber(test.redis, { inbox: 0 }), RangeError, "inbox");
+    assertThrows(() => new Subscriber(test.redis, { heartbeatMs: -1 }), RangeError, "-1");
+    assertThrows(() => new Publisher(test.redis, { maxPayloadBytes: 0 }), RangeError, "0");
+    assertThrows(() => new Publisher(undefined as never), TypeError, "undefined");
+    assertThrows(() => new Subscriber(null as never), TypeError, "null");
+    assertThrows(() => channel("x", { parse: "y" as never }), TypeError, "string");
+    assertThrows(() => channel("x", { codec: "xml" as "json" }), TypeError, '"xml"');
+    await subscriber.close();
+  },
+);
+
+redisTest("Subscriber ends with the error of an onEvent that throws", async (test) => {
+  await using subscriber = new Subscriber(test.redis, {
+    onEvent: () => {
+      throw new Error("broken listener");
+    },
+  });
+  await subscriber.subscribe(test.name);
+  await test.redis.publish(test.name, "{oops");
+  await assertRejects(() => subscriber.messages().next(), Error, "broken listener");
+});

@@ -1,0 +1,137 @@
+/**
+ * What the tests share: a private server a test file, a name of its own for each test, and the check
+ * that a test leaves neither keys nor connections.
+ *
+ * A test that fails keeps its keys, so that they can be looked at while the server stands.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { connect, type ConnectedClient, type ConnectOptions } from "@workshop/redis-patterns";
+import { RedisServer } from "../tools/redis_server.ts";
+
+/** What a test gets. */
+export interface Fixture {
+  /** Connected to the file's server; closed after the test. */
+  redis: ConnectedClient;
+  /** The server's URL. */
+  url: string;
+  /** A prefix that no other test uses: name queues and keys by it. */
+  name: string;
+  /** A further connection; closed after the test. */
+  connect(options?: ConnectOptions): Promise<ConnectedClient>;
+}
+
+const given = Deno.env.get("REDIS_URL");
+const own = given ? undefined : await RedisServer.start();
+const url = given ?? own!.url;
+
+if (own) Deno.test.afterAll(() => own.stop());
+
+/** Longest a test may take. Deno has no limit of its own, and a lost wake-up would hang for ever. */
+const LIMIT_MS = 30_000;
+
+/** Defines a test that talks to the file's server. */
+export function redisTest(
+  title: string,
+  run: (fixture: Fixture) => Promise<void>,
+  options: { ignore?: boolean } = {},
+): void {
+  Deno.test(title, options, async () => {
+    const watcher = await connect({ url, heartbeatMs: 0 });
+    try {
+      const before = await connectedClients(watcher);
+      const name = `test:${crypto.randomUUID().slice(0, 8)}`;
+      const clients: ConnectedClient[] = [];
+      const open = async (options: ConnectOptions = {}) => {
+        const client = await connect({ url, ...options });
+        clients.push(client);
+        return client;
+      };
+      try {
+        await limit(run({ redis: await open(), url, name, connect: open }), title);
+        await removeKeys(watcher, name);
+      } finally {
+        for (const client of clients) if (client.isOpen) client.destroy();
+      }
+      // A server that others use too has no baseline.
+      if (own) await eventually(async () => assertEquals(await connectedClients(watcher), before));
+    } finally {
+      watcher.destroy();
+    }
+  });
+}
+
+/** A server for one test alone: to kill, to pause, to configure. */
+export function serverTest(
+  title: string,
+  run: (server: RedisServer) => Promise<void>,
+  options: Parameters<typeof RedisServer.start>[0] = {},
+): void {
+  Deno.test(title, async () => {
+    await using server = await RedisServer.start(options);
+    await limit(run(server), title);
+  });
+}
+
+/** The promise, or an error that names the test after half a minute. */
+export async function limit<T>(promise: Promise<T>, what: string, ms = LIMIT_MS): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not done within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Repeats `check` until it does not throw, for `ms` at most. For what happens soon, not at once. */
+export async function eventually<T>(check: () => T | Promise<T>, ms = 3_000): Promise<T> {
+  const until = performance.now() + ms;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (performance.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
+/** The number of connections, as the server counts them. */
+export async function connectedClients(client: ConnectedClient): Promise<number> {
+  const info = await client.info("clients");
+  return Number(/connected_clients:(\d+)/.exec(info)![1]);
+}
+
+/** The commands that `run` makes the server see, as MONITOR shows them: `LPUSH`, `BRPOP` … */
+export async function commandsDuring(url: string, run: () => Promise<void>): Promise<string[]> {
+  const monitor = await connect({ url, heartbeatMs: 0 });
+  const marker = await connect({ url, heartbeatMs: 0 });
+  const end = `end:${crypto.randomUUID()}`;
+  const seen = Promise.withResolvers<void>();
+  const commands: string[] = [];
+  await monitor.monitor((line) => {
+    const text = String(line);
+    if (text.includes(end)) return seen.resolve();
+    const command = /\] "([^"]*)"/.exec(text)?.[1]?.toUpperCase();
+    if (command && !/ lua\] /.test(text)) commands.push(command);
+  });
+  try {
+    await run();
+    await marker.echo(end);
+    await limit(seen.promise, "MONITOR");
+    return commands.filter((command) => !["HELLO", "CLIENT", "PING", "ECHO"].includes(command));
+  } finally {
+    monitor.destroy();
+    marker.destroy();
+  }
+}
+
+async function removeKeys(client: ConnectedClient, prefix: string): Promise<void> {
+  for await (const keys of client.scanIterator({ MATCH: `${prefix}*`, COUNT: 1_000 })) {
+    if (keys.length > 0) await client.unlink(keys);
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * `deno task check`: format, lint, types, documentation and a dry run of publishing. Everything is
+ * checked, also after a failure; the output of what failed is shown. It ends with exit code 0 only
+ * if all is well.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console -- a program prints
+
+const LIBRARY = ["mod.ts", "redis", "queue", "pubsub"];
+
+const STEPS: Record<string, string[]> = {
+  "format": ["fmt", "--check"],
+  "lint": ["lint"],
+  "no console in the library": ["lint", "--rules-include=no-console", ...LIBRARY],
+  "types": ["check", "--doc", "."],
+  "documentation": ["doc", "--lint", "mod.ts"],
+  "publishing": ["publish", "--dry-run", "--allow-dirty"],
+};
+
+let failed = 0;
+for (const [name, args] of Object.entries(STEPS)) {
+  const startedAt = performance.now();
+  const output = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).output();
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  console.log(`${output.success ? "ok    " : "FAILED"} ${name} (${seconds} s)`);
+  if (output.success) continue;
+  failed++;
+  const text = new TextDecoder();
+  console.log(`deno ${args.join(" ")}\n${text.decode(output.stdout)}${text.decode(output.stderr)}`);
+}
+Deno.exit(failed > 0 ? 1 : 0);
