@@ -119,7 +119,8 @@ export async function connect(options: ConnectOptions = {}): Promise<ConnectedCl
     client.destroy();
     // The client's loop may be in a pause between two attempts: let it notice that it is over.
     await within(opening, FIRST_PAUSE_MS * 2).catch(() => {});
-    throw unreachable(error instanceof DeadlineError ? last : error, address, timeoutMs);
+    const cause = error instanceof DeadlineError ? last : error;
+    throw unreachable(cause, address, `tried for ${timeoutMs} ms; ${tlsHint(client)}`);
   }
   if (heartbeatMs > 0) supervise(client, { heartbeatMs, onEvent });
   return client;
@@ -166,7 +167,7 @@ async function open(client: ConnectedClient): Promise<void> {
   }
 }
 
-function unreachable(error: unknown, address: string, timeoutMs: number): RedisConnectionError {
+function unreachable(error: unknown, address: string, circumstances: string): RedisConnectionError {
   const cause = error ?? new DeadlineError(`no answer`);
   const options = { address, cause, fatal: isFatal(cause) };
   const reason = replyWord(cause) || !(cause instanceof RedisConnectionError)
@@ -174,11 +175,19 @@ function unreachable(error: unknown, address: string, timeoutMs: number): RedisC
     : describe(cause.cause ?? cause);
   if (options.fatal) return new RedisConnectionError(reason, options);
   return new RedisConnectionError(
-    `${reason} (tried for ${timeoutMs} ms). Is it running? Start one with "redis-server", ` +
+    `${reason} (${circumstances}). Is it running? Start one with "redis-server", ` +
       `"docker run --rm -p 6379:6379 redis" or, in a checkout of redis-patterns, ` +
       `"deno task redis"; or say where it is by REDIS_URL or the url option`,
     options,
   );
+}
+
+/** A port that speaks TLS drops a plain client, and the other way round both wait: say so. */
+function tlsHint(client: ConnectedClient): string {
+  const { tls } = client.options.socket as { tls?: boolean };
+  return tls
+    ? "by TLS, so not if the server is there without TLS (redis://)"
+    : "without TLS, so not if the server expects TLS (rediss://)";
 }
 
 function checkUrl(url: string): string {

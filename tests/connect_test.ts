@@ -22,7 +22,7 @@ Deno.test("connect names host, port and the way out when there is no server", as
   const error = await assertRejects(
     () => connect({ url: `redis://127.0.0.1:${port}`, timeoutMs: 300 }),
     RedisConnectionError,
-    `Redis at 127.0.0.1:${port}: connection refused (tried for 300 ms)`,
+    `Redis at 127.0.0.1:${port}: connection refused (tried for 300 ms;`,
   );
   assertStringIncludes(error.message, "redis-server");
   assertEquals([error.sent, error.fatal], [false, false]);
