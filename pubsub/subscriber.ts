@@ -17,7 +17,15 @@ import { DecodeError } from "../redis/codec.ts";
 import { explain, isRetryable, RedisConnectionError } from "../redis/errors.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import { checkOpen, whenEnded } from "../redis/supervise.ts";
-import { backoffMs, checkCount, checkMs, DeadlineError, sleep, within } from "../redis/timers.ts";
+import {
+  backoffMs,
+  checkCount,
+  checkMs,
+  DeadlineError,
+  deferred,
+  sleep,
+  within,
+} from "../redis/timers.ts";
 import { asChannel, type Channel } from "./channel.ts";
 import { Inbox } from "./inbox.ts";
 
@@ -111,7 +119,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   readonly #forget: () => void;
   #client: RedisClient | undefined;
   #loop: Promise<void> | undefined;
-  #subscribed = Promise.withResolvers<void>();
+  #subscribed = deferred();
   #lostAt: number | undefined;
   #failure: Error | undefined;
 
@@ -269,7 +277,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
       if (signal.aborted) return;
       if (heard) {
         failures = 0;
-        this.#subscribed = Promise.withResolvers();
+        this.#subscribed = deferred();
         this.#subscribed.promise.catch(() => {}); // nobody may be waiting for it
         this.#lostAt = performance.now();
       }

@@ -34,6 +34,21 @@ export function backoffMs(attempt: number, { baseMs = 50, maxMs = 1_000 } = {}):
   return Math.ceil(ceiling / 4 + Math.random() * ceiling * 3 / 4);
 }
 
+/** A promise with its ends in our hands. */
+export interface Deferred {
+  promise: Promise<void>;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+/** What `Promise.withResolvers` gives, which Node has from version 22 only. */
+export function deferred(): Deferred {
+  let resolve!: () => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<void>((yes, no) => [resolve, reject] = [yes, no]);
+  return { promise, resolve, reject };
+}
+
 /** What {@linkcode within} rejects with. */
 export class DeadlineError extends Error {
   /** The name that stack traces show. */

@@ -1,0 +1,76 @@
+/** What must not compile: each `@ts-expect-error` is an error of the compiler if the line is fine. */
+import { assert } from "@std/assert";
+import { createClient, createClientPool } from "redis";
+import {
+  type Channel,
+  channel,
+  ListQueue,
+  type Message,
+  Publisher,
+  type RedisClient,
+  Subscriber,
+  Worker,
+} from "@workshop/redis-patterns";
+import { defineScript } from "../redis/script.ts";
+
+interface Mail {
+  to: string;
+}
+
+/** Never run; checked by the compiler together with the tests. */
+export async function typesOf(redis: RedisClient): Promise<void> {
+  const mails = new ListQueue<Mail>(redis, "mail");
+  await mails.enqueue({ to: "ann@example.com" });
+  // @ts-expect-error a member is missing
+  await mails.enqueue({});
+  // @ts-expect-error not a list of mails
+  await mails.enqueueMany([{ to: 1 }]);
+  const message: Message<Mail> | undefined = await mails.receive();
+  // @ts-expect-error it may be undefined
+  message.payload;
+  // @ts-expect-error at most once: there is nothing to acknowledge
+  await message?.ack();
+  // @ts-expect-error text is for strings
+  new ListQueue<Mail>(redis, "mail", { codec: "text" });
+  new ListQueue<string>(redis, "mail", { codec: "text" });
+  new ListQueue<Uint8Array>(redis, "mail", { codec: "bytes" });
+  // @ts-expect-error a plain list has no such state
+  await mails.peek("dead");
+
+  new Worker(mails, (mail) => mail.to.toUpperCase());
+  // @ts-expect-error a mail has no subject
+  new Worker(mails, (mail) => mail.subject);
+
+  const orders: Channel<Mail> = channel<Mail>("orders");
+  await new Publisher(redis).publish(orders, { to: "ann" });
+  // @ts-expect-error not what the channel carries
+  await new Publisher(redis).publish(orders, { from: "ann" });
+  const subscriber = new Subscriber<Mail>(redis);
+  await subscriber.subscribe(orders);
+  // @ts-expect-error a channel of something else
+  await subscriber.subscribe(channel<number>("numbers"));
+  const to: string | undefined = subscriber.take()?.payload.to;
+  assert(to);
+
+  const script = defineScript({
+    name: "s",
+    keys: ["list"],
+    args: ["most"],
+    lua: "return 1",
+    reply: Number,
+  });
+  await script.run(redis, { list: "a" }, { most: 1 });
+  // @ts-expect-error a misspelt key
+  await script.run(redis, { lst: "a" }, { most: 1 });
+  // @ts-expect-error a missing argument
+  await script.run(redis, { list: "a" }, {});
+}
+
+Deno.test("every client of createClient fits, whatever its options", () => {
+  const clients: RedisClient[] = [createClient(), createClient({ RESP: 2 }), createClient({})];
+  assert(clients.every((client) => !client.isOpen));
+  // @ts-expect-error a pool hands out clients, it is none
+  const pool: RedisClient = createClientPool();
+  assert(pool);
+  for (const client of clients) client.destroy();
+});
