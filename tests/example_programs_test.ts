@@ -1,0 +1,132 @@
+/**
+ * The programs that show the examples to people, `deno task ex` and `deno task demo`, and the parts
+ * they are made of. Run as people run them, with their output in a pipe.
+ */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { readScore, toSentence, toTable } from "../tools/demo_score.ts";
+import { listSteps, ROOT } from "../tools/example.ts";
+import { countFlags, messagesOf, nameFlags } from "../tools/example_flags.ts";
+import { fit, shortNames, widthOf, wrap } from "../tools/example_stage.ts";
+import { run, type RunResult } from "../tools/run.ts";
+
+const steps = await listSteps();
+const hasLists = steps.some(({ number }) => number === "02");
+
+function tool(name: string, ...args: string[]): Promise<RunResult> {
+  const env = { NO_COLOR: "1", FORCE_COLOR: "", REDIS_URL: "" };
+  const all = ["run", "-A", `tools/${name}.ts`, ...args];
+  return run(Deno.execPath(), all, { cwd: ROOT.pathname, env, deadlineMs: 60_000 });
+}
+
+Deno.test("deno task ex lists the steps there are", async () => {
+  const { ok, stdout } = await tool("ex");
+  assert(ok);
+  for (const { number, title } of steps) assertStringIncludes(stdout, `  ${number}  ${title}`);
+});
+
+Deno.test("deno task ex says what it does not understand, and what there is", async () => {
+  const wrong: [string[], string][] = [
+    [["99"], "There is no step 99."],
+    [["2", "3"], "Not understood: 3"],
+    [["2", "--quick"], "Not understood: --quick"],
+    [["2", "--polling", "--blocking"], "Either --polling or --blocking"],
+    [["2", "--count", "many"], '--count must be a number from 1, but is "many"'],
+  ];
+  const results = await Promise.all(wrong.map(([args]) => tool("ex", ...args)));
+  for (const [i, { ok, stderr }] of results.entries()) {
+    assert(!ok);
+    assertStringIncludes(stderr, wrong[i]![1]);
+  }
+  for (const { number } of steps) assertStringIncludes(results[0]!.stderr, `  ${number}  `);
+});
+
+Deno.test({
+  name: "deno task ex runs a step with names in front of the lines",
+  ignore: !hasLists,
+  fn: async () => {
+    const { ok, stdout, stderr } = await tool("ex", "2", "--polling", "--count", "3");
+    assert(ok, stderr);
+    assertEquals(stderr, "");
+    assertStringIncludes(stdout, "examples/02_list_queue/polling.ts --count 3");
+    assertStringIncludes(stdout, "producer │ [producer]");
+    assertStringIncludes(stdout, "polling  │ [score]  messages 3 ");
+  },
+});
+
+Deno.test({
+  name: "deno task demo ends with a scoreboard of every pattern",
+  ignore: !hasLists,
+  fn: async () => {
+    const { ok, stdout, stderr } = await tool("demo");
+    assert(ok, stderr);
+    assertEquals(stderr, "");
+    const shown = Number(/\(1 of (\d+)\)/.exec(stdout)?.[1]);
+    assert(shown > 0, stdout);
+    const rows = stdout.match(/^│ .*│ (polling|blocking) +│ +\d+ │ +\d+ │ +[\d.]+ ms │$/gm);
+    assertEquals(rows?.length, 2 * shown, stdout);
+  },
+});
+
+Deno.test("readScore() adds workers up and takes the median of the middle message", () => {
+  assertEquals(readScore(["[worker] hi"]), undefined);
+  const lines = [
+    "[score]  messages 2  commands 9  wait p50 90.5 ms",
+    "[worker] bye",
+    "[score]  messages 6  commands 3  wait p50 1 ms",
+  ];
+  assertEquals(readScore(lines), { messages: 8, commands: 12, p50Ms: 1 });
+});
+
+Deno.test("toTable() and toSentence() say what was measured, and no more", () => {
+  const polling = { messages: 20, commands: 75, p50Ms: 67 };
+  const scores = [{ title: "02 List", scores: { polling, blocking: undefined } }];
+  const [first, second] = toTable(scores, { colours: false }).split("\n").slice(2);
+  assertEquals(first, "│ 02 List │ polling  │       20 │       75 │  67.0 ms │");
+  assertEquals(second, "│         │ blocking │        – │        – │        – │");
+  assertStringIncludes(
+    toSentence(scores),
+    "75 commands for 20 messages, which typically waited 67",
+  );
+});
+
+const WORKER = ["const flags = parse({ queue: 'q', count: 10 });", "flags.queue"];
+const PRODUCER = ["const flags = parse({ queue: 'q', count: 2_0 });", "flags.queue"];
+const programs = [
+  { command: "deno run a/polling.ts", code: WORKER },
+  { command: "deno run a/polling.ts --name bob", code: WORKER },
+  { command: "deno run a/producer.ts", code: PRODUCER },
+];
+
+Deno.test("countFlags() shares the messages of the producer out", () => {
+  assertEquals(messagesOf(programs), 20);
+  assertEquals(countFlags(programs, 6), [["--count", "3"], ["--count", "3"], ["--count", "6"]]);
+  assertEquals(countFlags(programs, 5), undefined);
+  assertEquals(countFlags([{ command: "deno run a/b.ts", code: [] }], 5), undefined);
+});
+
+Deno.test("nameFlags() renames only what all programs of a step can rename", () => {
+  assertEquals(nameFlags(programs, "mine"), programs.map(() => ["--queue", "mine"]));
+  const deaf = { command: "deno run a/other.ts", code: ["flags.channel"] };
+  assertEquals(nameFlags([...programs, deaf], "mine"), undefined);
+});
+
+Deno.test("shortNames() tells programs of one file apart", () => {
+  const commands = programs.map(({ command }) => command);
+  assertEquals(shortNames(commands), ["polling", "polling bob", "producer"]);
+  assertEquals(shortNames([commands[0]!, commands[0]!]), ["polling", "polling 2"]);
+});
+
+Deno.test("fit() cuts and fills to a width, colours not counted", () => {
+  assertEquals(fit("abc", 5), "abc  ");
+  assertEquals(fit("abcdef", 4), "abc…");
+  const red = "\x1b[31mabcdef\x1b[39m";
+  assertEquals(widthOf(red), 6);
+  assertEquals(fit(red, 4), "\x1b[31mabc\x1b[39m…");
+  assertEquals(fit("photo → 📷 ok", 9), "photo → …");
+});
+
+Deno.test("wrap() breaks between words and keeps line ends", () => {
+  assertEquals(wrap("one two three\nfour", 8), ["one two", "three", "four"]);
+  assertEquals(wrap("incomprehensibilities a", 5), ["incomprehensibilities", "a"]);
+});

@@ -1,0 +1,168 @@
+/**
+ * Runs the course: every example, under exactly the permissions of its header, with what its header
+ * says runs beside it, on a private server. What it prints, sends and leaves behind must be what it
+ * promises. A new step is found by itself.
+ */
+
+import { assert, assertEquals, fail } from "@std/assert";
+import {
+  type Example,
+  exampleFiles,
+  listSteps,
+  readExample,
+  ROOT,
+  scriptOf,
+  type Step,
+} from "../tools/example.ts";
+import { difference } from "../tools/example_match.ts";
+import { ExampleProcess, play, type Played } from "../tools/example_process.ts";
+import { Door, Ear } from "../tools/example_wire.ts";
+import type { RedisServer } from "../tools/redis_server.ts";
+import { run } from "../tools/run.ts";
+import { eventually, serverTest } from "./support.ts";
+
+const RUN_MS = 20_000;
+const STOP_MS = 3_000;
+const MAX_LINES: Record<string, number> = {
+  "producer.ts": 30,
+  "polling.ts": 60,
+  "blocking.ts": 60,
+};
+const MAX_WIDTH = 100;
+/** MONITOR shows no administrative commands. */
+const UNSEEN = ["ACL", "CONFIG", "MONITOR", "SHUTDOWN", "SLOWLOG"];
+const MAX_README_WORDS = 400;
+
+const steps = await listSteps();
+const files = exampleFiles(steps);
+await download(files);
+
+for (const step of steps) {
+  Deno.test(`${step.path} is complete, short and has links that lead somewhere`, async () => {
+    await checkFolder(step);
+  });
+}
+
+for (const path of files) {
+  serverTest(`${path} prints what it promises under its permissions`, async (server) => {
+    const example = await readExample(path);
+    const { played, commands } = await watch(example, server);
+    for (const { process, ending } of played) checkEnding(process, ending.code);
+    const wrong = difference(example.expect, played[0]!.process.stdout);
+    if (wrong) fail(wrong);
+    const named = example.redis.filter((name) => !UNSEEN.includes(name)).sort();
+    assertEquals(commands[0], named, "@redis is not what MONITOR shows");
+    for (const [i, command] of example.with.entries()) {
+      const { redis } = await readExample(scriptOf(command));
+      const others = commands[i + 1]!.filter((name) => !redis.includes(name));
+      assertEquals(others, [], `${command} sent what its file does not name in @redis`);
+    }
+    assertEquals(await keysLeft(server), [], "keys were left behind");
+  });
+
+  if (!/\/(polling|blocking)\.ts$/.test(path)) continue;
+  serverTest(`${path} ends with its score on Ctrl-C while it waits`, async (server) => {
+    const process = await interrupt(await readExample(path), server);
+    assert(process.stdout.at(-1)?.startsWith("[score]"), process.said.join("\n"));
+    assertEquals(await keysLeft(server), [], "keys were left behind");
+  });
+}
+
+/** Now, so that no test waits for it and no program reports it on standard error. */
+async function download(paths: string[]): Promise<void> {
+  if (paths.length === 0) return;
+  const cwd = ROOT.pathname;
+  const result = await run(Deno.execPath(), ["cache", ...paths], { cwd, deadlineMs: 120_000 });
+  if (!result.ok) throw new Error(result.stderr);
+}
+
+/** Runs an example to its end, each of its processes behind a door of its own. */
+async function watch(
+  example: Example,
+  server: RedisServer,
+): Promise<{ played: Played[]; commands: string[][] }> {
+  const ear = await Ear.open(server.port);
+  const doors = [example.run, ...example.with].map(() => new Door(server.port));
+  try {
+    const played = await play(example, {
+      start: (command, i) =>
+        new ExampleProcess(command, { url: doors[i]!.url, deadlineMs: RUN_MS }),
+    });
+    await ear.catchUp();
+    return { played, commands: doors.map((door) => ear.commandsOf(door, example.redis)) };
+  } finally {
+    await Promise.all([ear, ...doors].map((each) => each.close()));
+  }
+}
+
+/** Runs an example alone, and interrupts it when it has begun to ask for messages. */
+async function interrupt(example: Example, server: RedisServer): Promise<ExampleProcess> {
+  const before = await clients(server);
+  const ear = await Ear.open(server.port);
+  const door = new Door(server.port);
+  const process = new ExampleProcess(example.run, { url: door.url, deadlineMs: RUN_MS });
+  try {
+    await process.spoke;
+    await eventually(() => assert(ear.commandsOf(door).length > 0, "it sends nothing"));
+    const asked = performance.now();
+    const { code } = await process.stop();
+    checkEnding(process, code);
+    const took = performance.now() - asked;
+    assert(took < STOP_MS, `it took ${Math.round(took)} ms to end`);
+  } finally {
+    process.signal("SIGKILL");
+    await Promise.all([process.ended, ear.close(), door.close()]);
+  }
+  await eventually(async () => assertEquals(await clients(server), before, "connections are left"));
+  return process;
+}
+
+function checkEnding(process: ExampleProcess, code: number): void {
+  const what = `${process.command}\n${process.said.join("\n")}\n`;
+  assertEquals(code, 0, `${what}exit code`);
+  assertEquals(process.stderr, [], `${what}standard error`);
+}
+
+async function clients(server: RedisServer): Promise<string | undefined> {
+  return /^connected_clients:(\d+)/m.exec(await server.cli("INFO", "clients"))?.[1];
+}
+
+/** Keys that stay for ever; the registry of queues is meant to. */
+async function keysLeft(server: RedisServer): Promise<string[]> {
+  const keys = (await server.cli("KEYS", "*")).split("\n").filter(Boolean);
+  const left: string[] = [];
+  for (const key of keys.filter((key) => !key.startsWith("queue:registry"))) {
+    if (await server.cli("PTTL", key) === "-1") left.push(key);
+  }
+  return left;
+}
+
+async function checkFolder({ path, files }: Step): Promise<void> {
+  for (const name of ["README.md", ...Object.keys(MAX_LINES)]) {
+    assert(files.includes(name), `${path}/${name} is missing`);
+  }
+  for (const name of files.filter((name) => name.endsWith(".ts"))) await checkFile(path, name);
+  await checkReadme(path);
+}
+
+async function checkFile(path: string, name: string): Promise<void> {
+  const { code } = await readExample(`${path}/${name}`);
+  const max = MAX_LINES[name] ?? 60;
+  assert(code.length <= max, `${path}/${name} has ${code.length} lines of code, more than ${max}`);
+  const text = await Deno.readTextFile(new URL(`${path}/${name}`, ROOT));
+  const wide = text.split("\n").find((line) => [...line].length > MAX_WIDTH);
+  assertEquals(wide, undefined, `${path}/${name} has a line over ${MAX_WIDTH} columns`);
+}
+
+async function checkReadme(path: string): Promise<void> {
+  const readme = new URL(`${path}/README.md`, ROOT);
+  const text = await Deno.readTextFile(readme);
+  const words = text.split(/\s+/).filter((word) => /[\p{L}\p{N}]/u.test(word)).length;
+  assert(words <= MAX_README_WORDS, `${path}/README.md has ${words} words`);
+  for (const [, target] of text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
+    if (/^https?:/.test(target!)) continue;
+    await Deno.stat(new URL(target!, readme)).catch(() =>
+      fail(`${path}/README.md links to ${target}, which is not there`)
+    );
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * `deno task demo`: the front door. Every pattern runs twice at the same time, once polling and once
+ * blocking, with real producers and workers, and a scoreboard compares them. It ends when all have
+ * run (exit 0), when one fails (1, with what it said), or with Ctrl-C (130); in each case no process
+ * and no queue is left.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console -- a program prints
+
+import { stripVTControlCharacters } from "node:util";
+import { connect } from "@workshop/redis-patterns";
+import { readScore, type Score, type StepScore, toSentence, toTable } from "./demo_score.ts";
+import { type Mode, MODES, openView, type View } from "./demo_view.ts";
+import { type Example, exampleFiles, listSteps, readExample, ROOT, type Step } from "./example.ts";
+import { countFlags, messagesOf, nameFlags, programsOf } from "./example_flags.ts";
+import { ExampleProcess, play, type Played } from "./example_process.ts";
+import {
+  type Interrupts,
+  listenForInterrupts,
+  openStage,
+  paint,
+  type Stage,
+  terminalWidth,
+  wantsColours,
+  wrap,
+} from "./example_stage.ts";
+import { run } from "./run.ts";
+
+const HELP = `Shows every pattern of the workshop, polling beside blocking, and compares them.
+
+  deno task demo
+
+It starts a Redis of its own, unless REDIS_URL names one; there it uses queues of its own.`;
+
+/** The steps before this one set things up; they show no pattern. */
+const FIRST_PATTERN = "02";
+/** After this time no further step is begun: a demo that takes longer loses its audience. */
+const ENOUGH_MS = 20_000;
+/** No step takes this long unless something hangs. */
+const RUN_MS = 15_000;
+
+/** What all runs of the demo share. */
+interface Show {
+  stage: Stage;
+  interrupts: Interrupts;
+  /** A prefix for the names of queues and channels. */
+  name: string;
+}
+
+async function main(): Promise<number> {
+  const [arg] = Deno.args;
+  if (arg === "--help" || arg === "-h") {
+    console.log(HELP);
+    return 0;
+  }
+  if (arg !== undefined) {
+    console.error(`Not understood: ${arg}\n\n${HELP}`);
+    return 2;
+  }
+  const steps = (await listSteps()).filter(({ number, files }) =>
+    number >= FIRST_PATTERN && MODES.every((mode) => files.includes(`${mode}.ts`))
+  );
+  console.log(`\n${paint("bold", "Redis patterns: polling beside blocking")}\n`);
+  console.log("Each pattern runs twice, as real processes: a worker that asks again and again,");
+  console.log("and beside it a worker that waits in Redis.\n");
+  await download(steps);
+  return await showAll(steps);
+}
+
+/** Before the show begins, so that no process waits for the network, or writes about it. */
+async function download(steps: Step[]): Promise<void> {
+  const slow = setTimeout(() => console.log("Getting what the examples import …"), 1_000);
+  const options = { cwd: ROOT.pathname, deadlineMs: 120_000 };
+  const result = await run(Deno.execPath(), ["cache", ...exampleFiles(steps)], options);
+  clearTimeout(slow);
+  if (!result.ok) throw new Error(result.stderr);
+}
+
+async function showAll(steps: Step[]): Promise<number> {
+  using interrupts = listenForInterrupts();
+  const stage = await openStage();
+  const name = `demo_${stage.isOwn ? "" : `${crypto.randomUUID().slice(0, 8)}_`}`;
+  try {
+    await checkServer(stage);
+    console.log(`${stage.about}.`);
+    const { done, failed } = await showEach(steps, { stage, interrupts, name });
+    if (interrupts.signal.aborted) return 130;
+    if (failed) return 1;
+    conclude(done, steps.slice(done.length));
+    return 0;
+  } finally {
+    if (!stage.isOwn) await removeKeys(stage, name);
+    await stage.stop();
+  }
+}
+
+/** One clear message now instead of one from each process. */
+async function checkServer({ url, isOwn }: Stage): Promise<void> {
+  if (isOwn) return;
+  const redis = await connect({ url });
+  await redis.close();
+}
+
+async function showEach(
+  steps: Step[],
+  show: Show,
+): Promise<{ done: StepScore[]; failed: boolean }> {
+  const begun = performance.now();
+  const done: StepScore[] = [];
+  for (const [i, step] of steps.entries()) {
+    if (performance.now() - begun > ENOUGH_MS) break;
+    const runs = await showStep(step, `(${i + 1} of ${steps.length})`, show);
+    if (show.interrupts.signal.aborted) break;
+    const failures = runs.filter((run) => run.some(({ ending }) => ending.code !== 0));
+    if (failures.length > 0) {
+      failures.forEach(reportFailure);
+      return { done, failed: true };
+    }
+    const [polling, blocking] = runs.map(scoreOf);
+    done.push({ title: `${step.number} ${step.title}`, scores: { polling, blocking } });
+  }
+  return { done, failed: false };
+}
+
+/** Runs both modes of a step, at the same time if they can be kept apart; one's failure ends both. */
+async function showStep(step: Step, progress: string, show: Show): Promise<Played[][]> {
+  const runs = await Promise.all(MODES.map((mode) => prepare(step, mode, show)));
+  const [polling, blocking] = runs.map(({ example }) => firstSentence(example.lesson));
+  const title = `${step.number} · ${step.title} ${progress}`;
+  const lessons = { polling: polling!, blocking: blocking! };
+  using view = openView(terminalWidth(), { title, lessons });
+  const failed = new AbortController();
+  const signal = AbortSignal.any([show.interrupts.signal, failed.signal]);
+  const start = async (run: Run) => {
+    const played = await playIn(view, run, { signal, show });
+    if (played.some(({ ending }) => ending.code !== 0)) failed.abort();
+    return played;
+  };
+  if (runs.every(({ isNamed }) => isNamed)) return await Promise.all(runs.map(start));
+  return [await start(runs[0]!), await start(runs[1]!)];
+}
+
+/** One mode of a step, ready to be run. */
+interface Run {
+  mode: Mode;
+  example: Example;
+  /** Further arguments for each program. */
+  extra: string[][];
+  /** Whether its queue or channel is its own. */
+  isNamed: boolean;
+}
+
+async function prepare(step: Step, mode: Mode, show: Show): Promise<Run> {
+  const example = await readExample(`${step.path}/${mode}.ts`);
+  const programs = await programsOf(example);
+  const names = nameFlags(programs, `${show.name}${step.number}_${mode}`);
+  // Half as many messages as usual tell the same in half the time, where they can be halved.
+  const counts = countFlags(programs, (messagesOf(programs) ?? 0) / 2);
+  const extra = programs.map((_, i) => [...counts?.[i] ?? [], ...names?.[i] ?? []]);
+  return { mode, example, extra, isNamed: names !== undefined };
+}
+
+async function playIn(
+  view: View,
+  { mode, example, extra }: Run,
+  { signal, show }: { signal: AbortSignal; show: Show },
+): Promise<Played[]> {
+  return await play(example, {
+    signal,
+    killSignal: show.interrupts.killSignal,
+    start: (command, i) =>
+      new ExampleProcess(command, {
+        url: show.stage.url,
+        extra: extra[i],
+        colours: wantsColours(),
+        deadlineMs: RUN_MS,
+        onLine: (line) => view.line(mode, line),
+      }),
+  });
+}
+
+function firstSentence(text: string): string {
+  return /^[^]*?[.!?](?=\s|$)/.exec(text)?.[0] ?? text;
+}
+
+function scoreOf(run: Played[]): Score | undefined {
+  return readScore(run.flatMap(({ process }) => process.stdout.map(stripVTControlCharacters)));
+}
+
+function reportFailure(run: Played[]): void {
+  for (const { process, ending } of run.filter(({ ending }) => ending.code !== 0)) {
+    console.error(`\nThis ended with exit code ${ending.code}:\n  ${process.command}\nIt said:`);
+    for (const line of process.said) console.error(`  ${line}`);
+  }
+}
+
+function conclude(done: StepScore[], left: Step[]): void {
+  const width = Math.min(terminalWidth() ?? 80, 80);
+  console.log(`\n${toTable(done, { colours: wantsColours() })}\n`);
+  for (const line of wrap(toSentence(done), width)) console.log(line);
+  const more = left.length > 0 ? ` (there are ${left.length} more steps)` : "";
+  console.log(`\nNext, one step at a time: deno task ex${more}`);
+}
+
+/** After a failure or Ctrl-C our queues may hold messages. The prefix is ours alone. */
+async function removeKeys({ url }: Stage, name: string): Promise<void> {
+  const redis = await connect({ url });
+  try {
+    for await (const keys of redis.scanIterator({ MATCH: `*${name}*`, COUNT: 1_000 })) {
+      if (keys.length > 0) await redis.unlink(keys);
+    }
+  } finally {
+    await redis.close();
+  }
+}
+
+if (import.meta.main) {
+  const code = await main().catch((error: Error) => {
+    console.error(error.message);
+    return 1;
+  });
+  Deno.exit(code);
+}
