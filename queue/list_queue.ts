@@ -348,7 +348,9 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    */
   async purge(state: "ready" = "ready"): Promise<number> {
     checkState(state);
-    return await this.#explaining(() => purgeList.run(this.#client, { list: this.#key }, {}));
+    return await this.#explaining(() =>
+      purgeList.run((args) => call(this.#client, args), { list: this.#key }, {})
+    );
   }
 
   /**

@@ -9,9 +9,11 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { call } from "./call.ts";
-import type { CommandArgument, RedisClient } from "./client.ts";
+import type { CommandArgument } from "./client.ts";
 import { replyWord } from "./errors.ts";
+
+/** Sends one command: `call` with a client, or an own connection. */
+export type Send = (args: readonly CommandArgument[]) => Promise<unknown>;
 
 /** What a script is made of. */
 export interface ScriptDefinition<K extends string, A extends string, R> {
@@ -36,15 +38,17 @@ export interface Script<K extends string, A extends string, R> {
   /** SHA-1 of the text, by which Redis keeps it. */
   readonly sha: string;
   /**
-   * Runs it: by its hash, or, where Redis does not know the hash (after a restart, a failover or a
+   * Runs it with `rest` behind the named arguments (a script reads those as `ARGV`, from
+   * `first_of_rest` on): by its hash, or, where Redis does not know the hash (after a restart, a failover or a
    * `SCRIPT FLUSH`), with its text.
    *
    * @throws {RedisConnectionError} when there is no connection or no reply.
    */
   run(
-    client: RedisClient,
+    send: Send,
     keys: Readonly<Record<K, string>>,
     args: Readonly<Record<A, CommandArgument | number>>,
+    rest?: readonly CommandArgument[],
   ): Promise<R>;
 }
 
@@ -62,7 +66,7 @@ const IDENTIFIER = /^[a-z][a-z0-9_]*$/;
  *   lua: `return redis.call("LPOP", list, most)`,
  *   reply: (raw) => raw as string[] | null,
  * });
- * await takeAll.run(redis, { list: "task_queue" }, { most: 10 });
+ * await takeAll.run((args) => call(redis, args), { list: "task_queue" }, { most: 10 });
  * ```
  * @throws {TypeError} for a name that cannot be a Lua variable, or one used twice.
  */
@@ -78,6 +82,7 @@ export function defineScript<const K extends string, const A extends string, R>(
   const locals = [
     ...keys.map((key, i) => `local ${key} = KEYS[${i + 1}]`),
     ...args.map((arg, i) => `local ${arg} = ARGV[${i + 1}]`),
+    `local first_of_rest = ${args.length + 1}`,
   ];
   const text = [`-- ${name}`, ...locals, lua.trim()].join("\n");
   const sha = createHash("sha1").update(text).digest("hex");
@@ -86,17 +91,18 @@ export function defineScript<const K extends string, const A extends string, R>(
     name,
     text,
     sha,
-    async run(client, keyValues, argValues) {
-      const rest = [
+    async run(send, keyValues, argValues, rest = []) {
+      const operands = [
         String(keys.length),
         ...keys.map((key) => keyValues[key]),
         ...args.map((arg) => toArgument(name, arg, argValues[arg])),
+        ...rest,
       ];
       try {
-        return reply(await call(client, ["EVALSHA", sha, ...rest]));
+        return reply(await send(["EVALSHA", sha, ...operands]));
       } catch (error) {
         if (replyWord(error) !== "NOSCRIPT") throw error;
-        return reply(await call(client, ["EVAL", text, ...rest]));
+        return reply(await send(["EVAL", text, ...operands]));
       }
     },
   };

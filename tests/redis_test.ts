@@ -1,6 +1,12 @@
 /** The foundation: keys, codecs, scripts, merging, errors. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ListQueue, RedisConnectionError } from "@workshop/redis-patterns";
+import {
+  type CommandArgument,
+  ListQueue,
+  type RedisClient,
+  RedisConnectionError,
+} from "@workshop/redis-patterns";
+import { call } from "../redis/call.ts";
 import { codecOf } from "../redis/codec.ts";
 import { isFatal, isRetryable, redact, replyWord } from "../redis/errors.ts";
 import { listKey } from "../redis/keys.ts";
@@ -96,6 +102,9 @@ Deno.test("defineScript refuses names that are no Lua variables, or used twice",
   assertThrows(() => defineScript({ ...base, keys: ["KEYS"], args: [] }), TypeError, '"KEYS"');
 });
 
+/** As the queues send their scripts. */
+const send = (client: RedisClient) => (args: readonly CommandArgument[]) => call(client, args);
+
 const addBoth = defineScript({
   name: "add_both",
   keys: ["first", "second"],
@@ -110,8 +119,8 @@ redisTest("defineScript runs by hash, and by text where the hash is not known", 
   const keys = { first: `${test.name}:1`, second: `${test.name}:2` };
   const commands = await commandsDuring(test.url, async () => {
     await test.redis.scriptFlush();
-    assertEquals(await addBoth.run(test.redis, keys, { by: 1, label: "n=" }), "n=2");
-    assertEquals(await addBoth.run(test.redis, keys, { by: 1, label: "n=" }), "n=4");
+    assertEquals(await addBoth.run(send(test.redis), keys, { by: 1, label: "n=" }), "n=2");
+    assertEquals(await addBoth.run(send(test.redis), keys, { by: 1, label: "n=" }), "n=4");
   });
   assertEquals(commands, ["SCRIPT", "EVALSHA", "EVAL", "EVALSHA"]);
   assertEquals(await test.redis.get(keys.first), "2");
@@ -124,7 +133,7 @@ redisTest("defineScript survives SCRIPT FLUSH under load", async (test) => {
     for (let i = 0; i < 20; i++) {
       const runs = Array.from(
         { length: 20 },
-        () => addBoth.run(test.redis, keys, { by: 1, label: "" }),
+        () => addBoth.run(send(test.redis), keys, { by: 1, label: "" }),
       );
       await Promise.all(runs);
     }
@@ -137,7 +146,7 @@ redisTest("defineScript survives SCRIPT FLUSH under load", async (test) => {
 redisTest("defineScript refuses numbers that are none before anything is sent", async (test) => {
   const keys = { first: `${test.name}:1`, second: `${test.name}:2` };
   await assertRejects(
-    () => addBoth.run(test.redis, keys, { by: Number.NaN, label: "" }),
+    () => addBoth.run(send(test.redis), keys, { by: Number.NaN, label: "" }),
     RangeError,
     "argument by must be finite, but is NaN",
   );

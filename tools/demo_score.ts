@@ -5,7 +5,6 @@
  * @module
  */
 
-// deno-lint-ignore no-import-prefix -- only this program needs it, so it is not in deno.json
 import Table from "cli-table3";
 import { type Mode, MODES } from "./demo_view.ts";
 
