@@ -59,8 +59,8 @@ export class Publisher {
    *
    * @param target A channel's name (JSON, any payload) or a typed {@linkcode channel}.
    * @param payload What the channel carries.
-   * @returns How many subscriptions received it. A subscriber that matches by a channel and by a
-   * pattern counts twice, since it receives it twice.
+   * @returns How many subscriptions received it, whatever they make of it. A subscriber that matches
+   * by a channel and by a pattern counts twice, since it receives it twice.
    * @throws {TypeError} for a payload that cannot be carried; and whatever the channel's `parse`
    * throws. Nothing was sent then.
    * @throws {RangeError} for a payload over `maxPayloadBytes`.

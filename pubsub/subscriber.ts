@@ -67,7 +67,10 @@ export interface SubscriberOptions {
    * @default 5_000
    */
   heartbeatMs?: number;
-  /** Told about gaps, drops and refused messages. */
+  /**
+   * Told about gaps, drops and refused messages. Without it, the first message that cannot be read
+   * ends the subscriber with its error.
+   */
   onEvent?: (event: SubscriberEvent) => void;
 }
 
@@ -114,7 +117,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   };
   readonly #inbox: Inbox<PubSubMessage<T>>;
   readonly #heartbeatMs: number;
-  readonly #onEvent: (event: SubscriberEvent) => void;
+  readonly #onEvent: ((event: SubscriberEvent) => void) | undefined;
   readonly #closing = new AbortController();
   readonly #forget: () => void;
   #client: RedisClient | undefined;
@@ -131,7 +134,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
    * @throws {RangeError} for an `inbox` or `heartbeatMs` out of range.
    */
   constructor(client: RedisClient, options: SubscriberOptions = {}) {
-    const { inbox = 1_000, heartbeatMs = 5_000, onEvent = () => {} } = options;
+    const { inbox = 1_000, heartbeatMs = 5_000, onEvent } = options;
     this.#parent = checkClient(client);
     this.#inbox = new Inbox(checkCount("inbox", inbox));
     this.#heartbeatMs = checkMs("heartbeatMs", heartbeatMs, { min: 1 });
@@ -316,10 +319,12 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     this.#tell({ type: "ended", error });
   }
 
-  /** A listener that throws must not do so inside the client's socket; it ends the subscriber. */
+  /** An error must not be thrown inside the client's socket; it ends the subscriber. */
   #tell(event: SubscriberEvent): void {
     try {
-      this.#onEvent(event);
+      // A gap or a drop is what pub/sub promises; a message that came and cannot be read is not.
+      if (!this.#onEvent && event.type === "refused") throw event.error;
+      this.#onEvent?.(event);
     } catch (error) {
       this.#failure ??= error as Error;
       this.#inbox.wake();

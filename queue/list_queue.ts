@@ -101,7 +101,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
   readonly #key: string;
   readonly #codec: Codec<T>;
   readonly #maxBytes: number;
-  readonly #merger: Merger<CommandArgument>;
+  readonly #merger: Merger<CommandArgument, number>;
   readonly #own: OwnConnections;
 
   /**

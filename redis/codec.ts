@@ -80,7 +80,7 @@ export class DecodeError extends Error {
    */
   constructor(source: string, raw: Uint8Array, cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    super(`Cannot decode an entry of "${source}": ${reason}; it is ${preview(raw)}`, { cause });
+    super(`Cannot read a message of "${source}": ${reason}; it is ${preview(raw)}`, { cause });
     this.source = source;
     this.raw = raw;
   }

@@ -18,6 +18,59 @@ export function listKey(name: string): string {
   return checkQueueName(name);
 }
 
+/** The keys of a queue with leases. ARCHITECTURE.md says what each holds. */
+export interface QueueKeys {
+  /** Messages that wait: a LIST, or a ZSET by priority and order. */
+  readonly ready: string;
+  /** LIST: messages whose last lease lapsed; they wait as well, and go out one at a time. */
+  readonly lapsed: string;
+  /** HASH: the hands. `<lease>:<i>` to message. */
+  readonly leased: string;
+  /** ZSET: leases by deadline. */
+  readonly leases: string;
+  /** ZSET: messages by the time they are due. */
+  readonly delayed: string;
+  /** HASH: id to dead letter. */
+  readonly dead: string;
+  /** ZSET: ids of dead letters by the time they died. */
+  readonly dead_at: string;
+  /** HASH: ids that a producer chose, to the message that holds each. */
+  readonly ids: string;
+  /** ZSET: batches that were enqueued lately, by time. */
+  readonly replays: string;
+  /** LIST of at most one token, for whoever waits. */
+  readonly wake: string;
+  /** Counter: the order inside a priority. */
+  readonly seq: string;
+  /** HASH: consumer to what it says of itself. */
+  readonly workers: string;
+  /** ZSET: consumers by the time their entry expires. */
+  readonly workers_until: string;
+}
+
+/** ZSET of all queues with leases, by last use. It has no queue's slot, so no script touches it. */
+export const REGISTRY_KEY = "queue:registry";
+
+/** All keys of a queue with leases, on one slot of a cluster: the name is the hash tag. */
+export function queueKeys(name: string): QueueKeys {
+  const prefix = `queue:{${checkQueueName(name)}}:`;
+  return {
+    ready: `${prefix}ready`,
+    lapsed: `${prefix}lapsed`,
+    leased: `${prefix}leased`,
+    leases: `${prefix}leases`,
+    delayed: `${prefix}delayed`,
+    dead: `${prefix}dead`,
+    dead_at: `${prefix}dead:at`,
+    ids: `${prefix}ids`,
+    replays: `${prefix}replays`,
+    wake: `${prefix}wake`,
+    seq: `${prefix}seq`,
+    workers: `${prefix}workers`,
+    workers_until: `${prefix}workers:until`,
+  };
+}
+
 /**
  * Checks the name of a queue: 1 to 200 bytes, no braces (they choose the slot on a cluster), no
  * glob characters (a `KEYS`-like pattern would match more than one queue), no control characters.

@@ -17,27 +17,28 @@ const MAX_ITEMS = 1_000;
 /** Most payload bytes (about) in one command, so that a few large ones do not make a huge one. */
 const MAX_BYTES = 1_048_576;
 
-interface Batch<T> {
+interface Batch<T, R> {
   items: T[];
   bytes: number;
-  resolvers: ((reply: number) => void)[];
+  resolvers: ((reply: R) => void)[];
   rejecters: ((error: unknown) => void)[];
 }
 
-/** Gathers the items of one turn and sends them in batches, in the order of the calls. */
-export class Merger<T extends { length: number }> {
-  readonly #send: (items: T[]) => Promise<number[]>;
-  #batch: Batch<T> | undefined;
+/** Gathers the items of one turn and sends them in batches, in the order of the calls. An item's
+ * `length` is about its size in bytes. */
+export class Merger<T extends { length: number }, R> {
+  readonly #send: (items: T[]) => Promise<R[]>;
+  #batch: Batch<T, R> | undefined;
 
   /**
    * @param send Sends the items in one command and gives each item's reply, in the same order.
    */
-  constructor(send: (items: T[]) => Promise<number[]>) {
+  constructor(send: (items: T[]) => Promise<R[]>) {
     this.#send = send;
   }
 
   /** Adds an item to this turn's command. Resolves with the reply for this item. */
-  add(item: T): Promise<number> {
+  add(item: T): Promise<R> {
     let batch = this.#batch;
     if (
       batch === undefined || batch.items.length >= MAX_ITEMS ||
@@ -55,9 +56,9 @@ export class Merger<T extends { length: number }> {
   }
 
   /** A full batch leaves at once, the last one at the end of the turn. */
-  #begin(): Batch<T> {
+  #begin(): Batch<T, R> {
     if (this.#batch) void this.#flush(this.#batch);
-    const batch: Batch<T> = { items: [], bytes: 0, resolvers: [], rejecters: [] };
+    const batch: Batch<T, R> = { items: [], bytes: 0, resolvers: [], rejecters: [] };
     this.#batch = batch;
     setImmediate(() => {
       if (this.#batch === batch) void this.#flush(batch);
@@ -65,7 +66,7 @@ export class Merger<T extends { length: number }> {
     return batch;
   }
 
-  async #flush(batch: Batch<T>): Promise<void> {
+  async #flush(batch: Batch<T, R>): Promise<void> {
     if (this.#batch === batch) this.#batch = undefined;
     try {
       const replies = await this.#send(batch.items);

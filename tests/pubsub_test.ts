@@ -289,6 +289,17 @@ redisTest(
   },
 );
 
+redisTest("Subscriber without onEvent ends with a message that it cannot read", async (test) => {
+  await using subscriber = new Subscriber(test.redis);
+  await subscriber.subscribe(test.name);
+  const publisher = new Publisher(test.redis);
+  await publisher.publish(test.name, "read");
+  await test.redis.publish(test.name, "{oops");
+  const messages = subscriber.messages();
+  assertEquals((await messages.next()).value?.payload, "read");
+  await assertRejects(() => messages.next(), DecodeError, "{oops");
+});
+
 redisTest("Subscriber ends with the error of an onEvent that throws", async (test) => {
   await using subscriber = new Subscriber(test.redis, {
     onEvent: () => {

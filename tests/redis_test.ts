@@ -154,7 +154,7 @@ redisTest("defineScript refuses numbers that are none before anything is sent", 
 });
 
 Deno.test("Merger rejects the calls of a failed command, and no others", async () => {
-  const merger = new Merger<string>((items) => {
+  const merger = new Merger<string, number>((items) => {
     if (items.includes("bad")) return Promise.reject(new Error("refused"));
     return Promise.resolve(items.map((item) => item.length));
   });
@@ -166,7 +166,7 @@ Deno.test("Merger rejects the calls of a failed command, and no others", async (
 
 Deno.test("Merger begins a new command when one has enough items or bytes", async () => {
   const sizes: number[] = [];
-  const merger = new Merger<string>((items) => {
+  const merger = new Merger<string, number>((items) => {
     sizes.push(items.length);
     return Promise.resolve(items.map(() => 0));
   });

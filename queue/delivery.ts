@@ -1,0 +1,179 @@
+/**
+ * `Delivery`: one hand-over of a message to one consumer, to be settled once.
+ *
+ * ```
+ *   claim ──► leased ──► ack         gone
+ *                   ├──► nack        ready or delayed again, or dead after the last attempt
+ *                   ├──► deadLetter  dead
+ *                   └──► (nothing)   the lease runs out: ready again, or dead
+ * ```
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
+import type { Hand, Settler } from "./settler.ts";
+
+/** How a delivery is given back. */
+export interface NackOptions {
+  /**
+   * When it may be tried again, in milliseconds from now.
+   *
+   * @default the queue's backoff
+   */
+  delayMs?: number;
+  /** What went wrong; kept in the message's history (message and stack, 8 KiB at most). */
+  error?: unknown;
+}
+
+/** Where a message went that was not acknowledged. */
+export type GivenBack = "ready" | "delayed" | "dead";
+
+/** What a delivery can be done with; also from another process, by its token. */
+export interface Settlement {
+  /**
+   * The message is done and gone. Acknowledging again succeeds.
+   *
+   * @throws {LeaseLostError} when the lease ran out: the message was or will be handed out again.
+   */
+  ack(): Promise<void>;
+  /**
+   * The attempt failed: try again later, or bury the message if this was the last attempt.
+   *
+   * @returns Where the message is now.
+   * @throws {LeaseLostError} when the lease ran out.
+   */
+  nack(options?: NackOptions): Promise<GivenBack>;
+  /**
+   * Trying again is pointless: bury the message.
+   *
+   * @throws {LeaseLostError} when the lease ran out.
+   */
+  deadLetter(reason: string, options?: { error?: unknown }): Promise<void>;
+  /**
+   * Lengthens the lease to `ms` milliseconds from now; it never shortens it. The other messages that
+   * were claimed together share the lease.
+   *
+   * @throws {LeaseLostError} when the lease ran out.
+   */
+  extend(ms: number): Promise<void>;
+}
+
+/** One hand-over of a message. */
+export class Delivery<T> implements Settlement, AsyncDisposable {
+  /** The message's id: the one its producer chose, or one that the queue made. */
+  readonly id: string;
+  /** The data, decoded. */
+  readonly payload: T;
+  /** The number of this hand-over, counted from 1. */
+  readonly attempt: number;
+  /** When the message was enqueued, in milliseconds since 1970, by its producer's clock. */
+  readonly enqueuedAt: number;
+  /** When it was handed over, in milliseconds since 1970, by Redis's clock. */
+  readonly receivedAt: number;
+  readonly #envelope: Envelope;
+  readonly #hand: Hand;
+  readonly #index: number;
+  readonly #settler: Settler;
+  #settled: "ack" | "nack" | "deadLetter" | undefined;
+  #settling: Promise<unknown> | undefined;
+
+  /** Made by a queue. */
+  constructor(
+    { envelope, payload, hand, index, settler }: {
+      envelope: Envelope;
+      payload: T;
+      hand: Hand;
+      index: number;
+      settler: Settler;
+    },
+  ) {
+    this.id = envelope.id;
+    this.payload = payload;
+    this.attempt = envelope.attempts + 1;
+    this.enqueuedAt = envelope.enqueuedAt;
+    this.receivedAt = hand.receivedAt;
+    this.#envelope = envelope;
+    this.#hand = hand;
+    this.#index = index;
+    this.#settler = settler;
+  }
+
+  /** When the lease ends if nobody lengthens it, in milliseconds since 1970, by Redis's clock. */
+  get leaseExpiresAt(): number {
+    return this.#hand.expiresAt;
+  }
+
+  /** Whether it was settled by this object. */
+  get settled(): boolean {
+    return this.#settled !== undefined;
+  }
+
+  /** Errors of past attempts, oldest first; lapsed leases among them. */
+  get errors(): AttemptError[] {
+    return readHistory(Buffer.from(this.#envelope.history));
+  }
+
+  /** Aborts when the lease is over, or when the worker stops and its grace time is over. */
+  get signal(): AbortSignal {
+    return this.#hand.signal;
+  }
+
+  /** Names this delivery: `queue.delivery(token)` settles it from another process. */
+  get token(): string {
+    const { uid, id } = this.#envelope;
+    const chosen = id === uid ? "" : `:${uid}:${encodeURIComponent(id)}`;
+    return `${this.#hand.lease}:${this.#index}${chosen}`;
+  }
+
+  /** See {@linkcode Settlement.ack}. */
+  ack(): Promise<void> {
+    return this.#once(
+      "ack",
+      () => this.#settler.ack(this.#hand, this.#index, chosenId(this.#envelope)),
+    ) as Promise<void>;
+  }
+
+  /** See {@linkcode Settlement.nack}. */
+  nack(options: NackOptions = {}): Promise<GivenBack> {
+    return this.#once(
+      "nack",
+      () => this.#settler.nack(this.#hand, this.#index, this.attempt, options),
+    ) as Promise<GivenBack>;
+  }
+
+  /** See {@linkcode Settlement.deadLetter}. */
+  deadLetter(reason: string, { error }: { error?: unknown } = {}): Promise<void> {
+    return this.#once(
+      "deadLetter",
+      () => this.#settler.bury(this.#hand, this.#index, this.attempt, reason, error),
+    ) as Promise<void>;
+  }
+
+  /** See {@linkcode Settlement.extend}. */
+  async extend(ms: number): Promise<void> {
+    await this.#settler.extend([this.#hand], ms, true);
+  }
+
+  /** Leaving the scope unsettled gives the message back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#settled === undefined) await this.nack({ error: new Error("not settled") });
+  }
+
+  /** Settling again in the same way is the same success; in another way it is a mistake. */
+  #once(how: "ack" | "nack" | "deadLetter", settle: () => Promise<unknown>): Promise<unknown> {
+    if (this.#settled === undefined) {
+      this.#settled = how;
+      this.#settling = settle();
+    } else if (this.#settled !== how) {
+      const error = new TypeError(`Delivery of "${this.id}": ${how} after ${this.#settled}`);
+      return Promise.reject(error);
+    }
+    return this.#settling!;
+  }
+}
+
+/** The id to free when the message is gone, if its producer chose one. */
+export function chosenId({ id, uid }: Envelope): [id: string, uid: string] | undefined {
+  return id === uid ? undefined : [id, uid];
+}

@@ -1,0 +1,117 @@
+/**
+ * The message as it stands in Redis: one string, a line of header and the payload.
+ *
+ * ```
+ * 0mb3k…-7 2 0 1795320605233 118 0 invoice-17⏎{"message":"timed out",…}⏎{"total":12}
+ * uid      │ │ enqueuedAt    │   │ id, if the producer chose one
+ *   attempts │               │   priority
+ *     lapsed: 1 if the last lease was not given back but ran out
+ *                            bytes of history: errors of past attempts, a JSON line each
+ * ```
+ *
+ * A message is moved, never copied, so nothing can point at it and dangle. Lua reads and rewrites the
+ * header line; the payload is opaque to it.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+
+/** What one attempt ended with, when it did not end with an ack. */
+export interface AttemptError {
+  /** The number of the attempt, counted from 1; absent where a lease lapsed. */
+  readonly attempt?: number;
+  /** What was thrown, or the reason that was given. */
+  readonly message: string;
+  /** Where, if it was an `Error`; cut to 4 KiB. */
+  readonly stack?: string;
+  /** When, in milliseconds since 1970. */
+  readonly at: number;
+  /** The consumer that had the message. */
+  readonly worker?: string;
+}
+
+/** A message, taken apart. */
+export interface Envelope {
+  /** Unique, made by the producer's library, ordered by time. */
+  readonly uid: string;
+  /** The id that the producer chose, or else the uid. */
+  readonly id: string;
+  /** How often it was handed over and came back. */
+  readonly attempts: number;
+  /** Whether its last lease ran out, as when a process dies. */
+  readonly lapsed: boolean;
+  /** When it was enqueued, in milliseconds since 1970, by the producer's clock. */
+  readonly enqueuedAt: number;
+  /** Its priority; 0 in queues that have none. */
+  readonly priority: number;
+  /** Errors of past attempts, a JSON line each. */
+  readonly history: Buffer;
+  /** The payload, as the codec wrote it. */
+  readonly body: Buffer;
+}
+
+const HEADER = /^(\S+) (\d+) ([01]) (\d+) (\d+) (-?\d+)(?: (.+))?$/;
+
+/** The header longer than this is none: ids have 200 bytes at most. */
+const MAX_HEADER_BYTES = 400;
+
+/** The string of a new message. */
+export function writeEnvelope(
+  { uid, id, enqueuedAt, priority }: Pick<Envelope, "uid" | "enqueuedAt" | "priority"> & {
+    id?: string;
+  },
+  body: string | Buffer,
+): string | Buffer {
+  const header = `${uid} 0 0 ${enqueuedAt} 0 ${priority}${id === undefined ? "" : ` ${id}`}\n`;
+  return typeof body === "string" ? header + body : Buffer.concat([Buffer.from(header), body]);
+}
+
+/** Takes a message apart; undefined for an entry that is none of ours. */
+export function readEnvelope(entry: Buffer): Envelope | undefined {
+  const end = entry.indexOf(10);
+  if (end < 0 || end > MAX_HEADER_BYTES) return undefined;
+  const match = HEADER.exec(entry.toString("utf8", 0, end));
+  if (!match) return undefined;
+  const [, uid, attempts, lapsed, enqueuedAt, historyBytes, priority, id = uid] = match;
+  const bodyAt = end + 1 + Number(historyBytes);
+  if (bodyAt > entry.length) return undefined;
+  return {
+    uid: uid!,
+    id: id!,
+    attempts: Number(attempts),
+    lapsed: lapsed === "1",
+    enqueuedAt: Number(enqueuedAt),
+    priority: Number(priority),
+    history: entry.subarray(end + 1, bodyAt),
+    body: entry.subarray(bodyAt),
+  };
+}
+
+/** Most bytes of one error: message and stack together stay below 8 KiB. */
+const MAX_MESSAGE = 2_048;
+const MAX_STACK = 4_096;
+
+/** One line of history. */
+export function writeError(
+  error: unknown,
+  { attempt, at, worker }: { attempt?: number; at: number; worker?: string },
+): string {
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const stack = error instanceof Error ? error.stack?.slice(0, MAX_STACK) : undefined;
+  const line: AttemptError = { attempt, message: message.slice(0, MAX_MESSAGE), stack, at, worker };
+  return JSON.stringify(line) + "\n";
+}
+
+/** The errors in a history, oldest first; lines that are none of ours are left out. */
+export function readHistory(history: Buffer): AttemptError[] {
+  const errors: AttemptError[] = [];
+  for (const line of history.toString("utf8").split("\n")) {
+    try {
+      const parsed = JSON.parse(line);
+      if (typeof parsed?.message === "string" && typeof parsed.at === "number") errors.push(parsed);
+    } catch {
+      // The empty line at the end, or somebody else's writing: the payload is not affected.
+    }
+  }
+  return errors;
+}

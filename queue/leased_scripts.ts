@@ -1,0 +1,538 @@
+/**
+ * The transitions of a queue with leases: one Lua script each.
+ *
+ * What all have in common: they check types and arguments before the first write, since Lua has no
+ * rollback; every loop is bounded; time is Redis's own; and none builds a key. Scripts that take
+ * messages begin with a command that removes, so that they still run when Redis is at `maxmemory`;
+ * enqueue begins with one that adds, so that it is refused whole. A repeated script has the effect of
+ * one: a claim by its lease, settling by its field, enqueue by its batch.
+ *
+ * The kinds of queue differ in how a message gets into `ready` and out of it, and in nothing else.
+ *
+ * @module
+ */
+import { defineScript } from "../redis/script.ts";
+
+/** How `ready` is kept: first in first out, or by priority and then first in first out. */
+export type ReadyKind = "list" | "priority";
+
+/** Most messages that one script moves: Redis serves nobody else meanwhile. */
+export const MAX_BATCH = 1_000;
+
+/** How long a repeated enqueue is recognised, in milliseconds. */
+export const REPLAY_MS = 60_000;
+
+const KEYS = [
+  "ready",
+  "lapsed",
+  "leased",
+  "leases",
+  "delayed",
+  "dead",
+  "dead_at",
+  "ids",
+  "replays",
+  "wake",
+  "seq",
+] as const;
+
+/** Time, and the message taken apart and put together; see envelope.ts for its form. */
+const MESSAGE = `
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function parse(message)
+  local eol = string.find(message, "\\n", 1, true)
+  if eol and eol <= 401 then
+    local uid, attempts, lapsed, at, bytes, priority, id = string.match(
+      string.sub(message, 1, eol - 1), "^(%S+) (%d+) ([01]) (%d+) (%d+) (%-?%d+) ?(.*)$")
+    if uid and eol + bytes <= #message then
+      return {
+        uid = uid, attempts = tonumber(attempts), lapsed = lapsed, at = at, id = id,
+        priority = tonumber(priority), history = string.sub(message, eol + 1, eol + bytes),
+        body = string.sub(message, eol + bytes + 1)
+      }
+    end
+  end
+  -- Somebody else's entry: a header that says nothing carries it wherever a message can go.
+  return {
+    uid = "foreign-" .. redis.sha1hex(message), attempts = 0, lapsed = "0", at = tostring(now),
+    id = "", priority = 0, history = "", body = message
+  }
+end
+
+local function write(h)
+  local header = {h.uid, h.attempts, h.lapsed, h.at, #h.history, h.priority}
+  if h.id ~= "" then header[7] = h.id end
+  return table.concat(header, " ") .. "\\n" .. h.history .. h.body
+end
+
+-- An attempt's error goes along with the message; the oldest go when they grow too many.
+local function remember(h, line)
+  h.history = h.history .. line
+  while #h.history > 65536 do
+    h.history = string.sub(h.history, string.find(h.history, "\\n", 1, true) + 1)
+  end
+end`;
+
+/** put(messages): into `ready`, oldest first. take(n): up to n out of it. put_back: to the front. */
+const READY = {
+  list: `
+local function waiting() return redis.call("LLEN", ready) end
+local function take(n) return redis.call("RPOP", ready, n) or {} end
+local function put(messages)
+  if #messages > 0 then redis.call("LPUSH", ready, unpack(messages)) end
+end
+local function put_back(message) redis.call("RPUSH", ready, message) end`,
+  priority: `
+local function waiting() return redis.call("ZCARD", ready) end
+local function take(n)
+  local popped, messages = redis.call("ZPOPMIN", ready, n), {}
+  for i = 1, #popped, 2 do messages[#messages + 1] = popped[i] end
+  return messages
+end
+-- 2^42 messages of a priority before the next priority begins: exact in a double.
+local function put(messages)
+  if #messages == 0 then return end
+  local last, members = redis.call("INCRBY", seq, #messages), {}
+  for i, message in ipairs(messages) do
+    local priority = tonumber(string.match(message, "^%S+ %d+ [01] %d+ %d+ (%-?%d+)")) or 0
+    members[2 * i - 1] = string.format("%.0f", priority * 4398046511104 + last - #messages + i)
+    members[2 * i] = message
+  end
+  redis.call("ZADD", ready, unpack(members))
+end
+local function put_back(message) put({message}) end`,
+};
+
+/** Keys of another type fail here, before anything is written. */
+const CHECK = `
+redis.call("LLEN", lapsed); redis.call("HLEN", leased); redis.call("ZCARD", leases)
+redis.call("ZCARD", delayed); redis.call("HLEN", dead); redis.call("ZCARD", dead_at)
+redis.call("HLEN", ids); redis.call("ZCARD", replays); redis.call("LLEN", wake)
+redis.call("STRLEN", seq); waiting()`;
+
+/** What the transitions are made of. */
+const MOVES = `
+-- An id that a producer chose is free again when its message is gone; only its holder frees it.
+local function free(h)
+  if h.id ~= "" and redis.call("HGET", ids, h.id) == h.uid then redis.call("HDEL", ids, h.id) end
+end
+
+local function drop_dead(id)
+  local record = redis.call("HGET", dead, id)
+  redis.call("HDEL", dead, id)
+  redis.call("ZREM", dead_at, id)
+  if record then free(parse(string.sub(record, (string.find(record, "\\n", 1, true) or 0) + 1))) end
+end
+
+-- reason is a JSON string, so it has no line break. At most ten go for one that comes.
+local function bury(h, reason, most, age)
+  local id = h.id ~= "" and h.id or h.uid
+  redis.call("HSET", dead, id, reason .. "\\n" .. write(h))
+  redis.call("ZADD", dead_at, now, id)
+  for _ = 1, 10 do
+    local oldest = redis.call("ZRANGE", dead_at, 0, 0, "WITHSCORES")
+    if redis.call("ZCARD", dead_at) <= tonumber(most) and now - oldest[2] <= tonumber(age) then
+      return
+    end
+    drop_dead(oldest[1])
+  end
+end
+
+local function promote(most)
+  local due = redis.call("ZRANGE", delayed, "-inf", now, "BYSCORE", "LIMIT", 0, most)
+  if #due == 0 then return end
+  redis.call("ZREM", delayed, unpack(due))
+  put(due)
+end
+
+local function fields_of(lease, n)
+  local fields = {}
+  for i = 1, n do fields[i] = lease .. ":" .. i end
+  return fields
+end
+
+-- A lease is named <consumer>:<messages asked for>:<count>.
+local function asked_for(lease)
+  return math.min(1000, tonumber(string.match(lease, ":(%d+):%d+$")) or 0)
+end
+
+-- Messages of leases that ran out wait again, apart: what killed one consumer may kill the next,
+-- and is handed out alone. Every hand-over counts, so in the end it dies.
+local function sweep(max_attempts, most, age)
+  local left = 1000
+  for _, lease in ipairs(redis.call("ZRANGE", leases, "-inf", now, "BYSCORE", "LIMIT", 0, 100)) do
+    local n = asked_for(lease)
+    left = left - math.max(n, 1)
+    if left < 0 then return end
+    local fields = fields_of(lease, n)
+    local held = n > 0 and redis.call("HMGET", leased, unpack(fields)) or {}
+    redis.call("ZREM", leases, lease)
+    if n > 0 then redis.call("HDEL", leased, unpack(fields)) end
+    for i = 1, n do
+      if held[i] then
+        local h = parse(held[i])
+        h.attempts = h.attempts + 1
+        remember(h, string.format('{"attempt":%d,"message":"lease lapsed","at":%.0f,"worker":"%s"}\\n',
+          h.attempts, now, string.match(lease, "^[%w-]*")))
+        if h.attempts >= tonumber(max_attempts) then
+          bury(h, '"lease lapsed"', most, age)
+        else
+          h.lapsed = "1"
+          redis.call("LPUSH", lapsed, write(h))
+        end
+      end
+    end
+  end
+end
+
+local function waiting_in_all() return waiting() + redis.call("LLEN", lapsed) end
+
+-- A token if and only if there is something to claim. pcall: at maxmemory a token may be refused,
+-- and is made up for by the longest wait.
+local function wake_one()
+  if waiting_in_all() > 0 then
+    if redis.call("LLEN", wake) == 0 then redis.pcall("LPUSH", wake, "1") end
+  else
+    redis.call("DEL", wake)
+  end
+end
+
+-- Milliseconds until the next delayed message is due, or -1.
+local function next_due()
+  local first = redis.call("ZRANGE", delayed, 0, 0, "WITHSCORES")
+  return first[2] and math.max(0, first[2] - now) or -1
+end`;
+
+/** The scripts of one kind of queue. */
+function scriptsOf(kind: ReadyKind) {
+  const define = <const A extends string, R>(
+    name: string,
+    args: readonly A[],
+    lua: string,
+    reply: (raw: unknown) => R,
+  ) =>
+    defineScript({
+      name: `${name}_${kind}`,
+      keys: KEYS,
+      args,
+      lua: [MESSAGE, READY[kind], CHECK, MOVES, lua].join("\n"),
+      reply,
+    });
+
+  return {
+    /**
+     * rest: `plain` messages that are ready, oldest first; then for each other one its due time
+     * (ms since 1970, or +ms from now), the id that its producer chose or "", and the message.
+     * Gives the positions, from 1, of the others whose id is taken.
+     */
+    enqueue: define(
+      "enqueue",
+      ["batch", "plain", "replay_ms"],
+      `
+local replayed = redis.call("ZSCORE", replays, batch)
+local first_other = first_of_rest + plain
+local taken, ready_now = {}, {}
+for i = first_other, #ARGV, 3 do
+  local id = ARGV[i + 1]
+  local holder = id ~= "" and redis.call("HGET", ids, id)
+  if holder and not (replayed and holder == parse(ARGV[i + 2]).uid) then
+    taken[#taken + 1] = (i - first_other) / 3 + 1
+  elseif not replayed then
+    local due, h = ARGV[i], parse(ARGV[i + 2])
+    if string.sub(due, 1, 1) == "+" then due = now + string.sub(due, 2) end
+    if tonumber(due) <= now then
+      ready_now[#ready_now + 1] = ARGV[i + 2]
+    else
+      local before = redis.call("ZRANGE", delayed, 0, 0, "WITHSCORES")[2]
+      redis.call("ZADD", delayed, due, ARGV[i + 2])
+      -- Whoever waits for a later one has to hear of it.
+      if (not before or tonumber(due) < tonumber(before)) and redis.call("LLEN", wake) == 0 then
+        redis.call("LPUSH", wake, "1")
+      end
+    end
+    if id ~= "" then redis.call("HSET", ids, id, h.uid) end
+  end
+end
+if replayed then return taken end
+for i = 1, plain, 1000 do
+  put({unpack(ARGV, first_of_rest + i - 1, first_of_rest + math.min(plain, i + 999) - 1)})
+end
+put(ready_now)
+if plain + #ready_now > 0 and redis.call("LLEN", wake) == 0 then redis.call("LPUSH", wake, "1") end
+redis.call("ZADD", replays, now, batch)
+local old = redis.call("ZRANGE", replays, "-inf", now - replay_ms, "BYSCORE", "LIMIT", 0, 100)
+if #old > 0 then redis.call("ZREM", replays, unpack(old)) end
+return taken`,
+      (raw) => (raw as number[]).map(Number),
+    ),
+
+    /**
+     * rest: leases that are finished, each with how many messages it had. `room`: how many messages
+     * with a lapsed lease may be among them. Gives the time, milliseconds until the next delayed
+     * message is due (or -1), and the messages.
+     */
+    claim: define(
+      "claim",
+      ["lease", "most", "room", "lease_ms", "max_attempts", "dead_most", "dead_age"],
+      `
+local messages = {}
+if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same again
+  for _, message in ipairs(redis.call("HMGET", leased, unpack(fields_of(lease, asked_for(lease))))) do
+    if message then messages[#messages + 1] = message end
+  end
+  return {now, next_due(), messages}
+end
+for i = first_of_rest, #ARGV, 2 do
+  local held = redis.call("HMGET", leased, unpack(fields_of(ARGV[i], ARGV[i + 1])))
+  local empty = true
+  for j = 1, #held do empty = empty and not held[j] end
+  if empty then redis.call("ZREM", leases, ARGV[i]) end
+end
+promote(100)
+sweep(max_attempts, dead_most, dead_age)
+if tonumber(room) > 0 then messages = redis.call("RPOP", lapsed, room) or {} end
+if #messages < tonumber(most) then
+  for _, message in ipairs(take(most - #messages)) do messages[#messages + 1] = message end
+end
+if #messages > 0 then
+  local held = {}
+  for i, message in ipairs(messages) do
+    held[2 * i - 1] = lease .. ":" .. i
+    held[2 * i] = message
+  end
+  redis.call("HSET", leased, unpack(held))
+  redis.call("ZADD", leases, now + lease_ms, lease)
+end
+wake_one()
+return {now, next_due(), messages}`,
+      readClaim,
+    ),
+
+    /**
+     * Gives one message back, or buries it. `how`: "retry" spends an attempt, "release" does not,
+     * "dead" buries. Gives where it is now: "ready", "delayed" or "dead"; "done" if it was settled
+     * already; "lost" if the lease is gone.
+     */
+    giveBack: define(
+      "give_back",
+      [
+        "lease",
+        "index",
+        "how",
+        "delay_ms",
+        "error",
+        "reason",
+        "max_attempts",
+        "dead_most",
+        "dead_age",
+      ],
+      `
+if not redis.call("ZSCORE", leases, lease) then return "lost" end
+local field = lease .. ":" .. index
+local message = redis.call("HGET", leased, field)
+if not message then return "done" end
+redis.call("HDEL", leased, field)
+if how == "release" then
+  if parse(message).lapsed == "1" then redis.call("RPUSH", lapsed, message) else put_back(message) end
+  wake_one()
+  return "ready"
+end
+local h = parse(message)
+h.attempts = h.attempts + 1
+h.lapsed = "0"
+if error ~= "" then remember(h, error) end
+if how == "dead" or h.attempts >= tonumber(max_attempts) then
+  bury(h, reason, dead_most, dead_age)
+  return "dead"
+end
+if tonumber(delay_ms) > 0 then
+  local before = next_due()
+  redis.call("ZADD", delayed, now + delay_ms, write(h))
+  if (before < 0 or tonumber(delay_ms) < before) and redis.call("LLEN", wake) == 0 then
+    redis.pcall("LPUSH", wake, "1")
+  end
+  return "delayed"
+end
+put({write(h)})
+wake_one()
+return "ready"`,
+      String,
+    ),
+
+    /** Promotes and sweeps. Gives milliseconds until the next delayed message is due, or -1. */
+    tick: define(
+      "tick",
+      ["max_attempts", "dead_most", "dead_age"],
+      `
+promote(1000)
+sweep(max_attempts, dead_most, dead_age)
+wake_one()
+return next_due()`,
+      Number,
+    ),
+
+    /** rest: ids, or none for the oldest. Gives how many are ready again. */
+    redrive: define(
+      "redrive",
+      ["most"],
+      `
+local chosen = {unpack(ARGV, first_of_rest)}
+if #chosen == 0 then chosen = redis.call("ZRANGE", dead_at, 0, most - 1) end
+local again = {}
+for _, id in ipairs(chosen) do
+  local record = redis.call("HGET", dead, id)
+  redis.call("HDEL", dead, id)
+  redis.call("ZREM", dead_at, id)
+  if record then
+    local h = parse(string.sub(record, (string.find(record, "\\n", 1, true) or 0) + 1))
+    h.attempts = 0
+    h.lapsed = "0"
+    again[#again + 1] = write(h)
+  end
+end
+put(again)
+wake_one()
+return #again`,
+      Number,
+    ),
+
+    /** Removes up to `most` messages of a state. Gives how many. */
+    purge: define(
+      "purge",
+      ["state", "most"],
+      `
+local gone = {}
+if state == "ready" then
+  gone = redis.call("RPOP", lapsed, most) or {}
+  for _, message in ipairs(take(most - #gone)) do gone[#gone + 1] = message end
+elseif state == "delayed" then
+  local popped = redis.call("ZPOPMIN", delayed, most)
+  for i = 1, #popped, 2 do gone[#gone + 1] = popped[i] end
+elseif state == "dead" then
+  local oldest = redis.call("ZRANGE", dead_at, 0, most - 1)
+  for _, id in ipairs(oldest) do drop_dead(id) end
+  return #oldest
+end
+for _, message in ipairs(gone) do free(parse(message)) end
+wake_one()
+return #gone`,
+      Number,
+    ),
+
+    /** Ready, leased, delayed, dead; and how long the next one to come out has waited, or -1. */
+    counts: define(
+      "counts",
+      [],
+      `
+local next_out = redis.call("LINDEX", lapsed, -1)
+  or ${kind === "list" ? `redis.call("LINDEX", ready, -1)` : `redis.call("ZRANGE", ready, 0, 0)[1]`}
+return {
+  waiting_in_all(), redis.call("HLEN", leased), redis.call("ZCARD", delayed),
+  redis.call("ZCARD", dead_at), next_out and math.max(0, now - parse(next_out).at) or -1
+}`,
+      (raw) => (raw as number[]).map(Number),
+    ),
+  };
+}
+
+/** One set of scripts for each kind. */
+export const LEASED_SCRIPTS = { list: scriptsOf("list"), priority: scriptsOf("priority") };
+
+/** The scripts of a kind of queue. */
+export type LeasedScripts = ReturnType<typeof scriptsOf>;
+
+/**
+ * Done with messages. rest, for each lease: its name, how many messages, their indexes, how many
+ * chosen ids among them, and those ids with their uids. Gives 1 for each lease that lives and 0 for
+ * each that is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
+ */
+export const ackScript = defineScript({
+  name: "ack",
+  keys: ["leased", "leases", "ids"],
+  args: [],
+  lua: `
+redis.call("HLEN", leased); redis.call("HLEN", ids)
+local alive, i = {}, first_of_rest
+while i <= #ARGV do
+  local lease, messages, fields = ARGV[i], tonumber(ARGV[i + 1]), {}
+  local chosen = tonumber(ARGV[i + 2 + messages])
+  local lives = redis.call("ZSCORE", leases, lease)
+  alive[#alive + 1] = lives and 1 or 0
+  if lives then
+    for j = 1, messages do fields[j] = lease .. ":" .. ARGV[i + 1 + j] end
+    redis.call("HDEL", leased, unpack(fields))
+    for j = 1, chosen do
+      local id, uid = ARGV[i + 1 + messages + 2 * j], ARGV[i + 2 + messages + 2 * j]
+      if redis.call("HGET", ids, id) == uid then redis.call("HDEL", ids, id) end
+    end
+  end
+  i = i + 3 + messages + 2 * chosen
+end
+return alive`,
+  reply: (raw) => (raw as number[]).map(Number),
+});
+
+/**
+ * Prolongs leases to `ms` from now, never shortens one. rest: leases. Gives those that are gone.
+ * Removed and added again, since an adding command first would be refused at `maxmemory`.
+ */
+export const extendScript = defineScript({
+  name: "extend",
+  keys: ["leases"],
+  args: ["ms"],
+  lua: `
+local time = redis.call("TIME")
+local until_then, gone = time[1] * 1000 + math.floor(time[2] / 1000) + ms, {}
+for i = first_of_rest, #ARGV do
+  local deadline = redis.call("ZSCORE", leases, ARGV[i])
+  if deadline then
+    redis.call("ZREM", leases, ARGV[i])
+    redis.call("ZADD", leases, math.max(deadline, until_then), ARGV[i])
+  else
+    gone[#gone + 1] = ARGV[i]
+  end
+end
+return gone`,
+  reply: (raw) => (raw as unknown[]).map(String),
+});
+
+/** A consumer says that it is there; entries of those that stopped saying so go, ten at a time. */
+export const presentScript = defineScript({
+  name: "present",
+  keys: ["workers", "workers_until"],
+  args: ["consumer", "ttl_ms", "info"],
+  lua: `
+redis.call("HLEN", workers)
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, gone in ipairs(redis.call("ZRANGE", workers_until, "-inf", now, "BYSCORE", "LIMIT", 0, 10)) do
+  redis.call("ZREM", workers_until, gone)
+  redis.call("HDEL", workers, gone)
+end
+if info == "" then
+  redis.call("ZREM", workers_until, consumer)
+  redis.call("HDEL", workers, consumer)
+else
+  redis.call("HSET", workers, consumer, info)
+  redis.call("ZADD", workers_until, now + ttl_ms, consumer)
+end
+return 1`,
+  reply: Number,
+});
+
+/** What a claim gives. */
+export interface Claim {
+  /** Redis's clock, in milliseconds since 1970. */
+  now: number;
+  /** Milliseconds until the next delayed message is due, or -1. */
+  dueInMs: number;
+  /** The messages, as they stand in the hand. */
+  messages: Uint8Array[];
+}
+
+function readClaim(raw: unknown): Claim {
+  const [now, dueInMs, messages] = raw as [number, number, Uint8Array[]];
+  return { now: Number(now), dueInMs: Number(dueInMs), messages };
+}

@@ -1,0 +1,333 @@
+/**
+ * Settling: acks of a turn share one script, and what Redis did not answer is said again until the
+ * lease ends. Every script here is fenced by the lease, so saying it twice does it once.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import type { CommandArgument } from "../redis/client.ts";
+import { isRetryable } from "../redis/errors.ts";
+import type { QueueKeys } from "../redis/keys.ts";
+import type { Send } from "../redis/script.ts";
+import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
+import type { GivenBack, NackOptions } from "./delivery.ts";
+import { writeError } from "./envelope.ts";
+import { ackScript, extendScript, type LeasedScripts } from "./leased_scripts.ts";
+
+/**
+ * The lease of a delivery ran out before it was settled: the message was handed out again, or will
+ * be. Nothing was changed. Whatever the handler did may be done a second time.
+ */
+export class LeaseLostError extends Error {
+  /** The name that stack traces show. */
+  override readonly name = "LeaseLostError";
+  /** The lease that is gone. */
+  readonly lease: string;
+
+  /** Makes the error. */
+  constructor(lease: string) {
+    super(`The lease ${lease} is over: the message was or will be handed out again`);
+    this.lease = lease;
+  }
+}
+
+/** The messages of one claim, held under one lease. */
+export class Hand {
+  readonly lease: string;
+  readonly size: number;
+  /** By Redis's clock. */
+  readonly receivedAt: number;
+  /** By Redis's clock. */
+  expiresAt: number;
+  /** Messages that are not settled yet. */
+  left: number;
+  /** Whether one of them had a lease that ran out. */
+  readonly hasLapsed: boolean;
+  #endsAt: number; // by performance.now(): the wall clock may jump
+  #lost = false;
+  #aborter: AbortController | undefined;
+
+  constructor(
+    { lease, size, receivedAt, leaseMs, hasLapsed }: {
+      lease: string;
+      size: number;
+      receivedAt: number;
+      leaseMs: number;
+      hasLapsed: boolean;
+    },
+  ) {
+    this.lease = lease;
+    this.size = this.left = size;
+    this.receivedAt = receivedAt;
+    this.expiresAt = receivedAt + leaseMs;
+    this.hasLapsed = hasLapsed;
+    this.#endsAt = performance.now() + leaseMs;
+  }
+
+  /** Milliseconds until the lease ends, as far as we know. */
+  get leftMs(): number {
+    return this.#lost ? 0 : this.#endsAt - performance.now();
+  }
+
+  /** The lease was lengthened. */
+  extended(ms: number): void {
+    this.#endsAt = Math.max(this.#endsAt, performance.now() + ms);
+    this.expiresAt = Math.max(this.expiresAt, Date.now() + ms);
+  }
+
+  /** Aborts when the lease is over. A timer only for those who look. */
+  get signal(): AbortSignal {
+    if (!this.#aborter) {
+      this.#aborter = new AbortController();
+      this.#watch();
+    }
+    return this.#aborter.signal;
+  }
+
+  /** The lease is over, or the worker cannot wait any longer. */
+  abort(reason: unknown): void {
+    this.#aborter ??= new AbortController();
+    this.#aborter.abort(reason);
+  }
+
+  /** Redis says that the lease is gone. */
+  lost(): LeaseLostError {
+    const error = new LeaseLostError(this.lease);
+    this.#lost = true;
+    this.abort(error);
+    return error;
+  }
+
+  #watch(): void {
+    const ms = this.leftMs;
+    if (this.#aborter!.signal.aborted || this.left === 0) return;
+    if (ms <= 0) return void this.abort(new LeaseLostError(this.lease));
+    const timer = setTimeout(() => this.#watch(), Math.min(ms, 2_147_483_647));
+    // A signal that somebody once looked at keeps no program alive.
+    if (typeof timer === "object") (timer as { unref(): void }).unref();
+    else (globalThis as { Deno?: { unrefTimer(id: number): void } }).Deno?.unrefTimer(timer);
+  }
+}
+
+/** How failed attempts are dealt with. */
+export interface SettleOptions {
+  maxAttempts: number;
+  /** Milliseconds before the attempt after number `attempt`. */
+  backoff: (attempt: number, error: unknown) => number;
+  /** Most dead letters. */
+  deadMost: number;
+  /** Longest that a dead letter is kept, in milliseconds. */
+  deadAgeMs: number;
+  /** Who settles, for the history. */
+  worker?: string;
+}
+
+interface PendingAcks {
+  hand: Hand;
+  indexes: number[];
+  ids: string[];
+  settled: ((error?: Error) => void)[];
+}
+
+/** Most acks in one script. */
+const MAX_ACKS = 1_000;
+
+/** Settles deliveries over one connection. */
+export class Settler {
+  readonly #send: Send;
+  readonly #keys: QueueKeys;
+  readonly #scripts: LeasedScripts;
+  readonly #options: SettleOptions;
+  readonly #onFinished: (hand: Hand) => void;
+  #pending = new Map<Hand, PendingAcks>();
+  #count = 0;
+  #scheduled = false;
+  #flushing = new Set<Promise<void>>();
+
+  constructor(
+    { send, keys, scripts, options, onFinished = () => {} }: {
+      send: Send;
+      keys: QueueKeys;
+      scripts: LeasedScripts;
+      options: SettleOptions;
+      /** Told when nothing is left under a lease, and Redis has said so. */
+      onFinished?: (hand: Hand) => void;
+    },
+  ) {
+    this.#send = send;
+    this.#keys = keys;
+    this.#scripts = scripts;
+    this.#options = options;
+    this.#onFinished = onFinished;
+  }
+
+  /** Acknowledges; resolves when Redis has it. */
+  ack(hand: Hand, index: number, id?: [id: string, uid: string]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.ackLater(hand, index, id, (error) => error ? reject(error) : resolve());
+    });
+  }
+
+  /** Acknowledges at the end of this turn; `settled` is told when Redis has it. */
+  ackLater(
+    hand: Hand,
+    index: number,
+    id: [id: string, uid: string] | undefined,
+    settled: (error?: Error) => void,
+  ): void {
+    let acks = this.#pending.get(hand);
+    if (!acks) this.#pending.set(hand, acks = { hand, indexes: [], ids: [], settled: [] });
+    acks.indexes.push(index);
+    if (id) acks.ids.push(...id);
+    acks.settled.push(settled);
+    if (++this.#count >= MAX_ACKS) return this.#flush();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  /** Resolves when all acks so far have been answered. */
+  async drained(): Promise<void> {
+    while (this.#count > 0 || this.#flushing.size > 0) {
+      this.#flush();
+      await Promise.all(this.#flushing);
+    }
+  }
+
+  /** Gives back for another attempt, or buries after the last one. */
+  async nack(
+    hand: Hand,
+    index: number,
+    attempt: number,
+    { delayMs, error }: NackOptions,
+  ): Promise<GivenBack> {
+    const reason = error instanceof Error
+      ? `${error.name}: ${error.message}`
+      : String(error ?? "nack");
+    return await this.#giveBack(hand, index, {
+      how: "retry",
+      delay_ms: checkMs("delayMs", delayMs ?? this.#options.backoff(attempt, error)),
+      error: error === undefined ? "" : this.#errorLine(error, attempt),
+      reason: `after ${attempt} attempts: ${reason}`,
+    }) as GivenBack;
+  }
+
+  /** Buries. */
+  async bury(
+    hand: Hand,
+    index: number,
+    attempt: number,
+    reason: string,
+    error?: unknown,
+  ): Promise<void> {
+    if (typeof reason !== "string" || reason === "") {
+      throw new TypeError(`A reason must be a text, but is ${JSON.stringify(reason)}`);
+    }
+    await this.#giveBack(hand, index, {
+      how: "dead",
+      delay_ms: 0,
+      error: error === undefined ? "" : this.#errorLine(error, attempt),
+      reason,
+    });
+  }
+
+  /** Gives back what was not begun, without spending an attempt. */
+  async release(hand: Hand, index: number): Promise<void> {
+    await this.#giveBack(hand, index, { how: "release", delay_ms: 0, error: "", reason: "" });
+  }
+
+  /** Lengthens leases; those that are gone abort their signals, and are thrown if `strict`. */
+  async extend(hands: readonly Hand[], ms: number, strict = false): Promise<Hand[]> {
+    checkMs("ms", ms, { min: 1 });
+    if (hands.length === 0) return [];
+    const leases = hands.map((hand) => hand.lease);
+    const gone = await this.#persist(
+      () => extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, leases),
+      Math.max(...hands.map((hand) => hand.leftMs)),
+    );
+    const lost = hands.filter((hand) => gone.includes(hand.lease));
+    const errors = lost.map((hand) => hand.lost());
+    for (const hand of hands) if (!lost.includes(hand)) hand.extended(ms);
+    if (strict && errors[0]) throw errors[0];
+    return lost;
+  }
+
+  async #giveBack(
+    hand: Hand,
+    index: number,
+    args: { how: string; delay_ms: number; error: string; reason: string },
+  ): Promise<string> {
+    const { maxAttempts, deadMost, deadAgeMs } = this.#options;
+    const where = await this.#persist(() =>
+      this.#scripts.giveBack.run(this.#send, this.#keys, {
+        ...args,
+        lease: hand.lease,
+        index,
+        delay_ms: Math.ceil(args.delay_ms),
+        reason: JSON.stringify(args.reason.slice(0, 2_048)),
+        max_attempts: maxAttempts,
+        dead_most: deadMost,
+        dead_age: deadAgeMs,
+      }), hand.leftMs);
+    if (where === "lost") throw hand.lost();
+    this.#settledOne(hand);
+    // "done": an earlier call did it and its reply was lost; where the message went is not known.
+    return where === "done" ? "ready" : where;
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    if (this.#count === 0) return;
+    const batch = [...this.#pending.values()];
+    this.#pending = new Map();
+    this.#count = 0;
+    const flushing = this.#acknowledge(batch).finally(() => this.#flushing.delete(flushing));
+    this.#flushing.add(flushing);
+  }
+
+  async #acknowledge(batch: PendingAcks[]): Promise<void> {
+    const rest: CommandArgument[] = [];
+    for (const { hand, indexes, ids } of batch) {
+      rest.push(hand.lease, String(indexes.length));
+      for (const index of indexes) rest.push(String(index));
+      rest.push(String(ids.length / 2), ...ids);
+    }
+    try {
+      const alive = await this.#persist(
+        () => ackScript.run(this.#send, this.#keys, {}, rest),
+        Math.max(...batch.map(({ hand }) => hand.leftMs)),
+      );
+      batch.forEach(({ hand, settled }, i) => {
+        const error = alive[i] === 1 ? undefined : hand.lost();
+        for (const tell of settled) {
+          if (!error) this.#settledOne(hand);
+          tell(error);
+        }
+      });
+    } catch (error) {
+      for (const { settled } of batch) for (const tell of settled) tell(error as Error);
+    }
+  }
+
+  #settledOne(hand: Hand): void {
+    if (--hand.left === 0) this.#onFinished(hand);
+  }
+
+  #errorLine(error: unknown, attempt: number): string {
+    return writeError(error, { attempt, at: Date.now(), worker: this.#options.worker });
+  }
+
+  /** Says it again while Redis is away, until the lease ends: then the message goes out again. */
+  async #persist<R>(run: () => Promise<R>, forMs: number): Promise<R> {
+    const until = performance.now() + forMs;
+    for (let failures = 0;; failures++) {
+      try {
+        return await run();
+      } catch (error) {
+        const pause = backoffMs(failures);
+        if (!isRetryable(error) || performance.now() + pause > until) throw error;
+        await sleep(pause);
+      }
+    }
+  }
+}
