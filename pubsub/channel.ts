@@ -64,5 +64,11 @@ export function channel<T = unknown>(name: string, options: ChannelOptions<T> = 
 
 /** A name stands for an untyped JSON channel. */
 export function asChannel<T>(target: string | Channel<T>): Channel<T> {
-  return typeof target === "string" ? channel<T>(target) : target;
+  if (typeof target === "string") return channel<T>(target);
+  if (typeof target?.codec?.encode !== "function" || typeof target.parse !== "function") {
+    throw new TypeError(
+      `A channel is a name or what channel() gives, but this is ${JSON.stringify(target)}`,
+    );
+  }
+  return target;
 }

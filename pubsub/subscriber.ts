@@ -16,13 +16,14 @@ import { addressOf, checkClient, type RedisClient } from "../redis/client.ts";
 import { DecodeError } from "../redis/codec.ts";
 import { explain, isRetryable, RedisConnectionError } from "../redis/errors.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
-import { checkOpen, whenEnded } from "../redis/supervise.ts";
+import { checkOpen, lastTrouble, whenEnded } from "../redis/supervise.ts";
 import {
   backoffMs,
   checkCount,
   checkMs,
   DeadlineError,
   deferred,
+  settlesWithin,
   sleep,
   within,
 } from "../redis/timers.ts";
@@ -49,7 +50,7 @@ export type SubscriberEvent =
   | { type: "dropped"; dropped: number }
   /** A message that could not be decoded, or that the channel's `parse` refused; `error.raw` is it. */
   | { type: "refused"; channel: string; error: DecodeError }
-  /** The subscriber gave up: a wrong password, a missing permission, the client was closed. */
+  /** The subscriber gave up: a wrong password, a missing permission. */
   | { type: "ended"; error: Error };
 
 /** Options of {@linkcode Subscriber}. */
@@ -74,7 +75,8 @@ export interface SubscriberOptions {
   onEvent?: (event: SubscriberEvent) => void;
 }
 
-type Kind = "channel" | "pattern";
+const KINDS = ["channel", "pattern"] as const;
+type Kind = typeof KINDS[number];
 
 /** How long a subscription may take to be confirmed. */
 const SUBSCRIBE_MS = 5_000;
@@ -111,10 +113,13 @@ const SUBSCRIBE_MS = 5_000;
 export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<PubSubMessage<T>> {
   readonly #parent: RedisClient;
   readonly #connection: OwnConnection;
-  readonly #targets: Record<Kind, Map<string, Channel<T>>> = {
-    channel: new Map(),
-    pattern: new Map(),
+  readonly #wanted = {
+    channel: new Map<string, Channel<T>>(),
+    pattern: new Map<string, Channel<T>>(),
   };
+  /** What Redis has confirmed on this connection. */
+  readonly #live = { channel: new Set<string>(), pattern: new Set<string>() };
+  #turn: Promise<void> = Promise.resolve();
   readonly #inbox: Inbox<PubSubMessage<T>>;
   readonly #heartbeatMs: number;
   readonly #onEvent: ((event: SubscriberEvent) => void) | undefined;
@@ -225,6 +230,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   async close(): Promise<void> {
     this.#forget();
     this.#closing.abort();
+    this.#subscribed.reject(new TypeError("The subscriber was closed"));
     this.#inbox.wake();
     await this.#connection.close();
     await this.#loop;
@@ -240,9 +246,19 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     checkOpen(this.#parent);
     if (this.#failure) throw this.#failure;
     if (this.#closing.signal.aborted) throw new TypeError("The subscriber is closed");
-    for (const channel of channels) this.#targets[kind].set(channel.name, channel);
-    // The loop makes all noted subscriptions of a new connection; a live one is told here.
-    if (this.#client) return await this.#more(this.#client, kind, channels.map((c) => c.name));
+    for (const channel of channels) this.#wanted[kind].set(channel.name, channel);
+    if (this.#client) {
+      try {
+        return await this.#reconcile(this.#client);
+      } catch (error) {
+        // Refused by Redis: asked for again on the next connection, it would end them all.
+        if (!isRetryable(error)) {
+          for (const { name } of channels) this.#wanted[kind].delete(name);
+        }
+        throw error;
+      }
+    }
+    // A new connection makes all subscriptions that are wanted.
     this.#loop ??= this.#run();
     try {
       await within(this.#subscribed.promise, SUBSCRIBE_MS);
@@ -251,24 +267,13 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     }
   }
 
-  async #more(client: RedisClient, kind: Kind, names: string[]): Promise<void> {
-    try {
-      await this.#send(client, kind, names);
-    } catch (error) {
-      // Refused by Redis: asked for again on the next connection, it would end them all.
-      if (!isRetryable(error)) { for (const name of names) this.#targets[kind].delete(name); }
-      throw error;
-    }
-  }
-
   async #remove(kind: Kind, targets: (string | Channel<T>)[]): Promise<void> {
-    const names = targets.map((target) => asChannel(target).name);
-    for (const name of names) this.#targets[kind].delete(name);
-    const client = this.#client;
-    if (!client || names.length === 0) return;
-    const leave = kind === "channel" ? client.unsubscribe(names) : client.pUnsubscribe(names);
-    // A connection that is lost meanwhile has no subscriptions, and the next one makes none of these.
-    await within(leave, SUBSCRIBE_MS).catch(() => {});
+    for (const target of targets) this.#wanted[kind].delete(asChannel(target).name);
+    if (!this.#client) return;
+    await this.#reconcile(this.#client).catch((error) => {
+      // A connection that is lost has no subscriptions, and the next one makes none of these.
+      if (!isRetryable(error)) throw error;
+    });
   }
 
   /** One connection after the other, until closed or until no waiting mends what went wrong. */
@@ -294,10 +299,9 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   async #listen(): Promise<{ heard: boolean; reason: Error }> {
     let heard = false;
     try {
-      const client = await this.#connection.client();
-      for (const kind of ["channel", "pattern"] as const) {
-        await this.#send(client, kind, [...this.#targets[kind].keys()]);
-      }
+      const client = await this.#connection.client(this.#closing.signal);
+      for (const kind of KINDS) this.#live[kind].clear();
+      do await this.#reconcile(client); while (!this.#isSettled); // more may be wanted meanwhile
       heard = true;
       this.#client = client;
       this.#subscribed.resolve();
@@ -332,24 +336,50 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     }
   }
 
-  async #send(client: RedisClient, kind: Kind, names: string[]): Promise<void> {
-    if (names.length === 0) return;
-    const address = addressOf(this.#parent);
-    const each = names.map((name) => {
-      const hear = (raw: Buffer, channel: Buffer) => this.#hear(kind, name, raw, channel);
-      return kind === "channel"
-        ? client.subscribe(name, hear, true)
-        : client.pSubscribe(name, hear, true);
-    });
-    try {
-      await within(Promise.all(each), SUBSCRIBE_MS);
-    } catch (error) {
-      throw error instanceof DeadlineError ? this.#unconfirmed() : explain(error, address);
+  /** Makes what is subscribed what is wanted; one after the other, since calls may cross. */
+  #reconcile(client: RedisClient): Promise<void> {
+    const turn = this.#turn.then(() => this.#subscribeAndLeave(client));
+    this.#turn = turn.catch(() => {}); // thrown to whoever asked for it
+    return turn;
+  }
+
+  async #subscribeAndLeave(client: RedisClient): Promise<void> {
+    for (const kind of KINDS) {
+      const [wanted, live] = [this.#wanted[kind], this.#live[kind]];
+      const missing = [...wanted.keys()].filter((name) => !live.has(name));
+      const left = [...live].filter((name) => !wanted.has(name));
+      // A listener each: it knows the pattern by which a message came.
+      const subscribing = missing.map((name) => {
+        const hear = (raw: Buffer, from: Buffer) => this.#hear(kind, name, raw, from);
+        return kind === "channel"
+          ? client.subscribe(name, hear, true)
+          : client.pSubscribe(name, hear, true);
+      });
+      const leaving = left.length === 0
+        ? undefined
+        : kind === "channel"
+        ? client.unsubscribe(left)
+        : client.pUnsubscribe(left);
+      try {
+        await within(Promise.all([...subscribing, leaving]), SUBSCRIBE_MS);
+      } catch (error) {
+        throw error instanceof DeadlineError
+          ? this.#unconfirmed()
+          : explain(error, addressOf(this.#parent));
+      }
+      for (const name of missing) live.add(name);
+      for (const name of left) live.delete(name);
     }
   }
 
+  get #isSettled(): boolean {
+    return KINDS.every((kind) =>
+      [...this.#wanted[kind].keys()].every((name) => this.#live[kind].has(name))
+    );
+  }
+
   #hear(kind: Kind, name: string, raw: Buffer, from: Buffer): void {
-    const target = this.#targets[kind].get(name);
+    const target = this.#wanted[kind].get(name);
     if (!target) return; // left meanwhile
     const channel = from.toString();
     let payload: T;
@@ -376,9 +406,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
         await sleep(this.#heartbeatMs, gone.signal);
         if (gone.signal.aborted) break;
         const ping = client.sendCommand(["PING"], { timeout: 0 });
-        await within(ping, this.#heartbeatMs).catch((error) => {
-          if (error instanceof DeadlineError) leave(this.#silent());
-        });
+        if (!await settlesWithin(ping, this.#heartbeatMs)) leave(this.#silent());
       }
     } finally {
       this.#closing.signal.removeEventListener("abort", onClose);
@@ -393,9 +421,10 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   }
 
   #unconfirmed(): RedisConnectionError {
-    return new RedisConnectionError(`subscription not confirmed within ${SUBSCRIBE_MS} ms`, {
-      address: addressOf(this.#parent),
-      sent: true,
-    });
+    const trouble = this.#client ? "" : lastTrouble(this.#parent);
+    return new RedisConnectionError(
+      `subscription not confirmed within ${SUBSCRIBE_MS} ms${trouble && ` (${trouble})`}`,
+      { address: addressOf(this.#parent), sent: this.#client !== undefined },
+    );
   }
 }

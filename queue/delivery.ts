@@ -14,6 +14,9 @@ import { Buffer } from "node:buffer";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
 import type { Hand, Settler } from "./settler.ts";
 
+/** Opens a delivery to the worker. */
+export const WORKED: unique symbol = Symbol("worked");
+
 /** How a delivery is given back. */
 export interface NackOptions {
   /**
@@ -77,6 +80,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   readonly #settler: Settler;
   #settled: "ack" | "nack" | "deadLetter" | undefined;
   #settling: Promise<unknown> | undefined;
+  #aborter: AbortController | undefined;
 
   /** Made by a queue. */
   constructor(
@@ -114,9 +118,16 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     return readHistory(Buffer.from(this.#envelope.history));
   }
 
-  /** Aborts when the lease is over, or when the worker stops and its grace time is over. */
+  /**
+   * Aborts when the lease is over without being lengthened; in a worker also when the handler's time
+   * or the worker's grace time is over.
+   */
   get signal(): AbortSignal {
-    return this.#hand.signal;
+    if (!this.#aborter) {
+      this.#aborter = new AbortController();
+      if (this.#settled === undefined) this.#hand.watch(this.#aborter);
+    }
+    return this.#aborter.signal;
   }
 
   /** Names this delivery: `queue.delivery(token)` settles it from another process. */
@@ -160,10 +171,33 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     if (this.#settled === undefined) await this.nack({ error: new Error("not settled") });
   }
 
+  /**
+   * What a worker needs besides.
+   *
+   * @ignore
+   */
+  [WORKED](): WorkedDelivery {
+    return {
+      lapsed: this.#envelope.lapsed,
+      hand: this.#hand,
+      abort: (reason) => this.#aborter?.abort(reason),
+      ackLater: (settled) => {
+        this.#settled = "ack";
+        if (this.#aborter) this.#hand.unwatch(this.#aborter);
+        this.#settler.ackLater(this.#hand, this.#index, chosenId(this.#envelope), settled);
+      },
+      release: async () => {
+        this.#settled = "nack";
+        await this.#settler.release(this.#hand, this.#index);
+      },
+    };
+  }
+
   /** Settling again in the same way is the same success; in another way it is a mistake. */
   #once(how: "ack" | "nack" | "deadLetter", settle: () => Promise<unknown>): Promise<unknown> {
     if (this.#settled === undefined) {
       this.#settled = how;
+      if (this.#aborter) this.#hand.unwatch(this.#aborter);
       this.#settling = settle();
     } else if (this.#settled !== how) {
       const error = new TypeError(`Delivery of "${this.id}": ${how} after ${this.#settled}`);
@@ -171,6 +205,20 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     }
     return this.#settling!;
   }
+}
+
+/** How a worker treats a delivery; not part of the API. */
+export interface WorkedDelivery {
+  /** Whether its last lease ran out. */
+  readonly lapsed: boolean;
+  /** The lease it is held under. */
+  readonly hand: Hand;
+  /** Aborts its signal, if somebody looked at it. */
+  abort(reason: unknown): void;
+  /** Acknowledges at the end of the turn; the callback is told when Redis has it. */
+  ackLater(settled: (error?: Error) => void): void;
+  /** Gives it back without spending an attempt. */
+  release(): Promise<void>;
 }
 
 /** The id to free when the message is gone, if its producer chose one. */

@@ -9,10 +9,10 @@
  * @module
  */
 import { DecodeError } from "../redis/codec.ts";
-import { isRetryable } from "../redis/errors.ts";
+import { isConnectionError, isRetryable } from "../redis/errors.ts";
 import { MAX_BLOCK_MS } from "../redis/own_connection.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
-import { checkMode, type ConsumeEvent, type Message, type Mode } from "./message.ts";
+import { checkMode, type ConsumeEvent, type Mode } from "./message.ts";
 
 /** How a feed waits, ends and reports. */
 export interface FeedOptions {
@@ -44,55 +44,65 @@ const DEFAULT_POLL_MS = 100;
  *
  * @param take Takes what is there, waiting up to `waitMs`; an empty array if nothing came.
  */
-export async function* feed<T>(
-  take: (waitMs: number) => Promise<Message<T>[]>,
+export async function* feed<M>(
+  take: (waitMs: number) => Promise<M[]>,
   options: FeedOptions,
-): AsyncGenerator<Message<T>[], void, void> {
-  const { mode = "blocking", pollMs = DEFAULT_POLL_MS, signal, onEvent } = checkFeed(options);
+): AsyncGenerator<M[], void, void> {
+  const { mode = "blocking", pollMs = DEFAULT_POLL_MS, signal, onEvent } = options;
   let failures = 0;
   while (!signal?.aborted) {
-    let batch: Message<T>[];
+    let batch: M[];
     try {
       batch = await take(mode === "blocking" ? MAX_BLOCK_MS : 0);
       failures = 0;
     } catch (error) {
-      if (error instanceof DecodeError && onEvent) {
-        batch = report<T>(error, onEvent);
-        if (batch.length === 0) continue; // the queue was not empty: no pause
-      } else if (signal?.aborted && error === signal.reason) {
-        return;
-      } else if (isRetryable(error)) {
-        const inMs = backoffMs(failures++);
-        onEvent?.({ type: "retrying", error: error as Error, inMs });
-        await sleep(inMs, signal);
+      if (error instanceof DecodeError) {
+        yield* withoutBad<M>(error, onEvent);
         continue;
-      } else {
-        throw error;
       }
+      if (signal?.aborted && (error === signal.reason || isConnectionError(error))) return;
+      if (!isRetryable(error)) throw error;
+      const inMs = backoffMs(failures++);
+      onEvent?.({ type: "retrying", error: error as Error, inMs });
+      await sleep(inMs, signal);
+      continue;
     }
     if (batch.length > 0) yield batch;
     else if (mode === "polling") await sleep(pollMs, signal);
   }
 }
 
+/** Hands on what came with an entry that cannot be decoded; then reports the entry, or throws it. */
+function* withoutBad<M>(
+  error: DecodeError,
+  onEvent?: (event: ConsumeEvent) => void,
+): Generator<M[], void, void> {
+  const good = error.taken.filter((item) => !(item instanceof DecodeError)) as M[];
+  if (good.length > 0) yield good;
+  if (!onEvent) throw error;
+  for (const bad of error.taken) {
+    if (bad instanceof DecodeError) onEvent({ type: "undecodable", error: bad });
+  }
+}
+
+/** Messages one by one. */
+export async function* one<M>(
+  feed: AsyncGenerator<M[], void, void>,
+): AsyncGenerator<M, void, void> {
+  for await (const batch of feed) yield* batch;
+}
+
 /**
  * Checks a feed's options.
  *
- * @throws {TypeError} for a `mode` that is none.
+ * @throws {TypeError} for a `mode` or an `onEvent` that is none.
  * @throws {RangeError} for a `pollMs` that is no duration.
  */
 export function checkFeed<O extends FeedOptions>(options: O): O {
   if (options.mode !== undefined) checkMode(options.mode);
   if (options.pollMs !== undefined) checkMs("pollMs", options.pollMs, { min: 1 });
-  return options;
-}
-
-/** Reports what could not be decoded, and hands on what came with it. */
-function report<T>(error: DecodeError, onEvent: (event: ConsumeEvent) => void): Message<T>[] {
-  const messages: Message<T>[] = [];
-  for (const item of error.taken) {
-    if (item instanceof DecodeError) onEvent({ type: "undecodable", error: item });
-    else messages.push(item as Message<T>);
+  if (options.onEvent !== undefined && typeof options.onEvent !== "function") {
+    throw new TypeError(`onEvent must be a function, but is ${typeof options.onEvent}`);
   }
-  return messages;
+  return options;
 }

@@ -23,13 +23,13 @@ import {
   DEFAULT_MAX_PAYLOAD_BYTES,
   encode,
 } from "../redis/codec.ts";
-import { replyWord } from "../redis/errors.ts";
+import { isConnectionError } from "../redis/errors.ts";
 import { listKey } from "../redis/keys.ts";
-import { Merger } from "../redis/merge.ts";
+import { batches, Merger } from "../redis/merge.ts";
 import { OwnConnections } from "../redis/own_connection.ts";
 import { defineScript } from "../redis/script.ts";
 import { checkCount, checkMs } from "../redis/timers.ts";
-import { feed, type FeedOptions } from "./feed.ts";
+import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
 import type { Message, Page, Peeked, ReceiveOptions } from "./message.ts";
 
 /** Options of {@linkcode ListQueue}. */
@@ -159,9 +159,9 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * Puts several messages at the end of the queue, in their order. All are checked before the first
    * is sent.
    *
-   * @param payloads Any number; they are sent 1,000 at a time.
+   * @param payloads Any number; they are sent 1,000 (or about 1 MiB) at a time.
    * @returns How many messages were waiting when the last one was in; 0 for no payloads.
-   * @throws As {@linkcode ListQueue.enqueue}; then some of the thousands before may be stored.
+   * @throws As {@linkcode ListQueue.enqueue}. Then those sent before are stored, and none behind.
    *
    * @example
    * ```ts
@@ -176,8 +176,10 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    */
   async enqueueMany(payloads: readonly T[]): Promise<number> {
     const values = payloads.map((payload) => encode(this.#codec, payload, this.#maxBytes));
-    const sizes = await Promise.all(values.map((value) => this.#merger.add(value)));
-    return sizes.at(-1) ?? 0;
+    let size = 0;
+    // One command after the other: when one fails, nothing behind it is stored.
+    for (const batch of batches(values)) [size = 0] = (await this.#push(batch)).slice(-1);
+    return size;
   }
 
   /**
@@ -210,7 +212,8 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Takes up to `max` of the oldest messages out of Redis, waiting for the first of them if told so.
+   * Takes up to `max` of the oldest messages out of Redis: as many as there are, or, if there are none
+   * and `waitMs` says so, the first that comes.
    *
    * @param max From 1 to 1,000.
    * @returns What was there, oldest first; an empty array if nothing came within `waitMs`.
@@ -240,6 +243,9 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * A lost connection does not end the loop. An entry that cannot be decoded ends it with a
    * {@linkcode DecodeError}, unless `onEvent` is there to be told.
    *
+   * Leave it from within the loop, or by the signal: `return()` waits for the message that is on its
+   * way.
+   *
    * @throws As {@linkcode ListQueue.receive}, but not for a `signal` that aborts: that ends the loop.
    *
    * @example Both modes
@@ -260,10 +266,9 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * await redis.close();
    * ```
    */
-  async *consume(options: FeedOptions = {}): AsyncGenerator<Message<T>, void, void> {
+  consume(options: FeedOptions = {}): AsyncGenerator<Message<T>, void, void> {
     const { signal } = options;
-    const batches = feed((waitMs) => this.#take(1, { waitMs, signal }), options);
-    for await (const batch of batches) yield* batch;
+    return one(feed((waitMs) => this.#take(1, { waitMs, signal }), checkFeed(options)));
   }
 
   /**
@@ -386,7 +391,11 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
     signal?.throwIfAborted();
     const raws = waitMs === 0
       ? await this.#call(popUpTo(max, this.#key), { raw: true })
-      : await this.#explaining(() => this.#wait(max, waitMs, signal));
+      : await this.#explaining(() => this.#wait(max, waitMs, signal)).catch((error) => {
+        // Called off while Redis was away: the caller has asked for this end.
+        if (isConnectionError(error)) signal?.throwIfAborted();
+        throw error;
+      });
     if (raws === null) {
       signal?.throwIfAborted();
       return [];
@@ -399,7 +408,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
     return this.#own.borrow(async (connection) => {
       const pop = popUpTo(max, this.#key);
       if (max > 1) {
-        const present = await connection.call(pop) as Uint8Array[] | null;
+        const present = await connection.call(pop, signal) as Uint8Array[] | null;
         if (present) return present;
       }
       const until = performance.now() + waitMs;
@@ -407,10 +416,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
         const reply = await connection.block((s) => ["BRPOP", this.#key, s], left, signal);
         if (reply === null) continue;
         const [, first] = reply as [Uint8Array, Uint8Array];
-        if (max === 1) return [first];
-        // What came together with the first. Should this pop fail, the first must not be lost.
-        const rest = await connection.call(popUpTo(max - 1, this.#key)).catch(() => null);
-        return [first, ...(rest as Uint8Array[] | null ?? [])];
+        return [first]; // what came together with it is there for the next call
       }
       return null;
     });
@@ -452,7 +458,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
       return await run();
     } catch (error) {
       if (!(error instanceof Error) || !error.message.includes("WRONGTYPE")) throw error;
-      const type = await call(this.#client, ["TYPE", this.#key]).catch(replyWord);
+      const type = await call(this.#client, ["TYPE", this.#key]).catch(() => "");
       throw new TypeError(
         `The key ${JSON.stringify(this.#key)} holds a ${type || "value of another type"}, ` +
           `but a ListQueue needs a list; nothing was changed`,

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
+import { clearTimeout, setImmediate, setTimeout as setNodeTimeout } from "node:timers";
 import type { CommandArgument } from "../redis/client.ts";
 import { isRetryable } from "../redis/errors.ts";
 import type { QueueKeys } from "../redis/keys.ts";
@@ -33,34 +33,33 @@ export class LeaseLostError extends Error {
 
 /** The messages of one claim, held under one lease. */
 export class Hand {
+  /** Names the consumer, how many messages were asked for, and the claim. */
   readonly lease: string;
+  /** How many messages it had. */
   readonly size: number;
-  /** By Redis's clock. */
+  /** When it was claimed, by Redis's clock. */
   readonly receivedAt: number;
-  /** By Redis's clock. */
+  /** When it ends if nobody lengthens it, by Redis's clock. */
   expiresAt: number;
   /** Messages that are not settled yet. */
   left: number;
-  /** Whether one of them had a lease that ran out. */
-  readonly hasLapsed: boolean;
+  readonly #aborters = new Set<AbortController>();
   #endsAt: number; // by performance.now(): the wall clock may jump
-  #lost = false;
-  #aborter: AbortController | undefined;
+  #lost: LeaseLostError | undefined;
+  #timer: ReturnType<typeof setNodeTimeout> | undefined;
 
   constructor(
-    { lease, size, receivedAt, leaseMs, hasLapsed }: {
+    { lease, size, receivedAt, leaseMs }: {
       lease: string;
       size: number;
       receivedAt: number;
       leaseMs: number;
-      hasLapsed: boolean;
     },
   ) {
     this.lease = lease;
     this.size = this.left = size;
     this.receivedAt = receivedAt;
     this.expiresAt = receivedAt + leaseMs;
-    this.hasLapsed = hasLapsed;
     this.#endsAt = performance.now() + leaseMs;
   }
 
@@ -69,43 +68,45 @@ export class Hand {
     return this.#lost ? 0 : this.#endsAt - performance.now();
   }
 
-  /** The lease was lengthened. */
+  /** The lease was lengthened to `ms` from now. */
   extended(ms: number): void {
-    this.#endsAt = Math.max(this.#endsAt, performance.now() + ms);
-    this.expiresAt = Math.max(this.expiresAt, Date.now() + ms);
+    const gain = performance.now() + ms - this.#endsAt;
+    if (gain <= 0) return;
+    this.#endsAt += gain;
+    this.expiresAt += Math.round(gain);
   }
 
-  /** Aborts when the lease is over. A timer only for those who look. */
-  get signal(): AbortSignal {
-    if (!this.#aborter) {
-      this.#aborter = new AbortController();
-      this.#watch();
-    }
-    return this.#aborter.signal;
+  /** Aborts `aborter` when the lease is over. There is a timer only for those who look. */
+  watch(aborter: AbortController): void {
+    if (this.#lost) return aborter.abort(this.#lost);
+    this.#aborters.add(aborter);
+    if (this.#timer === undefined) this.#arm();
   }
 
-  /** The lease is over, or the worker cannot wait any longer. */
-  abort(reason: unknown): void {
-    this.#aborter ??= new AbortController();
-    this.#aborter.abort(reason);
+  /** The delivery was settled: its signal need not abort any more. */
+  unwatch(aborter: AbortController): void {
+    this.#aborters.delete(aborter);
+    if (this.#aborters.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
-  /** Redis says that the lease is gone. */
+  /** The lease is over. */
   lost(): LeaseLostError {
-    const error = new LeaseLostError(this.lease);
-    this.#lost = true;
-    this.abort(error);
+    const error = this.#lost ??= new LeaseLostError(this.lease);
+    clearTimeout(this.#timer);
+    for (const aborter of this.#aborters) aborter.abort(error);
+    this.#aborters.clear();
     return error;
   }
 
-  #watch(): void {
-    const ms = this.leftMs;
-    if (this.#aborter!.signal.aborted || this.left === 0) return;
-    if (ms <= 0) return void this.abort(new LeaseLostError(this.lease));
-    const timer = setTimeout(() => this.#watch(), Math.min(ms, 2_147_483_647));
-    // A signal that somebody once looked at keeps no program alive.
-    if (typeof timer === "object") (timer as { unref(): void }).unref();
-    else (globalThis as { Deno?: { unrefTimer(id: number): void } }).Deno?.unrefTimer(timer);
+  #arm(): void {
+    // It may have been lengthened meanwhile; then look again when it ends.
+    this.#timer = setNodeTimeout(() => {
+      if (this.leftMs <= 0) this.lost();
+      else this.#arm();
+    }, Math.max(1, Math.min(this.leftMs, 2_147_483_647)));
+    this.#timer.unref(); // a signal that somebody looked at keeps no program alive
   }
 }
 

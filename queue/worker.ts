@@ -135,6 +135,9 @@ export class Worker<T> implements AsyncDisposable {
    */
   constructor(queue: WorkerSource<T>, handler: Handler<T>, options: WorkerOptions<T> = {}) {
     const { concurrency = 1, mode, pollMs, graceMs = 10_000, onEvent } = options;
+    if (typeof queue?.receiveMany !== "function") {
+      throw new TypeError(`The first argument must be a queue, but is ${typeof queue}`);
+    }
     if (typeof handler !== "function") {
       throw new TypeError(`The handler must be a function, but is ${typeof handler}`);
     }
@@ -159,12 +162,11 @@ export class Worker<T> implements AsyncDisposable {
    * @throws {TypeError} if it runs already.
    */
   async run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    if (signal?.aborted) return;
     const onAbort = () => void this.stop().catch(() => {}); // run() itself rejects with it
     signal?.addEventListener("abort", onAbort);
     try {
-      const loop = this.start();
-      if (signal?.aborted) onAbort();
-      await loop;
+      await this.start();
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
@@ -173,7 +175,8 @@ export class Worker<T> implements AsyncDisposable {
   /**
    * Starts without waiting for the end.
    *
-   * @returns What {@linkcode Worker.run} returns; a failure is also thrown by `stop()`.
+   * @returns What {@linkcode Worker.run} returns. If nobody takes it, a failure is an unhandled
+   * rejection, since it must not go unnoticed.
    * @throws {TypeError} if it runs already.
    */
   start(): Promise<void> {
@@ -183,13 +186,13 @@ export class Worker<T> implements AsyncDisposable {
     this.#failure = undefined;
     this.#graceEndsAt = Infinity;
     this.#loop = this.#main().finally(() => this.#loop = undefined);
-    this.#loop.catch(() => {}); // kept for run() and stop()
     return this.#loop;
   }
 
   /**
    * Stops: takes no more messages, lets the running handlers finish, and after `graceMs` aborts their
-   * signals. A handler that ignores its signal for a second more is left behind.
+   * signals. A handler that ignores its signal for a second more is left behind. Inside a handler, do
+   * not await it: it waits for that handler.
    *
    * @param options `graceMs`: overrides the worker's. 0 aborts at once.
    * @throws What ended the worker, if it failed.
@@ -213,6 +216,7 @@ export class Worker<T> implements AsyncDisposable {
     try {
       const take = (waitMs: number) =>
         this.#source.receiveMany(this.#concurrency - this.#running.size, { waitMs, signal });
+      await this.#slot(); // a handler that was left behind by an earlier run still has one
       for await (const batch of feed(take, { ...this.#feedOptions, signal })) {
         for (const message of batch) this.#begin(message);
         await this.#slot();
@@ -258,6 +262,11 @@ export class Worker<T> implements AsyncDisposable {
   }
 
   #fail(error: unknown): void {
+    if (!this.#loop) { // of a handler that was left behind: nobody waits for it any more
+      return queueMicrotask(() => {
+        throw error;
+      });
+    }
     this.#failure ??= { error };
     this.#stopping.abort();
     this.#wake();

@@ -11,8 +11,9 @@
 import { Buffer } from "node:buffer";
 import { RESP_TYPES } from "redis";
 import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
-import { explain, RedisConnectionError } from "./errors.ts";
+import { explain, isTakenBack, RedisConnectionError } from "./errors.ts";
 import { checkOpen, lastTrouble } from "./supervise.ts";
+import { nextTurn } from "./timers.ts";
 
 /** How long a command may take by default, in milliseconds. */
 export const DEFAULT_DEADLINE_MS = 5_000;
@@ -34,31 +35,24 @@ export function call(
   return new Promise((resolve, reject) => {
     checkOpen(client);
     const unsent = new AbortController();
-    const timer = setTimeout(() => {
+    const timer = setTimeout(async () => {
       unsent.abort(); // takes the command back if it was not written yet
-      timer2 = setTimeout(() => fail(silence(client, args, deadlineMs)), 0);
+      // A busy event loop gets here before it has read the reply.
+      await nextTurn();
+      await nextTurn();
+      reject(silence(client, args, deadlineMs));
     }, deadlineMs);
-    let timer2: ReturnType<typeof setTimeout> | undefined;
-    const fail = (error: unknown) => {
-      clearTimeout(timer);
-      clearTimeout(timer2);
-      reject(error);
-    };
     client.sendCommand(args, {
       abortSignal: unsent.signal,
       timeout: 0, // the library's default makes a timer for every command
       typeMapping: raw ? AS_BYTES : undefined,
-    }).then(
-      (reply) => {
-        clearTimeout(timer);
-        clearTimeout(timer2);
-        resolve(reply);
-      },
-      (error) =>
-        fail(
-          unsent.signal.aborted ? offline(client, deadlineMs) : explain(error, addressOf(client)),
-        ),
-    );
+    }).then((reply) => {
+      clearTimeout(timer);
+      resolve(reply);
+    }, (error) => {
+      clearTimeout(timer);
+      reject(isTakenBack(error) ? offline(client, deadlineMs) : explain(error, addressOf(client)));
+    });
   });
 }
 

@@ -113,6 +113,9 @@ export function byteLength(value: string | Uint8Array): number {
  */
 export function encode<T>(codec: Codec<T>, payload: T, maxBytes: number): string | Buffer {
   const value = codec.encode(payload);
+  if (typeof value !== "string" && !(value instanceof Uint8Array)) {
+    throw new TypeError(`A codec must give a string or a Uint8Array, but gave ${kind(value)}`);
+  }
   // A string has at most three bytes a UTF-16 unit: most payloads need no exact count.
   if (value.length * 3 > maxBytes) {
     const bytes = byteLength(value);
@@ -136,7 +139,8 @@ const json: Codec<unknown> = {
     }
     // After stringify, so that a cycle has been found and the walk ends.
     if (typeof payload !== "string") walk(payload);
-    return text as string;
+    if (text === undefined) throw new TypeError(`JSON cannot carry the payload: ${kind(payload)}`);
+    return text;
   },
   decode: (raw) => JSON.parse(toText(raw)),
 };
@@ -220,14 +224,20 @@ function isPlain(value: object): boolean {
 
 /** Instances: what says how it becomes JSON is fine; containers that JSON empties are not. */
 function isCarriedObject(value: object): boolean {
-  if ("toJSON" in value && typeof value.toJSON === "function") return true;
-  if (value instanceof Number || value instanceof String || value instanceof Boolean) return true;
+  if (value instanceof Date) return !Number.isNaN(value.getTime());
+  if ("toJSON" in value && typeof value.toJSON === "function") return isCarried(value.toJSON(""));
+  if (value instanceof Number || value instanceof String || value instanceof Boolean) {
+    return isCarried(value.valueOf());
+  }
   if (
     value instanceof Map || value instanceof Set || value instanceof Promise ||
     value instanceof RegExp || value instanceof WeakMap || value instanceof WeakSet ||
     value instanceof ArrayBuffer || ArrayBuffer.isView(value) || value instanceof Error
   ) return false;
-  return Object.values(value).every((member) => member === undefined || isCarried(member));
+  // What has no members of its own (Headers, a generator, a class with private fields) becomes {}.
+  const members = Object.values(value);
+  return members.length > 0 &&
+    members.every((member) => member === undefined || isCarried(member));
 }
 
 /** The slow path, for the message only: the first member that JSON cannot carry, with its place. */

@@ -12,9 +12,9 @@ import process from "node:process";
 import { createClient, type RedisClientType } from "redis";
 import { call } from "./call.ts";
 import { addressOf } from "./client.ts";
-import { describe, isFatal, redact, RedisConnectionError, replyWord } from "./errors.ts";
+import { describe, isFatal, redactUrl, RedisConnectionError, replyWord } from "./errors.ts";
 import { adopt, type ConnectionEvent, supervise } from "./supervise.ts";
-import { backoffMs, checkMs, DeadlineError, sleep, within } from "./timers.ts";
+import { backoffMs, checkMs, DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Where Redis is looked for when nothing says otherwise. */
 const DEFAULT_URL = "redis://127.0.0.1:6379";
@@ -43,6 +43,8 @@ export interface ConnectOptions {
    * @default 5_000
    */
   heartbeatMs?: number;
+  /** Ends the attempt; `connect` then rejects with the signal's reason. */
+  signal?: AbortSignal;
   /** Told about a lost and a regained connection. By default nobody is. */
   onEvent?: (event: ConnectionEvent) => void;
   /** Name of the account; goes before one in the URL. */
@@ -106,19 +108,24 @@ export type ConnectedClient = RedisClientType;
 export async function connect(options: ConnectOptions = {}): Promise<ConnectedClient> {
   const timeoutMs = checkMs("timeoutMs", options.timeoutMs ?? 5_000, { min: 1 });
   const heartbeatMs = checkMs("heartbeatMs", options.heartbeatMs ?? 5_000);
+  const { name, onEvent, signal } = options;
+  if (name !== undefined && !/^[!-~]+$/.test(name)) {
+    throw new TypeError(`name must be printable, without spaces: ${JSON.stringify(name)}`);
+  }
+  signal?.throwIfAborted();
   const client = create(options, timeoutMs);
-  const { onEvent } = options;
   adopt(client); // before connect(): an error without a listener ends the process
   const address = addressOf(client);
   let last: unknown; // what stood in the way, for the message
   client.on("error", (error: unknown) => last = error);
   const opening = open(client);
   try {
-    await within(opening, timeoutMs);
+    await unlessAborted(within(opening, timeoutMs), signal);
   } catch (error) {
     client.destroy();
     // The client's loop may be in a pause between two attempts: let it notice that it is over.
     await within(opening, FIRST_PAUSE_MS * 2).catch(() => {});
+    signal?.throwIfAborted();
     const cause = error instanceof DeadlineError ? last : error;
     throw unreachable(cause, address, `tried for ${timeoutMs} ms; ${tlsHint(client)}`);
   }
@@ -132,11 +139,14 @@ function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {
     const { username, password, name, tls } = options;
     const client: ConnectedClient = createClient({
       url: withCredentials(url, username, password),
+      // The client asks a socket's URL for none, and any other URL before these.
+      ...(username !== undefined && { username }),
+      ...(password !== undefined && { password }),
       ...(name !== undefined && { name }),
       // Otherwise the client asks the environment, and without that permission connects in a loop.
       maintNotifications: "disabled",
       socket: {
-        ...tls,
+        ...tlsOf(url, tls),
         connectTimeout: timeoutMs,
         reconnectStrategy: (retries: number, cause: Error) => {
           if (isFatal(cause)) return cause;
@@ -147,7 +157,7 @@ function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {
     return client;
   } catch (error) {
     // The client's own messages repeat the URL, password included.
-    throw new TypeError(`Cannot use the Redis URL ${redact(url)}: ${describe(error)}`);
+    throw new TypeError(`Cannot use the Redis URL ${redactUrl(url)}: ${describe(error)}`);
   }
 }
 
@@ -190,6 +200,17 @@ function tlsHint(client: ConnectedClient): string {
     : "without TLS, so not if the server expects TLS (rediss://)";
 }
 
+/** Only what is documented: an unchecked certificate is no option. */
+function tlsOf(url: string, tls?: TlsOptions): TlsOptions {
+  if (tls === undefined) return {};
+  if (!url.startsWith("rediss:")) {
+    throw new TypeError(`tls is for rediss://, not for ${JSON.stringify(redactUrl(url))}`);
+  }
+  const { ca, cert, key, servername } = tls;
+  const given = Object.entries({ ca, cert, key, servername }).filter(([, value]) => value);
+  return Object.fromEntries(given);
+}
+
 function checkUrl(url: string): string {
   if (typeof url !== "string") throw new TypeError(`url must be a string, but is ${typeof url}`);
   if (/^unix:\/\//.test(url)) return url;
@@ -197,14 +218,14 @@ function checkUrl(url: string): string {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed?.protocol !== "redis:" && parsed?.protocol !== "rediss:") {
     throw new TypeError(
-      `Not a Redis URL: ${JSON.stringify(redact(url))} ` +
+      `Not a Redis URL: ${JSON.stringify(redactUrl(url))} ` +
         `(expected redis://host:port, rediss://host:port or unix:///path)`,
     );
   }
-  if (!/^\/?\d*$/.test(parsed.pathname)) {
+  if (!/^\/?\d*$/.test(parsed.pathname + parsed.search + parsed.hash)) {
     throw new TypeError(
-      `The database in ${JSON.stringify(redact(url))} must be a number, ` +
-        `but is ${JSON.stringify(parsed.pathname.slice(1))}`,
+      `What follows host and port in ${JSON.stringify(redactUrl(url))} must be the number of a ` +
+        `database, and special characters of a password must be escaped (or use the password option)`,
     );
   }
   return url;
@@ -212,7 +233,7 @@ function checkUrl(url: string): string {
 
 /** The client takes credentials of a URL before those beside it, so they go into the URL. */
 function withCredentials(url: string, username?: string, password?: string): string {
-  if (username === undefined && password === undefined) return url;
+  if (username === undefined && password === undefined || url.startsWith("unix:")) return url;
   const parsed = new URL(url);
   if (username !== undefined) parsed.username = encodeURIComponent(username);
   if (password !== undefined) parsed.password = encodeURIComponent(password);

@@ -65,6 +65,7 @@ const PASSING = new Set([
   "NOREPLICAS",
   "MOVED",
   "ASK",
+  "MISCONF",
 ]);
 
 /** First words of replies that no repetition mends: who we are, or what we may do, is refused. */
@@ -123,7 +124,13 @@ export function isConnectionError(error: unknown): boolean {
 /** Whether a loop should wait a little and go on: a lost connection, or a passing reply. */
 export function isRetryable(error: unknown): boolean {
   if (isFatal(error)) return false;
-  return isConnectionError(error) || PASSING.has(replyWord(error));
+  if (isConnectionError(error) || PASSING.has(replyWord(error))) return true;
+  return error instanceof Error && error.message.includes("max number of clients reached");
+}
+
+/** Whether a command was taken back before it was written. */
+export function isTakenBack(error: unknown): boolean {
+  return error instanceof Error && errorName(error) === "AbortError";
 }
 
 /**
@@ -167,6 +174,11 @@ export function describe(error: unknown): string {
       return "no answer to the connection attempt";
   }
   return redact(error.message) || errorName(error);
+}
+
+/** A URL without its password, whatever shape the URL has. */
+export function redactUrl(url: string): string {
+  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)?[\s\S]*@/i, "$1***@");
 }
 
 /** The text with the password of any URL in it replaced, for messages and events. */

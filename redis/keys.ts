@@ -99,6 +99,15 @@ export function checkChannelName(name: string): string {
   return checkText("channel name", name);
 }
 
+/**
+ * Checks an id that a producer chose: 1 to 200 bytes, no control characters.
+ *
+ * @throws {TypeError} naming the value and what is wrong with it.
+ */
+export function checkMessageId(id: string): string {
+  return checkText("message id", id);
+}
+
 function checkText(what: string, name: string): string {
   if (typeof name !== "string") {
     throw new TypeError(`A ${what} must be a string, but is ${typeof name}: ${String(name)}`);

@@ -17,6 +17,22 @@ const MAX_ITEMS = 1_000;
 /** Most payload bytes (about) in one command, so that a few large ones do not make a huge one. */
 const MAX_BYTES = 1_048_576;
 
+/** The items of one command after the other. */
+export function* batches<T extends { length: number }>(items: readonly T[]): Generator<T[]> {
+  let batch: T[] = [];
+  let bytes = 0;
+  for (const item of items) {
+    if (batch.length >= MAX_ITEMS || (batch.length > 0 && bytes + item.length > MAX_BYTES)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(item);
+    bytes += item.length;
+  }
+  if (batch.length > 0) yield batch;
+}
+
 interface Batch<T, R> {
   items: T[];
   bytes: number;

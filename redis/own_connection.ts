@@ -14,7 +14,7 @@ import { call } from "./call.ts";
 import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
 import { explain, isConnectionError, isFatal, RedisConnectionError, replyWord } from "./errors.ts";
 import { checkOpen, whenEnded } from "./supervise.ts";
-import { DeadlineError, sleep, within } from "./timers.ts";
+import { DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Longest single wait in Redis, in milliseconds: the pace at which a dead server is noticed. */
 export const MAX_BLOCK_MS = 5_000;
@@ -25,6 +25,9 @@ const GRACE_MS = 5_000;
 /** Longest single wait where we may not call a blocked command back (`CLIENT UNBLOCK` refused). */
 const MAX_BLOCK_UNCALLED_MS = 1_000;
 
+/** How long a wait that was called back may go on. Not less than the longest uncalled one. */
+const CALL_BACK_MS = 1_500;
+
 /** How long opening a connection may take, handshake included. */
 const OPEN_MS = 5_000;
 
@@ -33,6 +36,7 @@ export class OwnConnection implements AsyncDisposable {
   readonly #parent: RedisClient;
   #client: RedisClient | undefined;
   #opening: Promise<RedisClient> | undefined;
+  #connecting: RedisClient | undefined;
   #id: string | undefined;
   #closed = false;
   readonly #forget: () => void;
@@ -47,13 +51,18 @@ export class OwnConnection implements AsyncDisposable {
     return this.#closed;
   }
 
-  /** The live connection, made if there is none. */
-  async client(): Promise<RedisClient> {
+  /**
+   * The live connection, made if there is none.
+   *
+   * @throws The reason of `signal`, when it aborts before the connection stands.
+   */
+  async client(signal?: AbortSignal): Promise<RedisClient> {
     checkOpen(this.#parent);
     if (this.#closed) throw this.#error("the connection was closed", true);
     if (this.#client?.isReady) return this.#client;
     this.discard();
-    return await (this.#opening ??= this.#open().finally(() => this.#opening = undefined));
+    this.#opening ??= this.#open().finally(() => this.#opening = undefined);
+    return await unlessAborted(this.#opening, signal);
   }
 
   /**
@@ -67,13 +76,17 @@ export class OwnConnection implements AsyncDisposable {
     blockMs: number,
     signal?: AbortSignal,
   ): Promise<unknown> {
-    const client = await this.client();
+    const client = await this.client(signal);
     if (signal?.aborted) return null;
     const longest = this.#id === undefined && signal ? MAX_BLOCK_UNCALLED_MS : MAX_BLOCK_MS;
     // Redis reads 0 as "for ever"; a millisecond is the shortest wait it knows.
     const ms = Math.max(1, Math.min(blockMs, longest));
     const ended = new AbortController();
-    const callBack = () => void this.#callBack(ended.signal);
+    const callBack = () => {
+      void this.#callBack(ended.signal);
+      // A server that does not answer cannot call it back either: then the wait is cut.
+      void sleep(CALL_BACK_MS, ended.signal).then(() => ended.signal.aborted || this.discard());
+    };
     signal?.addEventListener("abort", callBack);
     try {
       return await call(client, command(String(ms / 1000)), {
@@ -90,9 +103,9 @@ export class OwnConnection implements AsyncDisposable {
   }
 
   /** Sends a command that does not wait. */
-  async call(args: readonly CommandArgument[]): Promise<unknown> {
+  async call(args: readonly CommandArgument[], signal?: AbortSignal): Promise<unknown> {
     try {
-      return await call(await this.client(), args, { raw: true });
+      return await call(await this.client(signal), args, { raw: true });
     } catch (error) {
       if (isConnectionError(error)) this.discard();
       throw error;
@@ -110,7 +123,8 @@ export class OwnConnection implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = true;
     this.#forget();
-    const client = this.#client ?? await this.#opening?.catch(() => undefined);
+    this.#connecting?.destroy(); // its #open() rejects
+    const client = this.#client;
     if (!client?.isOpen) return;
     if (client.isReady && this.#parent.isReady) await this.#unblock().catch(() => {});
     // close() waits for replies in flight, and for ever if the server is gone.
@@ -135,6 +149,7 @@ export class OwnConnection implements AsyncDisposable {
       pingInterval: undefined,
     });
     client.on("error", () => {}); // the command that it hits is rejected with it
+    this.#connecting = client;
     try {
       await within(client.connect(), OPEN_MS);
       this.#id = await clientId(client);
@@ -142,6 +157,8 @@ export class OwnConnection implements AsyncDisposable {
       client.destroy();
       if (error instanceof DeadlineError) throw this.#error(`no connection within ${OPEN_MS} ms`);
       throw explain(error, addressOf(this.#parent));
+    } finally {
+      this.#connecting = undefined;
     }
     if (this.#closed) {
       client.destroy();

@@ -10,10 +10,10 @@
  *
  * @module
  */
-import { setImmediate, setTimeout as setNodeTimeout } from "node:timers";
+import { setTimeout as setNodeTimeout } from "node:timers";
 import { addressOf, type RedisClient } from "./client.ts";
-import { describe, explain, RedisConnectionError } from "./errors.ts";
-import { DeadlineError, within } from "./timers.ts";
+import { describe, explain, isFatal, RedisConnectionError } from "./errors.ts";
+import { DeadlineError, nextTurn, settlesWithin } from "./timers.ts";
 
 /** What happens to a connection, for `onEvent`. */
 export type ConnectionEvent =
@@ -47,11 +47,16 @@ export function adopt(client: RedisClient): Supervision {
   known.set(client, created);
   client.on("error", (error) => created.lastError = error);
   client.on("ready", () => created.lastError = undefined);
-  client.on("terminated", (error) => created.endedBy = error);
-  client.on("end", () => {
+  const ended = () => {
     if (created.reviving) return;
     for (const listener of [...created.onEnd]) listener();
+  };
+  // A client that gives up (a password was changed, say) says so, but never says "end".
+  client.on("terminated", (error) => {
+    created.endedBy = error;
+    ended();
   });
+  client.on("end", ended);
   return created;
 }
 
@@ -77,14 +82,13 @@ export function checkOpen(client: RedisClient): void {
   const supervision = adopt(client);
   if (client.isOpen || supervision.reviving) return;
   const address = addressOf(client);
-  if (supervision.endedBy !== undefined) {
-    const cause = explain(supervision.endedBy, address);
-    if (cause instanceof RedisConnectionError) throw cause;
-  }
-  throw new RedisConnectionError("the client is closed (or was never connected)", {
-    address,
-    fatal: true,
-  });
+  const { endedBy: cause } = supervision;
+  const message = cause === undefined
+    ? "the client is closed (or was never connected)"
+    : `the client has given up: ${describe(cause)}`;
+  // A connection that was lost is made anew by whoever owns it; a closed or refused one is not.
+  const fatal = cause === undefined || isFatal(cause);
+  throw new RedisConnectionError(message, { address, fatal, cause });
 }
 
 /**
@@ -109,8 +113,7 @@ export function supervise(
     greetedAt = undefined;
     tell({ type: "ready", address });
   });
-  client.on("error", (error) => tell(lost(error, false)));
-  client.on("terminated", (error) => tell(lost(error, true)));
+  client.on("error", (error) => tell(lost(error)));
 
   let timer = schedule();
   whenEnded(client, () => clearTimeout(timer));
@@ -125,10 +128,14 @@ export function supervise(
     if (!client.isOpen && !supervision.reviving) return;
     const stuck = greetedAt !== undefined && performance.now() - greetedAt > heartbeatMs;
     if (stuck || (client.isReady && await isSilent(client, heartbeatMs))) {
-      tell(lost(new DeadlineError(`no answer to PING within ${heartbeatMs} ms`), false));
-      await revive(client, supervision);
+      if (client.isOpen) {
+        tell(lost(new DeadlineError(`no answer to PING within ${heartbeatMs} ms`)));
+      }
+      // Its owner may have closed it meanwhile, or just now: then it only has to end.
+      if (client.isOpen) await revive(client, supervision);
+      else client.destroy();
     }
-    if (client.isOpen || supervision.reviving) timer = schedule();
+    if (client.isOpen) timer = schedule();
   }
 
   function tell(event: ConnectionEvent): void {
@@ -142,20 +149,16 @@ export function supervise(
     }
   }
 
-  function lost(error: unknown, fatal: boolean): ConnectionEvent {
-    const cause = explain(error, address);
-    return { type: "lost", address, fatal, error: cause as Error };
+  function lost(error: unknown): ConnectionEvent {
+    const cause = explain(error, address) as Error;
+    return { type: "lost", address, fatal: isFatal(error), error: cause };
   }
 }
 
 /** Whether nothing at all comes back; an error reply (NOPERM, LOADING) is a sign of life. */
 async function isSilent(client: RedisClient, deadlineMs: number): Promise<boolean> {
-  try {
-    await within(client.sendCommand(["PING"], { timeout: 0 }), deadlineMs);
-    return false;
-  } catch (error) {
-    return error instanceof DeadlineError && client.isReady;
-  }
+  const ping = client.sendCommand(["PING"], { timeout: 0 });
+  return !await settlesWithin(ping, deadlineMs) && client.isReady;
 }
 
 /**
@@ -169,7 +172,7 @@ async function revive(client: RedisClient, supervision: Supervision): Promise<vo
   client.destroy();
   // A handshake that was under way needs a turn to notice that its socket is gone. A ready client
   // gets none: closed by its owner in between, it would be opened again.
-  if (!wasReady) await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  for (let turns = 0; turns < 2 && !wasReady; turns++) await nextTurn();
   // Not awaited: with the server away it takes until the server is back.
   client.connect().catch((error) => supervision.endedBy ??= error);
   supervision.reviving = false;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 
 /**
  * Waits `ms` milliseconds, or less when `signal` aborts; it resolves either way, since the loops
@@ -70,6 +71,34 @@ export async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Whether the promise settles within `ms`. A busy event loop lets timers run before it reads what has
+ * arrived meanwhile, so after the time it looks twice more before it says no.
+ */
+export async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  let settled = false;
+  const done = promise.then(() => settled = true, () => settled = true);
+  await within(done, ms).catch(() => {});
+  for (let turns = 0; turns < 2 && !settled; turns++) await nextTurn();
+  return settled;
+}
+
+/** The promise, or the reason of the signal if that aborts first; the promise itself goes on. */
+export function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    if (signal.aborted) abort();
+  });
+}
+
+/** After what has arrived by now was read. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => resolve()));
 }
 
 /**

@@ -48,6 +48,10 @@ Deno.test("connect refuses a URL that is none, without its password", async () =
     "ann:hunter2@localhost:6379",
     "redis://ann:hunter2@host:port",
     "redis://ann:hunter2@localhost/first",
+    "redis://ann:hun ter2-hunter2@host:port",
+    "redis://ann:it's-hunter2@host:port",
+    "redis://ann:12/hunter2@host",
+    "redis://ann:12?hunter2@host",
     "",
   ];
   for (const url of bad) {
@@ -55,6 +59,20 @@ Deno.test("connect refuses a URL that is none, without its password", async () =
     assert(!error.message.includes("hunter2"), error.message);
   }
   await assertRejects(() => connect({ url: "http://x" }), TypeError, '"http://x"');
+});
+
+Deno.test("connect refuses options that would not do what they say", async () => {
+  const tls = { ca: "certificate" };
+  await assertRejects(() => connect({ url: "redis://127.0.0.1:1", tls }), TypeError, "rediss://");
+  await assertRejects(() => connect({ name: "my app" }), TypeError, '"my app"');
+});
+
+Deno.test("connect ends with its signal", async () => {
+  const signal = AbortSignal.timeout(50);
+  const startedAt = performance.now();
+  const url = `redis://127.0.0.1:${freePort()}`;
+  await assertRejects(() => connect({ url, signal }), DOMException, "timeout");
+  assertLess(performance.now() - startedAt, 1_000);
 });
 
 Deno.test("connect refuses durations that are none, naming them", async () => {
@@ -233,6 +251,72 @@ serverTest("a blocked consumer behind a black hole works again", async (server) 
   await queue.close();
   await redis.close();
   await direct.close();
+});
+
+serverTest(
+  "a client that its owner closes on a half-open connection stays closed",
+  async (server) => {
+    await using proxy = await FaultyProxy.start({ port: server.port });
+    const redis = await connect({ url: proxy.url, heartbeatMs: 100 });
+    const other = await connect({
+      url: proxy.url,
+      heartbeatMs: 100,
+      onEvent: (event) => event.type === "lost" && other.destroy(),
+    });
+    proxy.blackHole(true);
+    await new Promise((resolve) => setTimeout(resolve, 150)); // a PING is out
+    await redis.close();
+    await eventually(() => assertEquals(other.isOpen, false));
+    proxy.blackHole(false);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assertEquals([redis.isOpen, other.isOpen], [false, false]);
+  },
+);
+
+serverTest(
+  "a busy event loop is no dead connection, and a late reply no lost one",
+  async (server) => {
+    const events: string[] = [];
+    const redis = await connect({
+      url: server.url,
+      heartbeatMs: 50,
+      onEvent: (event) => events.push(event.type),
+    });
+    const queue = new ListQueue(redis, "mail");
+    await redis.set("mail", "a string");
+    for (let i = 0; i < 5; i++) {
+      const refused = assertRejects(() => queue.enqueue(i), TypeError, "holds a string");
+      const until = performance.now() + 200;
+      while (performance.now() < until); // a handler that computes
+      await refused;
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+    assertEquals(events, []);
+    await redis.close();
+  },
+);
+
+serverTest("a stop is prompt while Redis does not answer", async (server) => {
+  await using proxy = await FaultyProxy.start({ port: server.port });
+  const redis = await connect({ url: proxy.url, heartbeatMs: 0 });
+  const queue = new ListQueue(redis, "mail");
+  await queue.receive({ waitMs: 1 });
+  const stop = new AbortController();
+  const waiting = queue.receive({ waitMs: 20_000, signal: stop.signal });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  proxy.blackHole(true);
+  const connecting = queue.receive({ waitMs: 20_000, signal: stop.signal }); // a second connection
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const startedAt = performance.now();
+  stop.abort(new Error("stopped"));
+  await Promise.all([
+    assertRejects(() => waiting, Error, "stopped"),
+    assertRejects(() => connecting, Error, "stopped"),
+  ]);
+  assertLess(performance.now() - startedAt, 2_500);
+  await queue.close();
+  assertLess(performance.now() - startedAt, 4_000);
+  redis.destroy();
 });
 
 redisTest("a client closes in time while its queue is blocked", async (test) => {

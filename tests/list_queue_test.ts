@@ -1,5 +1,12 @@
 import { Buffer } from "node:buffer";
-import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertLess,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { createClient } from "redis";
 import {
   DecodeError,
@@ -219,6 +226,8 @@ redisTest("ListQueue waits without CLIENT UNBLOCK where that is not allowed", as
     await assertRejects(() => queue.receive({ waitMs: 9_000, signal: stop.signal }), DOMException);
     assertLess(performance.now() - startedAt, 2_500);
     await assertRejects(() => queue.purge(), Error, "NOPERM");
+    await test.redis.set(test.name, "a string");
+    await assertRejects(() => queue.enqueue("x"), TypeError, "holds a value of another type");
   } finally {
     await test.redis.aclDelUser(user);
   }
@@ -370,12 +379,13 @@ redisTest("ListQueue refuses bad options, naming the value", async ({ redis, nam
   await assertRejects(() => queue.peek("ready", { cursor: "-1" }), RangeError, "cursor");
   await assertRejects(() => queue.peek("dead" as "ready"), TypeError, '"dead"');
   await assertRejects(() => queue.purge("dead" as "ready"), TypeError, '"dead"');
-  await assertRejects(
-    () => queue.consume({ mode: "waiting" as Mode }).next(),
+  assertThrows(
+    () => queue.consume({ mode: "waiting" as Mode }),
     TypeError,
     'mode must be "polling" or "blocking", but is "waiting"',
   );
-  await assertRejects(() => queue.consume({ pollMs: 0 }).next(), RangeError, "pollMs");
+  assertThrows(() => queue.consume({ pollMs: 0 }), RangeError, "pollMs");
+  assertThrows(() => queue.consume({ onEvent: "x" as never }), TypeError, "string");
 });
 
 redisTest("ListQueue.close ends its connections, and receive says so then", async (test) => {

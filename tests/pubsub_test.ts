@@ -104,14 +104,58 @@ redisTest("Subscriber hears a message once for each matching subscription", asyn
 redisTest("Subscriber stops hearing what it has left", async (test) => {
   await using subscriber = new Subscriber<string>(test.redis);
   const publisher = new Publisher(test.redis);
-  await subscriber.subscribe("a", "b");
+  const [a, b] = [`${test.name}.a`, `${test.name}.b`];
+  await subscriber.subscribe(a, b);
   await subscriber.psubscribe(`${test.name}:*`);
-  await subscriber.unsubscribe("a");
+  await subscriber.unsubscribe(a);
   await subscriber.punsubscribe(`${test.name}:*`);
-  assertEquals(await publisher.publish("a", "left"), 0);
+  assertEquals(await publisher.publish(a, "left"), 0);
   assertEquals(await publisher.publish(`${test.name}:x`, "left"), 0);
-  assertEquals(await publisher.publish("b", "heard"), 1);
-  assertEquals(await taken(subscriber, 1), [{ channel: "b", payload: "heard" }]);
+  assertEquals(await publisher.publish(b, "heard"), 1);
+  assertEquals(await taken(subscriber, 1), [{ channel: b, payload: "heard" }]);
+});
+
+redisTest(
+  "Subscriber hears once what was subscribed twice, and again what was left",
+  async (test) => {
+    await using subscriber = new Subscriber<number>(test.redis);
+    const publisher = new Publisher(test.redis);
+    await subscriber.subscribe(test.name, test.name);
+    await subscriber.subscribe(test.name);
+    assertEquals(await publisher.publish(test.name, 1), 1);
+    await Promise.all([subscriber.unsubscribe(test.name), subscriber.subscribe(test.name)]);
+    assertEquals(await publisher.publish(test.name, 2), 1);
+    const messages = await taken(subscriber, 2) as { payload: number }[];
+    assertEquals(messages.map((message) => message.payload), [1, 2]);
+  },
+);
+
+serverTest(
+  "Subscriber.subscribe resolves when Redis has it, also while connecting",
+  async (server) => {
+    await using proxy = await FaultyProxy.start({ port: server.port });
+    const redis = await connect({ url: proxy.url });
+    const direct = await connect({ url: server.url });
+    proxy.delay(50);
+    const subscriber = new Subscriber(redis);
+    const names = Array.from({ length: 8 }, (_, i) => `news:${i}`);
+    await Promise.all(names.map(async (name, i) => {
+      await new Promise((resolve) => setTimeout(resolve, i * 30));
+      await subscriber.subscribe(name);
+      assertEquals(await direct.publish(name, "1"), 1, name);
+    }));
+    await subscriber.close();
+    await redis.close();
+    await direct.close();
+  },
+);
+
+redisTest("Subscriber.close ends a subscription that is being made", async (test) => {
+  const subscriber = new Subscriber(test.redis);
+  const subscribing = subscriber.subscribe(test.name);
+  const closing = subscriber.close();
+  await assertRejects(() => subscribing, Error, "closed");
+  await closing;
 });
 
 redisTest("channel refuses a bad payload at both ends", async (test) => {
@@ -145,7 +189,7 @@ redisTest("channel carries text and bytes as they are", async (test) => {
   const text = channel<string>(`${test.name}:text`, { codec: "text" });
   const bytes = channel<Uint8Array>(`${test.name}:bytes`, { codec: "bytes" });
   await using subscriber = new Subscriber<string | Uint8Array>(test.redis);
-  await subscriber.subscribe(text as never, bytes as never);
+  await subscriber.subscribe(text, bytes);
   const publisher = new Publisher(test.redis);
   await publisher.publish(text, "grüße");
   await publisher.publish(bytes, Uint8Array.from([0, 255]));
@@ -283,6 +327,10 @@ redisTest(
     assertThrows(() => new Publisher(test.redis, { maxPayloadBytes: 0 }), RangeError, "0");
     assertThrows(() => new Publisher(undefined as never), TypeError, "undefined");
     assertThrows(() => new Subscriber(null as never), TypeError, "null");
+    for (const target of [undefined, 5, { name: "x" }] as never[]) {
+      await assertRejects(() => publisher.publish(target, 1), TypeError, "A channel is a name");
+      await assertRejects(() => subscriber.subscribe(target), TypeError, "A channel is a name");
+    }
     assertThrows(() => channel("x", { parse: "y" as never }), TypeError, "string");
     assertThrows(() => channel("x", { codec: "xml" as "json" }), TypeError, '"xml"');
     await subscriber.close();

@@ -7,7 +7,7 @@ import {
   RedisConnectionError,
 } from "@workshop/redis-patterns";
 import { call } from "../redis/call.ts";
-import { codecOf } from "../redis/codec.ts";
+import { codecOf, encode } from "../redis/codec.ts";
 import { isFatal, isRetryable, redact, replyWord } from "../redis/errors.ts";
 import { listKey } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
@@ -79,10 +79,21 @@ Deno.test("codec json refuses what JSON would change, and says where", () => {
     [Infinity, "the number Infinity"],
     [{ f() {} }, "payload.f: it is the function f"],
     [{ toJSON: () => 1n }, "JSON cannot carry"],
+    [{ toJSON: () => Number.NaN }, "JSON cannot carry"],
+    [{ toJSON() {} }, "JSON cannot carry"],
+    [{ at: new Date(Number.NaN) }, "payload.at: it is a Date"],
+    [new Headers(), "payload: it is a Headers"],
+    [[Object(Number.NaN)], "payload[0]: it is a Number"],
+    [{ rows: [1].values() }, "payload.rows"],
   ];
   for (const [payload, message] of cases) {
     assertThrows(() => json.encode(payload), TypeError, message);
   }
+});
+
+Deno.test("a codec of one's own has to give text or bytes", () => {
+  const bad = { encode: () => 7 as unknown as string, decode: () => 7 };
+  assertThrows(() => encode(bad, 1, 100), TypeError, "the number 7");
 });
 
 Deno.test("codecs text and bytes refuse other payloads", () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { assert, assertEquals, assertLess, assertRejects, assertThrows } from "@std/assert";
 import { DecodeError, ListQueue, Worker, type WorkerEvent } from "@workshop/redis-patterns";
 import { connectedClients, eventually, redisTest } from "./support.ts";
@@ -63,8 +64,8 @@ for (const mode of MODES) {
       worker.start();
       await eventually(() => assertEquals(worker.active, 2));
       await worker.stop();
-      const { ready } = await queue.counts();
-      assertEquals(done.length + ready, 6, "handled or still in the queue");
+      assertEquals(done.toSorted(), [1, 2]);
+      assertEquals(await queue.counts(), { ready: 4 });
       assertEquals(worker.active, 0);
     },
   );
@@ -209,9 +210,55 @@ redisTest("Worker runs again after it was stopped, but not twice at a time", asy
 
 redisTest("Worker whose signal is aborted already starts nothing", async (test) => {
   await using queue = new ListQueue<number>(test.redis, test.name);
-  await queue.enqueue(1);
-  await new Worker(queue, () => assert(false)).run({ signal: AbortSignal.abort() });
-  assertEquals(await queue.counts(), { ready: 1 });
+  await queue.enqueueMany([1, 2, 3]);
+  for (const options of [{}, { mode: "polling" as const }, { concurrency: 3 }]) {
+    await new Worker(queue, () => assert(false), options).run({ signal: AbortSignal.abort() });
+  }
+  assertEquals(await queue.counts(), { ready: 3 });
+});
+
+redisTest("Worker handles what came with an entry that cannot be decoded", async (test) => {
+  await using queue = new ListQueue<number>(test.redis, test.name);
+  await test.redis.lPush(test.name, ["1", "2", "{oops", "3"]);
+  const seen: number[] = [];
+  const worker = new Worker(queue, (payload) => void seen.push(payload), { concurrency: 10 });
+  await assertRejects(() => worker.run(), DecodeError, "{oops");
+  assertEquals(seen, [1, 2, 3]);
+});
+
+redisTest("Worker.start waits for the slot of a handler that was left behind", async (test) => {
+  await using queue = new ListQueue<number>(test.redis, test.name);
+  const first = Promise.withResolvers<void>();
+  const seen: number[] = [];
+  const worker = new Worker(queue, async (payload) => {
+    if (payload === 1) await first.promise;
+    seen.push(payload);
+  });
+  await queue.enqueueMany([1, 2]);
+  worker.start();
+  await eventually(() => assertEquals(worker.active, 1));
+  await worker.stop({ graceMs: 0 });
+  worker.start();
+  await pause(50);
+  assertEquals(seen, []);
+  first.resolve();
+  await eventually(() => assertEquals(seen, [1, 2]));
+  await worker.stop();
+});
+
+redisTest("Worker leaves no listener on a signal that outlives it", async (test) => {
+  await using queue = new ListQueue<number>(test.redis, test.name);
+  const { signal } = new AbortController();
+  const worker = new Worker(queue, () => {}, { pollMs: 5, mode: "polling" });
+  for (let i = 0; i < 3; i++) {
+    const running = worker.run({ signal });
+    await pause(20);
+    await worker.stop();
+    await running;
+    await queue.receive({ waitMs: 5, signal });
+    await queue.receive({ signal });
+  }
+  assertEquals(getEventListeners(signal, "abort").length, 0);
 });
 
 redisTest("Worker ends with the error of an onEvent that throws", async (test) => {
