@@ -31,11 +31,30 @@ export { RedisConnectionError } from "./redis/errors.ts";
 export type { ConnectionEvent } from "./redis/supervise.ts";
 
 export { ListQueue, type ListQueueOptions } from "./queue/list_queue.ts";
+export { ReliableQueue } from "./queue/reliable_queue.ts";
+export {
+  type Priority,
+  type PriorityEnqueueOptions,
+  PriorityQueue,
+} from "./queue/priority_queue.ts";
+export {
+  type Counts,
+  type Enqueued,
+  type EnqueueOptions,
+  LeasedQueue,
+  type LeasedQueueOptions,
+  type Waiting,
+} from "./queue/leased_queue.ts";
+export { Delivery, type GivenBack, type NackOptions, type Settlement } from "./queue/delivery.ts";
+export { LeaseLostError } from "./queue/settler.ts";
+export type { AttemptError } from "./queue/envelope.ts";
+export type { Backoff, BackoffOptions } from "./queue/backoff.ts";
 export type { FeedOptions } from "./queue/feed.ts";
 export type { ConsumeEvent, Message, Mode, Page, Peeked, ReceiveOptions } from "./queue/message.ts";
 export {
   type Handler,
   type HandlerContext,
+  type Health,
   Worker,
   type WorkerEvent,
   type WorkerOptions,

@@ -108,6 +108,11 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     return this.#hand.expiresAt;
   }
 
+  /** Whether the last consumer's lease ran out, as when its process dies. */
+  get lapsed(): boolean {
+    return this.#envelope.lapsed;
+  }
+
   /** Whether it was settled by this object. */
   get settled(): boolean {
     return this.#settled !== undefined;
@@ -178,8 +183,6 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
    */
   [WORKED](): WorkedDelivery {
     return {
-      lapsed: this.#envelope.lapsed,
-      hand: this.#hand,
       abort: (reason) => this.#aborter?.abort(reason),
       ackLater: (settled) => {
         this.#settled = "ack";
@@ -209,10 +212,6 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
 
 /** How a worker treats a delivery; not part of the API. */
 export interface WorkedDelivery {
-  /** Whether its last lease ran out. */
-  readonly lapsed: boolean;
-  /** The lease it is held under. */
-  readonly hand: Hand;
   /** Aborts its signal, if somebody looked at it. */
   abort(reason: unknown): void;
   /** Acknowledges at the end of the turn; the callback is told when Redis has it. */

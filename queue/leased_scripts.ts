@@ -11,6 +11,7 @@
  *
  * @module
  */
+import type { Buffer } from "node:buffer";
 import { defineScript } from "../redis/script.ts";
 
 /** How `ready` is kept: first in first out, or by priority and then first in first out. */
@@ -112,6 +113,23 @@ redis.call("ZCARD", delayed); redis.call("HLEN", dead); redis.call("ZCARD", dead
 redis.call("HLEN", ids); redis.call("ZCARD", replays); redis.call("LLEN", wake)
 redis.call("STRLEN", seq); waiting()`;
 
+/** Leases under which nothing is left, each with how many messages it had, need not lapse. */
+const FORGET = `
+local function fields_of(lease, n)
+  local fields = {}
+  for i = 1, n do fields[i] = lease .. ":" .. i end
+  return fields
+end
+
+local function forget_finished(from)
+  for i = from, #ARGV, 2 do
+    local held = redis.call("HMGET", leased, unpack(fields_of(ARGV[i], ARGV[i + 1])))
+    local empty = true
+    for j = 1, #held do empty = empty and not held[j] end
+    if empty then redis.call("ZREM", leases, ARGV[i]) end
+  end
+end`;
+
 /** What the transitions are made of. */
 const MOVES = `
 -- An id that a producer chose is free again when its message is gone; only its holder frees it.
@@ -145,12 +163,6 @@ local function promote(most)
   if #due == 0 then return end
   redis.call("ZREM", delayed, unpack(due))
   put(due)
-end
-
-local function fields_of(lease, n)
-  local fields = {}
-  for i = 1, n do fields[i] = lease .. ":" .. i end
-  return fields
 end
 
 -- A lease is named <consumer>:<messages asked for>:<count>.
@@ -195,8 +207,15 @@ local function wake_one()
   if waiting_in_all() > 0 then
     if redis.call("LLEN", wake) == 0 then redis.pcall("LPUSH", wake, "1") end
   else
-    redis.call("DEL", wake)
+    -- Nobody is in order before anybody when nobody waits: the counter begins anew.
+    redis.call("DEL", wake, seq)
   end
+end
+
+local function reversed(list)
+  local back = {}
+  for i = #list, 1, -1 do back[#back + 1] = list[i] end
+  return back
 end
 
 -- Milliseconds until the next delayed message is due, or -1.
@@ -217,7 +236,7 @@ function scriptsOf(kind: ReadyKind) {
       name: `${name}_${kind}`,
       keys: KEYS,
       args,
-      lua: [MESSAGE, READY[kind], CHECK, MOVES, lua].join("\n"),
+      lua: [MESSAGE, READY[kind], CHECK, FORGET, MOVES, lua].join("\n"),
       reply,
     });
 
@@ -262,6 +281,7 @@ end
 put(ready_now)
 if plain + #ready_now > 0 and redis.call("LLEN", wake) == 0 then redis.call("LPUSH", wake, "1") end
 redis.call("ZADD", replays, now, batch)
+redis.call("PEXPIRE", replays, replay_ms)
 local old = redis.call("ZRANGE", replays, "-inf", now - replay_ms, "BYSCORE", "LIMIT", 0, 100)
 if #old > 0 then redis.call("ZREM", replays, unpack(old)) end
 return taken`,
@@ -284,12 +304,7 @@ if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same aga
   end
   return {now, next_due(), messages}
 end
-for i = first_of_rest, #ARGV, 2 do
-  local held = redis.call("HMGET", leased, unpack(fields_of(ARGV[i], ARGV[i + 1])))
-  local empty = true
-  for j = 1, #held do empty = empty and not held[j] end
-  if empty then redis.call("ZREM", leases, ARGV[i]) end
-end
+forget_finished(first_of_rest)
 promote(100)
 sweep(max_attempts, dead_most, dead_age)
 if tonumber(room) > 0 then messages = redis.call("RPOP", lapsed, room) or {} end
@@ -421,6 +436,38 @@ return #gone`,
       Number,
     ),
 
+    /** Up to `most` entries of a state from position `from` on, each with its time. */
+    peek: define(
+      "peek",
+      ["state", "from", "most"],
+      `
+local entries = {}
+local first, last = tonumber(from), from + most - 1
+if state == "ready" then
+  local before = redis.call("LLEN", lapsed)
+  local page = {}
+  if first < before then page = redis.call("LRANGE", lapsed, -1 - last, -1 - first) end
+  for i = #page, 1, -1 do entries[#entries + 1] = {page[i], 0} end
+  first, last = math.max(0, first - before), last - before
+  if last >= first then
+    for _, message in ipairs(${
+        kind === "list"
+          ? `reversed(redis.call("LRANGE", ready, -1 - last, -1 - first))`
+          : `redis.call("ZRANGE", ready, first, last)`
+      }) do entries[#entries + 1] = {message, 0} end
+  end
+  return entries
+end
+local found = redis.call("ZRANGE", state == "dead" and dead_at or delayed, first, last, "WITHSCORES")
+for i = 1, #found, 2 do
+  local entry = found[i]
+  if state == "dead" then entry = redis.call("HGET", dead, entry) end
+  if entry then entries[#entries + 1] = {entry, tonumber(found[i + 1])} end
+end
+return entries`,
+      (raw) => raw as [Buffer, number][],
+    ),
+
     /** Ready, leased, delayed, dead; and how long the next one to come out has waited, or -1. */
     counts: define(
       "counts",
@@ -472,6 +519,15 @@ while i <= #ARGV do
 end
 return alive`,
   reply: (raw) => (raw as number[]).map(Number),
+});
+
+/** rest: finished leases, each with how many messages it had; for consumers that claim no more. */
+export const forgetScript = defineScript({
+  name: "forget",
+  keys: ["leased", "leases"],
+  args: [],
+  lua: `${FORGET}\nforget_finished(first_of_rest)\nreturn 1`,
+  reply: Number,
 });
 
 /**

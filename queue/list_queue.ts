@@ -30,6 +30,7 @@ import { OwnConnections } from "../redis/own_connection.ts";
 import { defineScript } from "../redis/script.ts";
 import { checkCount, checkMs } from "../redis/timers.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
+import { INTAKE, type Intake, Signals } from "./intake.ts";
 import type { Message, Page, Peeked, ReceiveOptions } from "./message.ts";
 
 /** Options of {@linkcode ListQueue}. */
@@ -379,6 +380,31 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
   /** Closes; see {@linkcode ListQueue.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /**
+   * Used by the worker.
+   *
+   * @ignore
+   */
+  [INTAKE](): Intake<Message<T>> {
+    const signals = new Signals<Message<T>>();
+    return {
+      givesBack: false,
+      take: (max, options) => this.#take(max, options),
+      done: (message, settled) => {
+        signals.forget(message);
+        settled();
+      },
+      failed: (message) => {
+        signals.forget(message);
+        return Promise.resolve("gone");
+      },
+      release: () => Promise.resolve(false),
+      signal: (message) => signals.of(message),
+      abort: (message, reason) => signals.abort(message, reason),
+      close: () => Promise.resolve(), // its connections are the queue's
+    };
   }
 
   async #push(values: CommandArgument[]): Promise<number[]> {

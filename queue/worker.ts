@@ -12,41 +12,46 @@
  * @module
  */
 import { checkCount, checkMs, sleep } from "../redis/timers.ts";
+import { type Backoff, backoffOf } from "./backoff.ts";
+import type { GivenBack } from "./delivery.ts";
 import { checkFeed, feed, type FeedOptions } from "./feed.ts";
-import type { ConsumeEvent, Message, Mode, ReceiveOptions } from "./message.ts";
+import { INTAKE, type Intake, type WorkerSource } from "./intake.ts";
+import type { ConsumeEvent, Mode } from "./message.ts";
 
-/** What a worker needs of a queue: to take several messages at a time. */
-export interface WorkerSource<T> {
-  /** The queue's name. */
-  readonly name: string;
-  /** Takes up to `max` messages, waiting for the first. */
-  receiveMany(max: number, options?: ReceiveOptions): Promise<Message<T>[]>;
-}
+export type { WorkerSource } from "./intake.ts";
 
 /** What a handler gets besides the payload. */
-export interface HandlerContext<T> {
-  /** Aborts when the worker was stopped and the grace time is over. Made when first looked at. */
+export interface HandlerContext<D> {
+  /**
+   * Aborts when the worker was stopped and its grace time is over, when the handler's time is over, or
+   * when the lease was lost. Made when first looked at.
+   */
   readonly signal: AbortSignal;
-  /** The message. */
-  readonly message: Message<T>;
+  /** What was handed over: a `Message`, or a `Delivery` that may also be settled by the handler. */
+  readonly delivery: D;
 }
 
 /**
- * Your code for one message. When it returns, the message is done; what it throws is reported as a
- * `"failed"` event.
+ * Your code for one message. When it returns, the message is done; when it throws, the attempt has
+ * failed.
  */
-export type Handler<T> = (payload: T, context: HandlerContext<T>) => unknown;
+export type Handler<D extends { readonly payload: unknown }> = (
+  payload: D["payload"],
+  context: HandlerContext<D>,
+) => unknown;
 
 /** What happens in a worker, for `onEvent`. */
-export type WorkerEvent<T> =
+export type WorkerEvent<D> =
   | ConsumeEvent
-  /** A handler returned. */
-  | { type: "done"; message: Message<T>; ms: number }
-  /** A handler threw. With a queue that delivers at most once, the message is gone from Redis. */
-  | { type: "failed"; message: Message<T>; ms: number; error: unknown };
+  /** A handler returned, and Redis knows. */
+  | { type: "done"; delivery: D; ms: number }
+  /** A handler threw. `to` tells where the message is: `"gone"` where it is handed out once only. */
+  | { type: "failed"; delivery: D; ms: number; error: unknown; to: GivenBack | "gone" }
+  /** What a handler did could not be settled: its lease was lost, so the message goes out again. */
+  | { type: "lost"; delivery: D; error: Error };
 
 /** Options of {@linkcode Worker}. */
-export interface WorkerOptions<T> {
+export interface WorkerOptions<D> {
   /**
    * How many handlers run at the same time.
    *
@@ -66,41 +71,66 @@ export interface WorkerOptions<T> {
    */
   pollMs?: number;
   /**
+   * How long a handler may take, in milliseconds. Then its signal aborts, the attempt has failed, and
+   * its slot is free; what it does afterwards is ignored.
+   *
+   * @default no limit
+   */
+  timeoutMs?: number;
+  /**
+   * How long a message waits before its next attempt; goes before the queue's.
+   *
+   * @default the queue's
+   */
+  backoff?: Backoff;
+  /**
    * How long handlers may go on after a stop before their signals abort, in milliseconds.
    *
    * @default 10_000
    */
   graceMs?: number;
   /**
-   * Told what happens. Without it, the first failure (of a handler, or an entry that cannot be
-   * decoded) stops the worker and `run()` rejects with it, since nothing may fail silently.
+   * Told what happens. Without it, the first failure that is kept nowhere (of a handler whose message
+   * is gone, or an entry of a plain list that cannot be decoded) stops the worker and `run()` rejects
+   * with it, since nothing may fail silently.
    */
-  onEvent?: (event: WorkerEvent<T>) => void;
+  onEvent?: (event: WorkerEvent<D>) => void;
 }
 
 /** How long an aborted handler is waited for before the worker ends without it. */
 const ABORT_MS = 1_000;
 
+/** How a worker is doing. */
+export interface Health {
+  /** Whether it is running. */
+  readonly running: boolean;
+  /** How many handlers are running. */
+  readonly active: number;
+  /** How long ago Redis last answered it, in milliseconds; undefined if it has not yet. */
+  readonly lastTakeMs?: number;
+}
+
 /**
  * Runs a handler for each message of a queue.
  *
  * **Guarantee:** that of the queue. With a `ListQueue`, at most once: a message whose handler threw
- * or whose process died is not handed out again.
- * **Commands:** one `RPOP` for as many messages as there are free slots, or one `BRPOP` when there
- * is nothing to do (blocking), or one `RPOP` every `pollMs` (polling).
- * **A crash** loses the messages whose handlers were running, and no others.
+ * or whose process died is not handed out again. With the others, at least once: returning is the
+ * ack, throwing gives the message back for another attempt.
+ * **Commands:** one for as many messages as there are free slots, one for the acks of a turn.
+ * **A crash** loses the messages whose handlers were running (`ListQueue`), or gives them back when
+ * their lease is over.
  *
- * @typeParam T What a payload is.
+ * @typeParam D What is handed over: a `Message` or a `Delivery`.
  *
  * @example Handle until told to stop
  * ```ts
- * import { connect, ListQueue, Worker } from "@workshop/redis-patterns";
+ * import { connect, ReliableQueue, Worker } from "@workshop/redis-patterns";
  *
  * const redis = await connect();
- * const queue = new ListQueue<string>(redis, "docs:worker");
+ * const queue = new ReliableQueue<string>(redis, "docs_worker");
  * const stop = new AbortController();
- * const worker = new Worker(queue, (payload) => {
- *   console.log(payload); // hello
+ * const worker = new Worker(queue, (payload, { delivery }) => {
+ *   console.log(payload, delivery.attempt); // hello 1
  *   stop.abort();
  * }, { concurrency: 4, mode: "blocking" });
  *
@@ -109,21 +139,29 @@ const ABORT_MS = 1_000;
  * await redis.close();
  * ```
  */
-export class Worker<T> implements AsyncDisposable {
-  readonly #source: WorkerSource<T>;
-  readonly #handler: Handler<T>;
-  readonly #concurrency: number;
+export class Worker<D extends { readonly payload: unknown }> implements AsyncDisposable {
+  readonly #source: WorkerSource<D>;
+  readonly #handler: Handler<D>;
+  readonly #options: {
+    concurrency: number;
+    graceMs: number;
+    timeoutMs?: number;
+    backoff?: Backoff;
+  };
   readonly #feedOptions: FeedOptions;
-  readonly #graceMs: number;
-  readonly #onEvent: ((event: WorkerEvent<T>) => void) | undefined;
-  readonly #running = new Set<Promise<void>>();
-  readonly #aborters = new Set<AbortController>();
+  readonly #onEvent: ((event: WorkerEvent<D>) => void) | undefined;
+  readonly #running = new Set<D>();
+  #intake: Intake<D> | undefined;
   #stopping = new AbortController();
   #aborted = false;
   #failure: { error: unknown } | undefined;
   #wake: () => void = () => {};
   #loop: Promise<void> | undefined;
   #graceEndsAt = Infinity;
+  /** Settles what a running handler has in hand, without it. */
+  readonly #leave = new Map<D, (reason: unknown) => void>();
+  readonly #settling = new Set<Promise<void>>();
+  #takenAt: number | undefined;
 
   /**
    * Makes the worker; `run()` or `start()` starts it.
@@ -131,20 +169,32 @@ export class Worker<T> implements AsyncDisposable {
    * @param queue Where the messages come from.
    * @param handler Your code.
    * @param options How many at a time, and how to wait.
-   * @throws {RangeError} for a `concurrency`, `pollMs` or `graceMs` out of range.
+   * @throws {TypeError} for what is no queue or no function, or a bad `mode`.
+   * @throws {RangeError} for a `concurrency` or a time out of range.
    */
-  constructor(queue: WorkerSource<T>, handler: Handler<T>, options: WorkerOptions<T> = {}) {
-    const { concurrency = 1, mode, pollMs, graceMs = 10_000, onEvent } = options;
-    if (typeof queue?.receiveMany !== "function") {
+  constructor(
+    queue: WorkerSource<D>,
+    handler: Handler<D>,
+    options: WorkerOptions<D> = {},
+  ) {
+    const { concurrency = 1, mode, pollMs, graceMs = 10_000, timeoutMs, backoff, onEvent } =
+      options;
+    if (typeof queue?.[INTAKE] !== "function") {
       throw new TypeError(`The first argument must be a queue, but is ${typeof queue}`);
     }
     if (typeof handler !== "function") {
       throw new TypeError(`The handler must be a function, but is ${typeof handler}`);
     }
+    if (timeoutMs !== undefined) checkMs("timeoutMs", timeoutMs, { min: 1 });
+    if (backoff !== undefined) backoffOf(backoff);
     this.#source = queue;
     this.#handler = handler;
-    this.#concurrency = checkCount("concurrency", concurrency, { max: 1_000 });
-    this.#graceMs = checkMs("graceMs", graceMs);
+    this.#options = {
+      concurrency: checkCount("concurrency", concurrency, { max: 1_000 }),
+      graceMs: checkMs("graceMs", graceMs),
+      timeoutMs,
+      backoff,
+    };
     this.#onEvent = onEvent;
     this.#feedOptions = checkFeed({ mode, pollMs, onEvent });
   }
@@ -152,6 +202,15 @@ export class Worker<T> implements AsyncDisposable {
   /** How many handlers are running. */
   get active(): number {
     return this.#running.size;
+  }
+
+  /** How the worker is doing. One that is running and has not been answered for 15 s is in trouble. */
+  health(): Health {
+    return {
+      running: this.#loop !== undefined,
+      active: this.active,
+      ...(this.#takenAt !== undefined && { lastTakeMs: performance.now() - this.#takenAt }),
+    };
   }
 
   /**
@@ -190,14 +249,14 @@ export class Worker<T> implements AsyncDisposable {
   }
 
   /**
-   * Stops: takes no more messages, lets the running handlers finish, and after `graceMs` aborts their
-   * signals. A handler that ignores its signal for a second more is left behind. Inside a handler, do
-   * not await it: it waits for that handler.
+   * Stops: takes no more messages, gives back what was not begun, lets the running handlers finish, and
+   * after `graceMs` aborts their signals. A handler that ignores its signal for a second more is left
+   * behind, and its message given back. Inside a handler, do not await it: it waits for that handler.
    *
    * @param options `graceMs`: overrides the worker's. 0 aborts at once.
    * @throws What ended the worker, if it failed.
    */
-  async stop({ graceMs = this.#graceMs }: { graceMs?: number } = {}): Promise<void> {
+  async stop({ graceMs = this.#options.graceMs }: { graceMs?: number } = {}): Promise<void> {
     checkMs("graceMs", graceMs);
     if (!this.#loop) return;
     this.#graceEndsAt = Math.min(this.#graceEndsAt, performance.now() + graceMs);
@@ -213,49 +272,95 @@ export class Worker<T> implements AsyncDisposable {
 
   async #main(): Promise<void> {
     const { signal } = this.#stopping;
+    const { concurrency, graceMs, backoff } = this.#options;
+    const { mode = "blocking" } = this.#feedOptions;
+    const intake = this.#intake = this.#source[INTAKE]({
+      mode,
+      backoff,
+      onUndecodable: (error) => this.#tell({ type: "undecodable", error }),
+    });
+    const take = async (waitMs: number) => {
+      const batch = await intake.take(concurrency - this.#running.size, { waitMs, signal });
+      this.#takenAt = performance.now();
+      return batch;
+    };
     try {
-      const take = (waitMs: number) =>
-        this.#source.receiveMany(this.#concurrency - this.#running.size, { waitMs, signal });
       await this.#slot(); // a handler that was left behind by an earlier run still has one
       for await (const batch of feed(take, { ...this.#feedOptions, signal })) {
-        for (const message of batch) this.#begin(message);
+        for (const delivery of batch) {
+          const given = signal.aborted && await intake.release(delivery).catch(() => true);
+          if (!given) this.#begin(intake, delivery);
+        }
         await this.#slot();
       }
     } finally {
       this.#stopping.abort(); // also when the feed failed
-      this.#graceEndsAt = Math.min(this.#graceEndsAt, performance.now() + this.#graceMs);
-      await this.#drain();
+      this.#graceEndsAt = Math.min(this.#graceEndsAt, performance.now() + graceMs);
+      await this.#drain(intake);
+      await intake.close();
     }
     if (this.#failure) throw this.#failure.error;
   }
 
-  #begin(message: Message<T>): void {
-    const running = this.#handle(message).finally(() => {
-      this.#running.delete(running);
-      this.#wake();
-    });
-    this.#running.add(running);
-  }
-
-  async #handle(message: Message<T>): Promise<void> {
-    const context = new Context(message, this.#aborters, () => this.#aborted);
+  #begin(intake: Intake<D>, delivery: D): void {
     const startedAt = performance.now();
-    let failure: { error: unknown } | undefined;
+    this.#running.add(delivery);
+    let open = true; // until it is settled: by its end, its time, or the worker's end
+    const settle = (failure?: { error: unknown }): boolean => {
+      if (!open) return false;
+      open = false;
+      clearTimeout(timer);
+      this.#leave.delete(delivery);
+      this.#settle(intake, delivery, performance.now() - startedAt, failure);
+      return true;
+    };
+    const end = (failure?: { error: unknown }) => {
+      this.#running.delete(delivery);
+      const settled = settle(failure);
+      this.#wake();
+      // Given back long ago: what it throws now has nowhere to go but up.
+      if (!settled && failure && !this.#loop && !this.#onEvent) this.#fail(failure.error);
+    };
+    const { timeoutMs } = this.#options;
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
+      const error = new DOMException(`The handler took more than ${timeoutMs} ms`, "TimeoutError");
+      intake.abort(delivery, error);
+      this.#running.delete(delivery); // its slot is free
+      settle({ error });
+      this.#wake();
+    }, timeoutMs);
+    if (intake.givesBack) this.#leave.set(delivery, (error) => settle({ error }));
+    const context = new Context(intake, delivery, () => this.#aborted);
     try {
-      await this.#handler(message.payload, context);
+      const result = this.#handler(delivery.payload, context);
+      if (result instanceof Promise) result.then(() => end(), (error) => end({ error }));
+      else end();
     } catch (error) {
-      failure = { error };
+      end({ error });
     }
-    context.dispose();
-    this.#report(message, performance.now() - startedAt, failure);
   }
 
-  #report(message: Message<T>, ms: number, failure?: { error: unknown }): void {
-    try {
-      if (failure && !this.#onEvent) throw failure.error;
-      this.#onEvent?.(
-        failure ? { type: "failed", message, ms, ...failure } : { type: "done", message, ms },
+  #settle(intake: Intake<D>, delivery: D, ms: number, failure?: { error: unknown }): void {
+    if (failure) {
+      const { error } = failure;
+      const settled = intake.failed(delivery, error).then(
+        (to) => this.#tell({ type: "failed", delivery, ms, error, to }),
+        (lost) => this.#tell({ type: "lost", delivery, error: lost as Error }),
+      ).finally(() => this.#settling.delete(settled));
+      this.#settling.add(settled);
+    } else {
+      intake.done(
+        delivery,
+        (error) =>
+          this.#tell(error ? { type: "lost", delivery, error } : { type: "done", delivery, ms }),
       );
+    }
+  }
+
+  #tell(event: WorkerEvent<D>): void {
+    try {
+      if (!this.#onEvent && event.type === "failed" && event.to === "gone") throw event.error;
+      this.#onEvent?.(event);
     } catch (error) { // nobody to tell, or who was told threw
       this.#fail(error);
     }
@@ -274,22 +379,26 @@ export class Worker<T> implements AsyncDisposable {
 
   /** Until a slot is free, or a stop was asked for. */
   async #slot(): Promise<void> {
-    while (this.#running.size >= this.#concurrency && !this.#stopping.signal.aborted) {
+    while (this.#running.size >= this.#options.concurrency && !this.#stopping.signal.aborted) {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
   }
 
-  async #drain(): Promise<void> {
+  async #drain(intake: Intake<D>): Promise<void> {
     while (this.#running.size > 0 && !this.#aborted) {
       // A second stop() may shorten the grace meanwhile, and wakes this loop.
       const left = this.#graceEndsAt - performance.now();
-      if (left <= 0) this.#abortHandlers();
+      if (left <= 0) this.#abortHandlers(intake);
       else await this.#woken(left);
     }
     const end = performance.now() + ABORT_MS;
     while (this.#running.size > 0 && performance.now() < end) {
       await this.#woken(end - performance.now());
     }
+    // Left behind: their messages go to somebody else.
+    const reason = new DOMException("The worker was stopped", "AbortError");
+    for (const leave of [...this.#leave.values()]) leave(reason);
+    await Promise.all(this.#settling);
   }
 
   /** Until a handler ends, a stop is asked for, or the time is over. */
@@ -299,37 +408,31 @@ export class Worker<T> implements AsyncDisposable {
     await sleep(ms, woken.signal);
   }
 
-  #abortHandlers(): void {
+  #abortHandlers(intake: Intake<D>): void {
     this.#aborted = true;
     const reason = new DOMException("The worker was stopped", "AbortError");
-    for (const aborter of this.#aborters) aborter.abort(reason);
+    for (const delivery of this.#running) intake.abort(delivery, reason);
     this.#wake();
   }
 }
 
 /** A controller for each message would halve a worker's rate, and most handlers never look. */
-class Context<T> implements HandlerContext<T> {
-  readonly message: Message<T>;
-  readonly #aborters: Set<AbortController>;
+class Context<D> implements HandlerContext<D> {
+  readonly delivery: D;
+  readonly #intake: Intake<D>;
   readonly #aborted: () => boolean;
-  #aborter: AbortController | undefined;
 
-  constructor(message: Message<T>, aborters: Set<AbortController>, aborted: () => boolean) {
-    this.message = message;
-    this.#aborters = aborters;
+  constructor(intake: Intake<D>, delivery: D, aborted: () => boolean) {
+    this.#intake = intake;
+    this.delivery = delivery;
     this.#aborted = aborted;
   }
 
   get signal(): AbortSignal {
-    if (!this.#aborter) {
-      this.#aborter = new AbortController();
-      this.#aborters.add(this.#aborter);
-      if (this.#aborted()) this.#aborter.abort();
+    const signal = this.#intake.signal(this.delivery);
+    if (this.#aborted()) {
+      this.#intake.abort(this.delivery, new DOMException("The worker was stopped", "AbortError"));
     }
-    return this.#aborter.signal;
-  }
-
-  dispose(): void {
-    if (this.#aborter) this.#aborters.delete(this.#aborter);
+    return signal;
   }
 }

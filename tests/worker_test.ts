@@ -1,6 +1,12 @@
 import { getEventListeners } from "node:events";
 import { assert, assertEquals, assertLess, assertRejects, assertThrows } from "@std/assert";
-import { DecodeError, ListQueue, Worker, type WorkerEvent } from "@workshop/redis-patterns";
+import {
+  DecodeError,
+  ListQueue,
+  type Message,
+  Worker,
+  type WorkerEvent,
+} from "@workshop/redis-patterns";
 import { connectedClients, eventually, redisTest } from "./support.ts";
 
 const MODES = ["polling", "blocking"] as const;
@@ -126,11 +132,11 @@ for (const mode of MODES) {
     await using queue = new ListQueue<string>(test.redis, test.name);
     const stop = new AbortController();
     const events: string[] = [];
-    const onEvent = (event: WorkerEvent<string>) => {
+    const onEvent = (event: WorkerEvent<Message<string>>) => {
       if (event.type === "failed") {
-        events.push(`failed ${event.message.payload}: ${(event.error as Error).message}`);
+        events.push(`failed ${event.delivery.payload}: ${(event.error as Error).message}`);
       } else if (event.type === "done") {
-        events.push(`done ${event.message.payload}`);
+        events.push(`done ${event.delivery.payload}`);
         stop.abort();
       } else if (event.type === "undecodable") {
         events.push(`undecodable ${new TextDecoder().decode(event.error.raw)}`);

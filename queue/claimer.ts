@@ -1,0 +1,136 @@
+/**
+ * Taking messages under a lease, and waiting for them.
+ *
+ * There is one claim path. Polling asks it again and again; blocking puts a wait in front of it: a
+ * `BLPOP` on the queue's token, which is there if and only if something can be claimed. So a token
+ * that is lost costs a wait, never a message, and both modes give the same guarantees.
+ *
+ * A claim whose reply was lost is repeated under the same lease and gives the same messages.
+ *
+ * @module
+ */
+import { isRetryable } from "../redis/errors.ts";
+import type { QueueKeys } from "../redis/keys.ts";
+import type { OwnConnection } from "../redis/own_connection.ts";
+import type { Send } from "../redis/script.ts";
+import { backoffMs, sleep } from "../redis/timers.ts";
+import { type Claim, forgetScript, type LeasedScripts } from "./leased_scripts.ts";
+import { Hand, type SettleOptions } from "./settler.ts";
+import { random } from "./uid.ts";
+
+/** How often a claim whose reply was lost is repeated before its messages are left to their lease. */
+const REPEATS = 3;
+
+/** Most finished leases that one claim takes along. */
+const MAX_FINISHED = 100;
+
+/** Claims of one consumer. */
+export class Claimer {
+  /** The consumer's name in leases, history and presence. */
+  readonly consumer: string;
+  /** Milliseconds (of `performance.now()`) at which the next delayed message is due. */
+  dueAt = Infinity;
+  readonly #keys: QueueKeys;
+  readonly #scripts: LeasedScripts;
+  readonly #leaseMs: number;
+  readonly #options: SettleOptions;
+  readonly #finished: Hand[] = [];
+  #count = 0;
+
+  constructor(
+    { consumer = random(10), keys, scripts, leaseMs, options }: {
+      consumer?: string;
+      keys: QueueKeys;
+      scripts: LeasedScripts;
+      leaseMs: number;
+      options: SettleOptions;
+    },
+  ) {
+    this.consumer = consumer;
+    this.#keys = keys;
+    this.#scripts = scripts;
+    this.#leaseMs = leaseMs;
+    this.#options = options;
+  }
+
+  /** Nothing is left under this lease, and Redis has said so: a later claim removes it. */
+  finished(hand: Hand): void {
+    this.#finished.push(hand);
+  }
+
+  /**
+   * Takes up to `most` messages under one lease, of which `room` may have had a lease that ran out.
+   *
+   * @returns The hand and its messages, or undefined if there was nothing.
+   */
+  async claim(
+    send: Send,
+    most: number,
+    room: number,
+  ): Promise<{ hand: Hand; messages: Uint8Array[] } | undefined> {
+    const lease = `${this.consumer}:${most}:${(this.#count++).toString(10)}`;
+    const finished = this.#finished.splice(0, MAX_FINISHED);
+    const rest = finished.flatMap((hand) => [hand.lease, String(hand.size)]);
+    const askedAt = performance.now();
+    const { now, dueInMs, messages } = await this.#persist(() =>
+      this.#scripts.claim.run(send, this.#keys, {
+        lease,
+        most,
+        room,
+        lease_ms: this.#leaseMs,
+        max_attempts: this.#options.maxAttempts,
+        dead_most: this.#options.deadMost,
+        dead_age: this.#options.deadAgeMs,
+      }, rest)
+    );
+    this.dueAt = dueInMs < 0 ? Infinity : askedAt + dueInMs;
+    if (messages.length === 0) return undefined;
+    const hand = new Hand({
+      lease,
+      size: messages.length,
+      receivedAt: now,
+      leaseMs: this.#leaseMs,
+    });
+    return { hand, messages };
+  }
+
+  /** Removes the leases that are finished, for a consumer that claims no more. */
+  async forget(send: Send): Promise<void> {
+    while (this.#finished.length > 0) {
+      const finished = this.#finished.splice(0, MAX_FINISHED);
+      const rest = finished.flatMap((hand) => [hand.lease, String(hand.size)]);
+      await forgetScript.run(send, this.#keys, {}, rest);
+    }
+  }
+
+  /** Promotes what is due and sweeps what has lapsed, for whoever waits. */
+  async tick(send: Send): Promise<void> {
+    const askedAt = performance.now();
+    const dueInMs = await this.#scripts.tick.run(send, this.#keys, {
+      max_attempts: this.#options.maxAttempts,
+      dead_most: this.#options.deadMost,
+      dead_age: this.#options.deadAgeMs,
+    });
+    this.dueAt = dueInMs < 0 ? Infinity : askedAt + dueInMs;
+  }
+
+  /**
+   * Waits for the token, `ms` at most.
+   *
+   * @returns Whether it came. Then a claim has to follow, or `tick`, which passes it on.
+   */
+  async wait(own: OwnConnection, ms: number, signal?: AbortSignal): Promise<boolean> {
+    return await own.block((seconds) => ["BLPOP", this.#keys.wake, seconds], ms, signal) !== null;
+  }
+
+  async #persist(run: () => Promise<Claim>): Promise<Claim> {
+    for (let failures = 0;; failures++) {
+      try {
+        return await run();
+      } catch (error) {
+        if (!isRetryable(error) || failures >= REPEATS) throw error;
+        await sleep(backoffMs(failures));
+      }
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What a worker needs of a queue: the two kinds of queue differ here, and the worker does not know.
+ *
+ * @module
+ */
+import type { DecodeError } from "../redis/codec.ts";
+import type { GivenBack } from "./delivery.ts";
+import type { Backoff } from "./backoff.ts";
+import type { Mode, ReceiveOptions } from "./message.ts";
+
+/** Opens a queue to a worker. */
+export const INTAKE: unique symbol = Symbol("intake");
+
+/** What a worker tells its intake. */
+export interface IntakeOptions {
+  /** How the worker waits, for others to see. */
+  mode: Mode;
+  /** Goes before the queue's. */
+  backoff?: Backoff;
+  /** Told of an entry that cannot be read and has been put aside. */
+  onUndecodable: (error: DecodeError) => void;
+}
+
+/** A worker's side of a queue; `D` is what is handed over. */
+export interface Intake<D> {
+  /** Whether a message can be given back. */
+  readonly givesBack: boolean;
+  /** Takes up to `max`, waiting for the first. */
+  take(max: number, options: ReceiveOptions): Promise<D[]>;
+  /** The handler returned. `settled` is told when that is certain. */
+  done(delivery: D, settled: (error?: Error) => void): void;
+  /** The handler threw. Gives where the message is now. */
+  failed(delivery: D, error: unknown): Promise<GivenBack | "gone">;
+  /** Gives back what was not begun; false where that cannot be done. */
+  release(delivery: D): Promise<boolean>;
+  /** The signal that a handler sees. */
+  signal(delivery: D): AbortSignal;
+  /** Aborts that signal, if the handler has looked at it. */
+  abort(delivery: D, reason: unknown): void;
+  /** Ends what runs beside, after the last delivery was settled. */
+  close(): Promise<void>;
+}
+
+/** A queue that a worker can run. */
+export interface WorkerSource<D> {
+  /** The queue's name. */
+  readonly name: string;
+  /**
+   * Used by the worker.
+   *
+   * @ignore
+   */
+  [INTAKE](options: IntakeOptions): Intake<D>;
+}
+
+/** Signals for deliveries that have none of their own: a controller only for those who look. */
+export class Signals<D extends object> {
+  readonly #aborters = new Map<D, AbortController>();
+
+  /** The signal of a delivery. */
+  of(delivery: D): AbortSignal {
+    let aborter = this.#aborters.get(delivery);
+    if (!aborter) this.#aborters.set(delivery, aborter = new AbortController());
+    return aborter.signal;
+  }
+
+  /** Aborts it, if somebody looked. */
+  abort(delivery: D, reason: unknown): void {
+    this.#aborters.get(delivery)?.abort(reason);
+  }
+
+  /** The delivery is over. */
+  forget(delivery: D): void {
+    this.#aborters.delete(delivery);
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * A worker's side of a queue with leases: it claims and waits on one connection, and settles on
+ * another, so that the two do not wait for each other. Beside that it runs three small loops:
+ *
+ * - the **heartbeat** lengthens all leases of the worker, every third of a lease;
+ * - the **scheduler** promotes what is due, to the millisecond, and sweeps what has lapsed, every second;
+ * - **presence** says every ten seconds that the worker is there.
+ *
+ * It ends with `close()`, which gives up no message: what is not settled comes back by its lease.
+ *
+ * @module
+ */
+import process from "node:process";
+import type { RedisClient } from "../redis/client.ts";
+import { isRetryable } from "../redis/errors.ts";
+import { type QueueKeys, REGISTRY_KEY } from "../redis/keys.ts";
+import { OwnConnection } from "../redis/own_connection.ts";
+import { sleep } from "../redis/timers.ts";
+import { Claimer } from "./claimer.ts";
+import { type Delivery, type GivenBack, WORKED } from "./delivery.ts";
+import type { Intake } from "./intake.ts";
+import { type LeasedScripts, presentScript } from "./leased_scripts.ts";
+import type { Mode, ReceiveOptions } from "./message.ts";
+import { type Hand, type SettleOptions, Settler } from "./settler.ts";
+
+/** How often the scheduler looks for lapsed leases. */
+const TICK_MS = 1_000;
+
+/** How often a worker says that it is there, and how long that is believed. */
+const PRESENCE_MS = 10_000;
+const PRESENCE_TTL_MS = 30_000;
+
+/** While a message is handled whose last lease lapsed, others of its kind are left to others. */
+const APART_MS = 50;
+
+/** What it is made of. */
+export interface LeasedIntakeOptions<T> {
+  name: string;
+  kind: string;
+  mode: Mode;
+  client: RedisClient;
+  keys: QueueKeys;
+  scripts: LeasedScripts;
+  leaseMs: number;
+  options: SettleOptions;
+  /** Makes deliveries of messages; buries what cannot be read. */
+  deliver: (hand: Hand, messages: Uint8Array[], settler: Settler) => Promise<Delivery<T>[]>;
+}
+
+/** See the module. */
+export class LeasedIntake<T> implements Intake<Delivery<T>> {
+  readonly givesBack = true;
+  readonly #made: LeasedIntakeOptions<T>;
+  readonly #taking: OwnConnection;
+  readonly #settling: OwnConnection;
+  readonly #claimer: Claimer;
+  readonly #settler: Settler;
+  readonly #hands = new Set<Hand>();
+  readonly #closing = new AbortController();
+  readonly #loops: Promise<void>[];
+  readonly #since = Date.now();
+  #apart = 0; // how many messages with a lapsed lease are in hand
+  #rearm: () => void = () => {};
+  #failure: unknown;
+
+  constructor(made: LeasedIntakeOptions<T>) {
+    this.#made = made;
+    this.#taking = new OwnConnection(made.client);
+    this.#settling = new OwnConnection(made.client);
+    this.#claimer = new Claimer(made);
+    this.#settler = new Settler({
+      ...made,
+      options: { ...made.options, worker: this.#claimer.consumer },
+      send: (args) => this.#settling.call(args),
+      onFinished: (hand) => {
+        this.#hands.delete(hand);
+        this.#claimer.finished(hand);
+      },
+    });
+    this.#loops = [this.#heartbeat(), this.#scheduler(), this.#presence()];
+  }
+
+  async take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
+    if (this.#failure) throw this.#failure;
+    const first = await this.#claim(max, signal);
+    if (first.length > 0 || waitMs === 0 || signal?.aborted) return first;
+    if (this.#apart > 0) {
+      await sleep(APART_MS, signal); // a token may be for what we must not take
+      return [];
+    }
+    const token = await this.#claimer.wait(this.#taking, waitMs, signal);
+    if (!signal?.aborted) return await this.#claim(max, signal);
+    if (token) await this.#claimer.tick((args) => this.#settling.call(args)); // passes it on
+    return [];
+  }
+
+  done(delivery: Delivery<T>, settled: (error?: Error) => void): void {
+    this.#over(delivery);
+    // A handler that knew better has settled it already.
+    if (delivery.settled) return settled();
+    delivery[WORKED]().ackLater(settled);
+  }
+
+  async failed(delivery: Delivery<T>, error: unknown): Promise<GivenBack | "gone"> {
+    this.#over(delivery);
+    return delivery.settled ? "gone" : await delivery.nack({ error });
+  }
+
+  async release(delivery: Delivery<T>): Promise<boolean> {
+    this.#over(delivery);
+    await delivery[WORKED]().release();
+    return true;
+  }
+
+  signal(delivery: Delivery<T>): AbortSignal {
+    return delivery.signal;
+  }
+
+  abort(delivery: Delivery<T>, reason: unknown): void {
+    delivery[WORKED]().abort(reason);
+  }
+
+  async close(): Promise<void> {
+    await this.#settler.drained();
+    await this.#survive(() => this.#claimer.forget((args) => this.#settling.call(args)));
+    this.#closing.abort();
+    await Promise.all(this.#loops);
+    await Promise.all([this.#taking.close(), this.#settling.close()]);
+  }
+
+  async #claim(max: number, signal?: AbortSignal): Promise<Delivery<T>[]> {
+    const send = (args: Parameters<OwnConnection["call"]>[0]) => this.#taking.call(args, signal);
+    const claimed = await this.#claimer.claim(send, max, this.#apart > 0 ? 0 : 1);
+    this.#rearm();
+    if (!claimed) return [];
+    this.#hands.add(claimed.hand);
+    const deliveries = await this.#made.deliver(claimed.hand, claimed.messages, this.#settler);
+    for (const delivery of deliveries) if (delivery.lapsed) this.#apart++;
+    return deliveries;
+  }
+
+  #over(delivery: Delivery<T>): void {
+    if (delivery.lapsed) this.#apart--;
+  }
+
+  async #heartbeat(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      await sleep(this.#made.leaseMs / 3, signal);
+      const lost = await this.#survive(() =>
+        this.#settler.extend([...this.#hands], this.#made.leaseMs)
+      );
+      for (const hand of lost ?? []) this.#hands.delete(hand);
+    }
+  }
+
+  async #scheduler(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      const dueInMs = this.#claimer.dueAt - performance.now();
+      const rearmed = new AbortController();
+      this.#rearm = () => {
+        // A claim has learnt of a message that is due earlier.
+        if (this.#claimer.dueAt - performance.now() < dueInMs) rearmed.abort();
+      };
+      const either = AbortSignal.any([signal, rearmed.signal]);
+      await sleep(Math.max(0, Math.min(TICK_MS, dueInMs)), either);
+      if (signal.aborted) return;
+      if (!rearmed.signal.aborted) {
+        await this.#survive(() => this.#claimer.tick((args) => this.#settling.call(args)));
+      }
+    }
+  }
+
+  async #presence(): Promise<void> {
+    const { signal } = this.#closing;
+    const { keys, kind, name } = this.#made;
+    const send = (args: Parameters<OwnConnection["call"]>[0]) => this.#settling.call(args);
+    const say = (info: string) =>
+      this.#survive(async () => {
+        const args = { consumer: this.#claimer.consumer, ttl_ms: PRESENCE_TTL_MS, info };
+        await presentScript.run(send, keys, args);
+        await send(["ZADD", REGISTRY_KEY, String(Date.now()), `${kind} ${name}`]);
+      });
+    while (!signal.aborted) {
+      await say(JSON.stringify(this.#info()));
+      await sleep(PRESENCE_MS, signal);
+    }
+    await say("");
+  }
+
+  #info() {
+    let holds = 0;
+    for (const hand of this.#hands) holds += hand.left;
+    const { mode } = this.#made;
+    return { host: hostname(), pid: process.pid, mode, since: this.#since, holds };
+  }
+
+  /** A loop goes on while Redis is away; what no waiting mends is thrown to the worker's next take. */
+  async #survive<R>(run: () => Promise<R>): Promise<R | undefined> {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isRetryable(error) && !this.#closing.signal.aborted) this.#failure ??= error;
+      return undefined;
+    }
+  }
+}
+
+/** The machine's name where reading it is allowed already, else "". */
+function hostname(): string {
+  const { Deno } = globalThis as {
+    Deno?: { hostname(): string; permissions: { querySync(what: object): { state: string } } };
+  };
+  if (!Deno) return process.env["HOSTNAME"] ?? "";
+  const query = { name: "sys", kind: "hostname" };
+  return Deno.permissions.querySync(query).state === "granted" ? Deno.hostname() : "";
+}

@@ -1,0 +1,595 @@
+/**
+ * What all queues with leases have in common: a message is handed out under a lease, and again when
+ * the lease ends without an ack. At least once.
+ *
+ * ```
+ *   enqueue ─────► ready ──claim──► leased ──ack──► gone
+ *     │              ▲ ▲              │ │
+ *     └─► delayed ───┘ └──────────────┘ └──► dead ──redrive──► ready
+ *         (due)        nack, or lapsed       after maxAttempts, or deadLetter
+ * ```
+ *
+ * @module
+ */
+import type { Buffer } from "node:buffer";
+import { call } from "../redis/call.ts";
+import { checkClient, type CommandArgument, type RedisClient } from "../redis/client.ts";
+import {
+  type Codec,
+  codecOf,
+  type CodecOption,
+  DecodeError,
+  DEFAULT_MAX_PAYLOAD_BYTES,
+  encode,
+} from "../redis/codec.ts";
+import { isRetryable, replyWord } from "../redis/errors.ts";
+import { checkMessageId, type QueueKeys, queueKeys } from "../redis/keys.ts";
+import { Merger } from "../redis/merge.ts";
+import { type OwnConnection, OwnConnections } from "../redis/own_connection.ts";
+import type { Send } from "../redis/script.ts";
+import { backoffMs, checkCount, checkMs, sleep } from "../redis/timers.ts";
+import { type Backoff, backoffOf } from "./backoff.ts";
+import { Claimer } from "./claimer.ts";
+import { Delivery, type Settlement } from "./delivery.ts";
+import { type AttemptError, readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
+import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
+import {
+  LEASED_SCRIPTS,
+  type LeasedScripts,
+  MAX_BATCH,
+  type ReadyKind,
+  REPLAY_MS,
+} from "./leased_scripts.ts";
+import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
+import { LeasedIntake } from "./leased_intake.ts";
+import type { ReceiveOptions } from "./message.ts";
+import { Hand, type SettleOptions, Settler } from "./settler.ts";
+import { makeUid } from "./uid.ts";
+
+/** Options of every queue with leases. */
+export interface LeasedQueueOptions<T> {
+  /**
+   * How long a delivery is yours before it is handed out again, in milliseconds. A worker lengthens
+   * it while the handler runs.
+   *
+   * @default 30_000
+   */
+  leaseMs?: number;
+  /**
+   * How often a message is handed over before it is dead, the first time included.
+   *
+   * @default 5
+   */
+  maxAttempts?: number;
+  /**
+   * How long a message waits before its next attempt.
+   *
+   * @default exponential from 1 s to 5 min, with full jitter
+   */
+  backoff?: Backoff;
+  /**
+   * How payloads are stored.
+   *
+   * @default "json"
+   */
+  codec?: CodecOption<T>;
+  /**
+   * Largest payload, in bytes as stored.
+   *
+   * @default 1_048_576 (1 MiB)
+   */
+  maxPayloadBytes?: number;
+  /**
+   * How many dead letters are kept; the oldest go first.
+   *
+   * @default 10_000
+   */
+  maxDead?: number;
+  /**
+   * How long a dead letter is kept, in milliseconds.
+   *
+   * @default 1_209_600_000 (14 days)
+   */
+  maxDeadAgeMs?: number;
+}
+
+/** Options of one message. */
+export interface EnqueueOptions {
+  /**
+   * An id of your own: 1 to 200 bytes without control characters. It stays taken until the message
+   * is gone; meanwhile another message with the same id is not enqueued.
+   *
+   * @default an id made here, ordered by time
+   */
+  id?: string;
+  /** When the message may be claimed, in milliseconds from now. */
+  delayMs?: number;
+  /** When the message may be claimed, in milliseconds since 1970. */
+  runAt?: number;
+}
+
+/** What became of an enqueued message. */
+export interface Enqueued {
+  /** Its id. */
+  readonly id: string;
+  /** Whether a message with this id was there already, so that this one was not stored. */
+  readonly duplicate: boolean;
+}
+
+/** How many messages are in each state. */
+export interface Counts {
+  /** Waiting to be claimed. */
+  readonly ready: number;
+  /** In the hands of consumers. */
+  readonly leased: number;
+  /** Waiting for their time. */
+  readonly delayed: number;
+  /** Given up. */
+  readonly dead: number;
+  /** How long ago the message that comes out next was enqueued, in milliseconds, if there is one. */
+  readonly oldestReadyMs?: number;
+}
+
+/** A message that is not in anybody's hand. */
+export interface Waiting<T> {
+  /** Its id; empty for an entry that is no message of this library. */
+  readonly id: string;
+  /** The data, decoded; absent where it could not be. */
+  readonly payload?: T;
+  /** The data as it stands in Redis, byte for byte. */
+  readonly raw: Uint8Array;
+  /** How often it was handed over and came back. */
+  readonly attempts: number;
+  /** When it was enqueued, in milliseconds since 1970, by its producer's clock. */
+  readonly enqueuedAt: number;
+  /** The errors of its attempts, oldest first. */
+  readonly errors: AttemptError[];
+  /** Delayed: when it is due, in milliseconds since 1970, by Redis's clock. */
+  readonly dueAt?: number;
+  /** Dead: why it was given up. */
+  readonly reason?: string;
+  /** Dead: when, in milliseconds since 1970, by Redis's clock. */
+  readonly deadAt?: number;
+}
+
+interface Item {
+  uid: string;
+  id: string;
+  message: CommandArgument;
+  /** Milliseconds since 1970, or "+ms" from now; "" for ready at once. */
+  due: string;
+  chosen: boolean;
+  length: number;
+}
+
+/** How long an enqueue whose reply was lost is repeated: well within what Redis recognises. */
+const ENQUEUE_MS = REPLAY_MS / 3;
+
+/** A queue whose messages are handed out under a lease. See the classes that extend it. */
+export abstract class LeasedQueue<T> implements AsyncDisposable {
+  /** The queue's name. */
+  readonly name: string;
+  readonly #client: RedisClient;
+  readonly #send: Send;
+  readonly #keys: QueueKeys;
+  readonly #scripts: LeasedScripts;
+  readonly #kind: ReadyKind;
+  readonly #codec: Codec<T>;
+  readonly #maxBytes: number;
+  readonly #leaseMs: number;
+  readonly #settle: SettleOptions;
+  readonly #merger: Merger<Item, Enqueued>;
+  readonly #settler: Settler;
+  readonly #claimer: Claimer;
+  readonly #own: OwnConnections;
+
+  /** Made by the classes that extend it. */
+  protected constructor(
+    client: RedisClient,
+    name: string,
+    kind: ReadyKind,
+    options: LeasedQueueOptions<T>,
+  ) {
+    const {
+      leaseMs = 30_000,
+      maxAttempts = 5,
+      backoff,
+      codec,
+      maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES,
+      maxDead = 10_000,
+      maxDeadAgeMs = 14 * 24 * 3_600_000,
+    } = options;
+    this.#client = checkClient(client);
+    this.#keys = queueKeys(name);
+    this.name = name;
+    this.#kind = kind;
+    this.#scripts = LEASED_SCRIPTS[kind];
+    this.#codec = codecOf(codec);
+    this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
+    this.#leaseMs = Math.ceil(checkMs("leaseMs", leaseMs, { min: 10 }));
+    this.#settle = {
+      maxAttempts: checkCount("maxAttempts", maxAttempts),
+      backoff: backoffOf(backoff),
+      deadMost: checkCount("maxDead", maxDead),
+      deadAgeMs: checkMs("maxDeadAgeMs", maxDeadAgeMs, { min: 1, max: Number.MAX_SAFE_INTEGER }),
+    };
+    this.#send = (args) => call(client, args, { raw: true });
+    this.#merger = new Merger((items) => this.#store(items));
+    this.#claimer = new Claimer(this.#parts());
+    this.#settler = new Settler({
+      ...this.#parts(),
+      send: this.#send,
+      onFinished: (hand) => this.#claimer.finished(hand),
+    });
+    this.#own = new OwnConnections(client);
+  }
+
+  /** Checks and stores one message; the classes that extend it give it a priority. */
+  protected store(
+    payload: T,
+    { id, delayMs, runAt, priority }: EnqueueOptions & { priority: number },
+  ): Promise<Enqueued> {
+    try {
+      return this.#merger.add(this.#item(payload, { id, delayMs, runAt, priority }));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Checks all messages before the first is sent. */
+  protected async storeMany(
+    payloads: readonly T[],
+    options: { delayMs?: number; runAt?: number; priority: number },
+  ): Promise<Enqueued[]> {
+    const items = payloads.map((payload) => this.#item(payload, options));
+    return await Promise.all(items.map((item) => this.#merger.add(item)));
+  }
+
+  /**
+   * Claims the next message: at once (polling), or after waiting for one (blocking).
+   *
+   * A message that cannot be decoded is dead from then on, with its bytes, and the next one is taken.
+   *
+   * @returns The delivery, to be settled before its lease is over; undefined if there was none within
+   * `waitMs`.
+   * @throws {RangeError} for a `waitMs` that is negative or no number.
+   * @throws {RedisConnectionError} when Redis did not answer. A message that was claimed meanwhile
+   * comes back when its lease is over.
+   * @throws The reason of `signal` when it aborts.
+   */
+  async receive(options: ReceiveOptions = {}): Promise<Delivery<T> | undefined> {
+    const [delivery] = await this.#take(1, options);
+    return delivery;
+  }
+
+  /**
+   * Claims up to `max` messages under one lease, waiting for the first of them if told so.
+   *
+   * @param max From 1 to 1,000.
+   * @throws As {@linkcode LeasedQueue.receive}.
+   */
+  async receiveMany(max: number, options: ReceiveOptions = {}): Promise<Delivery<T>[]> {
+    return await this.#take(checkCount("max", max, { max: MAX_BATCH }), options);
+  }
+
+  /**
+   * Deliveries one by one, until `signal` aborts or the loop is left. Each has to be settled; with
+   * `await using` one that was not is given back. A lost connection does not end the loop.
+   */
+  consume(options: FeedOptions = {}): AsyncGenerator<Delivery<T>, void, void> {
+    const { signal } = options;
+    return one(feed((waitMs) => this.#take(1, { waitMs, signal }), checkFeed(options)));
+  }
+
+  /**
+   * Settles a delivery by its {@linkcode Delivery.token}, also in another process.
+   *
+   * @throws {TypeError} for a text that is no token.
+   */
+  delivery(token: string): Settlement {
+    const match = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::([^:]+):([^:]+))?$/i.exec(String(token));
+    if (!match) throw new TypeError(`Not a delivery's token: ${JSON.stringify(token)}`);
+    const [, lease, index, uid, id] = match;
+    // Lengthened by whoever holds it: Redis knows how long it lives, we do not.
+    const hand = new Hand({ lease: lease!, size: 1, receivedAt: Date.now(), leaseMs: 5_000 });
+    const settler = new Settler({ ...this.#parts(), send: this.#send });
+    return {
+      ack: () => settler.ack(hand, Number(index), uid ? [decodeURIComponent(id!), uid] : undefined),
+      nack: (options = {}) => settler.nack(hand, Number(index), 1, options),
+      deadLetter: (reason, { error } = {}) => settler.bury(hand, Number(index), 1, reason, error),
+      extend: async (ms) => void await settler.extend([hand], ms, true),
+    };
+  }
+
+  /** How many messages are in each state. O(1). */
+  async counts(): Promise<Counts> {
+    const reply = await this.#explaining(() =>
+      this.#scripts.counts.run(this.#send, this.#keys, {})
+    );
+    const [ready = 0, leased = 0, delayed = 0, dead = 0, age = -1] = reply;
+    return { ready, leased, delayed, dead, ...(age >= 0 && { oldestReadyMs: age }) };
+  }
+
+  /**
+   * Looks at messages and leaves them where they are.
+   *
+   * @param state `"ready"`: what comes out next in front. `"delayed"`: what is due next in front.
+   * `"dead"`: the oldest in front; these have a `reason` and `deadAt`.
+   * @param options `limit`: from 1 to 1,000, 20 by default. `cursor`: where the page before ended.
+   * Pages count from the front, so what moves meanwhile shifts them.
+   * @throws {TypeError} for another state: leased messages are in their consumers' hands.
+   * @throws {RangeError} for a bad `limit` or `cursor`.
+   */
+  async peek(
+    state: "ready" | "delayed" | "dead",
+    { limit = 20, cursor = "0" }: { limit?: number; cursor?: string } = {},
+  ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
+    checkState("peek", state);
+    checkCount("limit", limit, { max: MAX_BATCH });
+    if (!/^\d{1,15}$/.test(cursor)) {
+      throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
+    }
+    const from = Number(cursor);
+    const entries = await this.#explaining(() =>
+      this.#scripts.peek.run(this.#send, this.#keys, { state, from, most: limit + 1 })
+    );
+    const messages = entries.slice(0, limit).map(([entry, at]) =>
+      this.#waiting(state, entry, Number(at))
+    );
+    return { messages, ...(entries.length > limit && { cursor: String(from + limit) }) };
+  }
+
+  /**
+   * Makes dead letters ready again. They start at attempt 1 and keep their history.
+   *
+   * @param options `ids`: which; by default the oldest. `limit`: how many at most, all by default.
+   * @returns How many there were.
+   */
+  async redrive(
+    { ids, limit = Infinity }: { ids?: readonly string[]; limit?: number } = {},
+  ): Promise<
+    number
+  > {
+    if (limit !== Infinity) checkCount("limit", limit);
+    const chosen = ids?.map(checkMessageId).slice(0, limit);
+    let total = 0;
+    for (;;) {
+      const batch = chosen?.splice(0, MAX_BATCH);
+      const most = Math.min(MAX_BATCH, batch?.length ?? limit - total);
+      if (most === 0) return total;
+      const redriven = await this.#explaining(() =>
+        this.#scripts.redrive.run(this.#send, this.#keys, { most }, batch)
+      );
+      total += redriven;
+      if (!chosen && redriven < most) return total;
+    }
+  }
+
+  /**
+   * Removes all messages of a state.
+   *
+   * @returns How many there were.
+   * @throws {TypeError} for a state that cannot be purged: leased messages belong to their consumers.
+   */
+  async purge(state: "ready" | "delayed" | "dead"): Promise<number> {
+    checkState("purge", state);
+    for (let total = 0;;) {
+      const args = { state, most: MAX_BATCH };
+      const gone = await this.#explaining(() =>
+        this.#scripts.purge.run(this.#send, this.#keys, args)
+      );
+      total += gone;
+      if (gone < MAX_BATCH) return total;
+    }
+  }
+
+  /** Ends the connections on which this object waits. Not needed where the client itself is closed. */
+  async close(): Promise<void> {
+    await this.#settler.drained();
+    // Left to lapse otherwise: a client that is closed already cannot be asked.
+    if (this.#client.isOpen) await this.#claimer.forget(this.#send);
+    await this.#own.close();
+  }
+
+  /** Closes; see {@linkcode LeasedQueue.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Used by the worker.
+   *
+   * @ignore
+   */
+  [INTAKE]({ mode, backoff, onUndecodable }: IntakeOptions): Intake<Delivery<T>> {
+    const parts = this.#parts();
+    const options = backoff ? { ...parts.options, backoff: backoffOf(backoff) } : parts.options;
+    return new LeasedIntake<T>({
+      ...parts,
+      options,
+      mode,
+      name: this.name,
+      kind: this.#kind,
+      client: this.#client,
+      deliver: (hand, messages, settler) => this.#deliver(hand, messages, settler, onUndecodable),
+    });
+  }
+
+  #parts() {
+    return {
+      keys: this.#keys,
+      scripts: this.#scripts,
+      leaseMs: this.#leaseMs,
+      options: this.#settle,
+    };
+  }
+
+  #item(
+    payload: T,
+    { id, delayMs, runAt, priority }: EnqueueOptions & { priority: number },
+  ): Item {
+    if (id !== undefined) checkMessageId(id);
+    let due = "";
+    if (delayMs !== undefined && runAt !== undefined) {
+      throw new TypeError(`Either delayMs (${delayMs}) or runAt (${runAt}), not both`);
+    }
+    if (delayMs !== undefined && checkMs("delayMs", delayMs, MAX_DELAY) > 0) {
+      due = `+${Math.ceil(delayMs)}`;
+    }
+    if (runAt !== undefined) due = String(Math.ceil(checkMs("runAt", runAt, MAX_DELAY)));
+    if (due === "" && id !== undefined) due = "+0";
+    const uid = makeUid();
+    const body = encode(this.#codec, payload, this.#maxBytes);
+    const message = writeEnvelope({ uid, id, enqueuedAt: Date.now(), priority }, body);
+    return { uid, id: id ?? uid, message, due, chosen: id !== undefined, length: message.length };
+  }
+
+  /** One script for a turn's messages, repeated under the same name when its reply was lost. */
+  async #store(items: Item[]): Promise<Enqueued[]> {
+    const plain = items.filter((item) => item.due === "");
+    const others = items.filter((item) => item.due !== "");
+    const rest: CommandArgument[] = plain.map((item) => item.message);
+    for (const { due, chosen, id, message } of others) rest.push(due, chosen ? id : "", message);
+    const args = { batch: makeUid(), plain: plain.length, replay_ms: REPLAY_MS };
+    const until = performance.now() + ENQUEUE_MS;
+    for (let failures = 0;; failures++) {
+      try {
+        const taken = await this.#explaining(() =>
+          this.#scripts.enqueue.run(this.#send, this.#keys, args, rest)
+        );
+        const duplicates = new Set(taken.map((position) => others[position - 1]));
+        return items.map((item) => ({ id: item.id, duplicate: duplicates.has(item) }));
+      } catch (error) {
+        const pause = backoffMs(failures);
+        if (!isRetryable(error) || performance.now() + pause > until) throw error;
+        await sleep(pause);
+      }
+    }
+  }
+
+  async #take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
+    checkMs("waitMs", waitMs);
+    signal?.throwIfAborted();
+    const until = performance.now() + waitMs;
+    const claim = () => this.#explaining(() => this.#claimOnce(this.#claimer, this.#send, max, 1));
+    let deliveries = await claim();
+    if (deliveries.length > 0 || waitMs === 0) return deliveries;
+    return await this.#own.borrow(async (own) => {
+      while (deliveries.length === 0) {
+        const left = until - performance.now();
+        if (left <= 0 || signal?.aborted) break;
+        await this.#waitOrTick(own, left, signal);
+        // Whatever ended the wait: a token that came has to be used, or passed on by the claim.
+        deliveries = await claim();
+      }
+      if (deliveries.length === 0) signal?.throwIfAborted();
+      return deliveries;
+    });
+  }
+
+  /** Waits for a token; wakes by itself when a delayed message is due, which Redis does not do. */
+  async #waitOrTick(own: OwnConnection, ms: number, signal?: AbortSignal): Promise<void> {
+    const dueInMs = this.#claimer.dueAt - performance.now();
+    if (dueInMs >= ms) return void await this.#claimer.wait(own, ms, signal);
+    const due = new AbortController();
+    const timer = sleep(dueInMs, due.signal).then(() =>
+      due.signal.aborted ? undefined : this.#claimer.tick(this.#send)
+    );
+    try {
+      await this.#claimer.wait(own, ms, signal);
+    } finally {
+      due.abort();
+      await timer;
+    }
+  }
+
+  async #claimOnce(claimer: Claimer, send: Send, max: number, room: number) {
+    const claimed = await claimer.claim(send, max, room);
+    if (!claimed) return [];
+    return await this.#deliver(claimed.hand, claimed.messages, this.#settler);
+  }
+
+  /** Deliveries of what can be read; what cannot goes to the dead letters, once, with its bytes. */
+  async #deliver(
+    hand: Hand,
+    messages: Uint8Array[],
+    settler: Settler,
+    onUndecodable: (error: DecodeError) => void = () => {}, // it is with the dead letters
+  ): Promise<Delivery<T>[]> {
+    const deliveries: Delivery<T>[] = [];
+    const burying: Promise<void>[] = [];
+    messages.forEach((message, i) => {
+      const envelope = readEnvelope(message as Buffer);
+      try {
+        if (!envelope) throw new TypeError("not a message of this library");
+        const payload = this.#codec.decode(envelope.body);
+        deliveries.push(new Delivery({ envelope, payload, hand, index: i + 1, settler }));
+      } catch (cause) {
+        const error = new DecodeError(this.name, new Uint8Array(envelope?.body ?? message), cause);
+        onUndecodable(error);
+        burying.push(
+          settler.bury(hand, i + 1, (envelope?.attempts ?? 0) + 1, error.message, error),
+        );
+      }
+    });
+    if (burying.length > 0) await Promise.all(burying);
+    return deliveries;
+  }
+
+  #waiting(state: string, entry: Buffer, at: number): Waiting<T> {
+    const reasonEnd = state === "dead" ? entry.indexOf(10) : -1;
+    const envelope = readEnvelope(entry.subarray(reasonEnd + 1));
+    const waiting: Waiting<T> = {
+      id: envelope?.id ?? "",
+      raw: new Uint8Array(envelope?.body ?? entry),
+      attempts: envelope?.attempts ?? 0,
+      enqueuedAt: envelope?.enqueuedAt ?? 0,
+      errors: envelope ? readHistory(envelope.history) : [],
+      ...(state === "delayed" && { dueAt: at }),
+      ...(state === "dead" &&
+        { deadAt: at, reason: readReason(entry.toString("utf8", 0, reasonEnd)) }),
+    };
+    try {
+      return { ...waiting, payload: this.#codec.decode(waiting.raw) };
+    } catch {
+      return waiting; // without a payload: the raw bytes are there
+    }
+  }
+
+  /** Says in words what WRONGTYPE means: somebody else's key has a name of ours. */
+  async #explaining<R>(run: () => Promise<R>): Promise<R> {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.includes("WRONGTYPE")) throw error;
+      const types = await Promise.all(
+        Object.values(this.#keys).map(async (key) => {
+          const type = await call(this.#client, ["TYPE", key]).catch(replyWord);
+          return `${key}: ${type}`;
+        }),
+      );
+      throw new TypeError(
+        `A key of the queue ${JSON.stringify(this.name)} has another type than it should; ` +
+          `nothing was changed (${types.filter((type) => !type.endsWith(": none")).join(", ")})`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** The last millisecond that a Date has. */
+const MAX_DELAY = { max: 8_640_000_000_000_000 };
+
+function checkState(verb: string, state: string): void {
+  if (!["ready", "delayed", "dead"].includes(state)) {
+    throw new TypeError(`${verb} takes "ready", "delayed" or "dead", not ${JSON.stringify(state)}`);
+  }
+}
+
+function readReason(line: string): string {
+  try {
+    return String(JSON.parse(line));
+  } catch {
+    return line; // somebody else's entry
+  }
+}

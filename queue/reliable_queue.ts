@@ -1,0 +1,83 @@
+/**
+ * `ReliableQueue`: a Redis list with leases. At least once, first in first out.
+ *
+ * @module
+ */
+import type { RedisClient } from "../redis/client.ts";
+import {
+  type Enqueued,
+  type EnqueueOptions,
+  LeasedQueue,
+  type LeasedQueueOptions,
+} from "./leased_queue.ts";
+
+/**
+ * A queue that loses nothing when a consumer dies.
+ *
+ * **Guarantee:** at least once. A message is handed out until it is acknowledged, or dead after
+ * `maxAttempts`. First in, first out; no order is promised for what comes back.
+ * **Redis types:** a LIST of messages, a HASH of the hands and a ZSET of the leases; a ZSET for
+ * delayed messages, a HASH and a ZSET for dead letters.
+ * **Commands:** one script for the enqueues of a turn, one a claim, one for the acks of a turn.
+ * **A crash** of a consumer gives its messages back when their lease is over, with the attempt
+ * counted.
+ * **Choose another** when a message may be lost but not done twice (`ListQueue`), or when some are
+ * more urgent (`PriorityQueue`).
+ *
+ * @typeParam T What a payload is.
+ *
+ * @example
+ * ```ts
+ * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const queue = new ReliableQueue<{ to: string }>(redis, "docs_mail", { leaseMs: 10_000 });
+ * await queue.enqueue({ to: "ann@example.com" });
+ *
+ * const delivery = await queue.receive({ waitMs: 1_000 });
+ * console.log(delivery?.payload.to, delivery?.attempt); // ann@example.com 1
+ * await delivery?.ack();
+ * console.log(await queue.counts()); // { ready: 0, leased: 0, delayed: 0, dead: 0 }
+ *
+ * await queue.close();
+ * await redis.close();
+ * ```
+ */
+export class ReliableQueue<T = unknown> extends LeasedQueue<T> {
+  /**
+   * Makes the queue object; sends nothing.
+   *
+   * @param client From `connect()`, or any client of `npm:redis`. It stays yours to close.
+   * @param name 1 to 200 bytes; no braces, no glob characters, no control characters.
+   * @throws {TypeError} for a bad name, codec or client.
+   * @throws {RangeError} for a measure out of range.
+   */
+  constructor(client: RedisClient, name: string, options: LeasedQueueOptions<T> = {}) {
+    super(client, name, "list", options);
+  }
+
+  /**
+   * Puts a message at the end of the queue. When the reply is lost it is sent again, and still stored
+   * once.
+   *
+   * @throws {TypeError} for a payload or an id that cannot be carried. Nothing was sent then.
+   * @throws {RangeError} for a payload over `maxPayloadBytes`, a negative or NaN time.
+   * @throws {RedisConnectionError} when Redis did not answer for 20 s.
+   */
+  enqueue(payload: T, options: EnqueueOptions = {}): Promise<Enqueued> {
+    return this.store(payload, { ...options, priority: 0 });
+  }
+
+  /**
+   * Puts several messages at the end of the queue, in their order. All are checked before the first
+   * is sent.
+   *
+   * @throws As {@linkcode ReliableQueue.enqueue}; then some of them may be stored.
+   */
+  enqueueMany(
+    payloads: readonly T[],
+    options: Omit<EnqueueOptions, "id"> = {},
+  ): Promise<Enqueued[]> {
+    return this.storeMany(payloads, { ...options, priority: 0 });
+  }
+}

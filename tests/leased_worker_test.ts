@@ -1,0 +1,247 @@
+/** The worker on queues with leases, both kinds in both modes. */
+import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import {
+  type ConnectedClient,
+  type Delivery,
+  type LeasedQueueOptions,
+  PriorityQueue,
+  ReliableQueue,
+  Worker,
+  type WorkerEvent,
+} from "@workshop/redis-patterns";
+import { commandsDuring, eventually, redisTest } from "./support.ts";
+
+const MODES = ["polling", "blocking"] as const;
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const QUEUES = {
+  ReliableQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
+    new ReliableQueue<T>(redis, name, options),
+  PriorityQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
+    new PriorityQueue<T>(redis, name, options),
+};
+
+for (const [name, make] of Object.entries(QUEUES)) {
+  for (const mode of MODES) {
+    const test = (title: string, run: Parameters<typeof redisTest>[1]) =>
+      redisTest(`Worker on ${name} (${mode}) ${title}`, run);
+    const options = { mode, pollMs: 5 };
+
+    test("handles every message once and acknowledges it", async ({ redis, name }) => {
+      const queue = make<number>(redis, name);
+      const seen: number[] = [];
+      const stop = new AbortController();
+      const worker = new Worker(queue, (payload, { delivery }) => {
+        assertEquals(delivery.attempt, 1);
+        seen.push(payload);
+        if (seen.length === 500) stop.abort();
+      }, { ...options, concurrency: 20 });
+      await queue.enqueueMany(Array.from({ length: 500 }, (_, i) => i));
+      await worker.run({ signal: stop.signal });
+      assertEquals(seen, Array.from({ length: 500 }, (_, i) => i));
+      assertEquals(await queue.counts(), { ready: 0, leased: 0, delayed: 0, dead: 0 });
+      assertEquals(await redis.exists(`queue:{${name}}:leased`), 0);
+    });
+
+    test("tries again what threw, and buries it after the last attempt", async ({ redis, name }) => {
+      const queue = make<string>(redis, name, { maxAttempts: 3, backoff: { baseMs: 0 } });
+      const events: string[] = [];
+      const onEvent = (event: WorkerEvent<Delivery<string>>) => {
+        if (event.type === "failed") events.push(`${event.delivery.attempt} ${event.to}`);
+      };
+      await using worker = new Worker(queue, () => {
+        throw new Error("no thumbnail");
+      }, { ...options, onEvent });
+      await queue.enqueue("bad");
+      worker.start();
+      await eventually(() => assertEquals(events, ["1 ready", "2 ready", "3 dead"]));
+      const { messages: [letter] } = await queue.peek("dead");
+      assertEquals(letter?.reason, "after 3 attempts: Error: no thumbnail");
+      assertEquals(letter?.errors.map(({ attempt }) => attempt), [1, 2, 3]);
+      assert(letter?.errors.every((error) => error.stack?.includes("no thumbnail")));
+    });
+
+    test("keeps the lease while a handler outlasts it", async ({ redis, name }) => {
+      const queue = make<string>(redis, name, { leaseMs: 150 });
+      let runs = 0;
+      const stop = new AbortController();
+      const worker = new Worker(queue, async (_, { signal }) => {
+        runs++;
+        await pause(700);
+        assertEquals(signal.aborted, false);
+        stop.abort();
+      }, { ...options, concurrency: 2 });
+      await queue.enqueue("long");
+      await worker.run({ signal: stop.signal });
+      assertEquals(runs, 1);
+      assertEquals((await queue.counts()).leased, 0);
+    });
+
+    test("gives up a handler that outlasts its time, and frees its slot", async ({ redis, name }) => {
+      const queue = make<string>(redis, name, { maxAttempts: 1 });
+      const events: string[] = [];
+      const reasons: string[] = [];
+      const handler = (payload: string, { signal }: { signal: AbortSignal }) => {
+        if (payload === "quick") return;
+        signal.addEventListener("abort", () => reasons.push(signal.reason.name));
+        return new Promise<void>(() => {});
+      };
+      await using worker = new Worker(queue, handler, {
+        ...options,
+        timeoutMs: 60,
+        onEvent: (event) => events.push(event.type),
+      });
+      await queue.enqueueMany(["stuck", "quick"]);
+      worker.start();
+      await eventually(() => assertEquals(events.toSorted(), ["done", "failed"]));
+      assertEquals(reasons, ["TimeoutError"]);
+      const { messages: [letter] } = await queue.peek("dead");
+      assert(letter?.reason?.includes("more than 60 ms"), letter?.reason);
+    });
+
+    test("gives back what it has not begun, without an attempt", async ({ redis, name }) => {
+      const queue = make<number>(redis, name);
+      await using worker = new Worker(queue, async () => await pause(30), options);
+      await queue.enqueueMany([1, 2, 3]);
+      worker.start();
+      await eventually(() => assertEquals(worker.active, 1));
+      await worker.stop();
+      const { ready, leased } = await queue.counts();
+      assertEquals([leased, ready > 0], [0, true]);
+      assertEquals((await queue.receive())?.attempt, 1);
+    });
+
+    test("gives back the message of a handler it leaves behind", async ({ redis, name }) => {
+      const queue = make<number>(redis, name, { backoff: { baseMs: 0 } });
+      const never = Promise.withResolvers<void>();
+      const worker = new Worker(queue, () => never.promise, options);
+      await queue.enqueue(1);
+      worker.start();
+      await eventually(() => assertEquals(worker.active, 1));
+      const startedAt = performance.now();
+      await worker.stop({ graceMs: 0 });
+      assertLess(performance.now() - startedAt, 2_000);
+      assertEquals((await queue.receive())?.attempt, 2);
+      never.resolve();
+    });
+
+    test("lets a handler settle by itself", async ({ redis, name }) => {
+      const queue = make<string>(redis, name);
+      const stop = new AbortController();
+      const worker = new Worker(queue, async (_, { delivery }) => {
+        await delivery.deadLetter("no such customer");
+        stop.abort();
+      }, options);
+      await queue.enqueue("x");
+      await worker.run({ signal: stop.signal });
+      const { messages: [letter] } = await queue.peek("dead");
+      assertEquals(letter?.reason, "no such customer");
+    });
+
+    test("is on time for delayed messages", async ({ redis, name }) => {
+      const queue = make<number>(redis, name);
+      const late: number[] = [];
+      await using worker = new Worker(queue, (dueAt) => void late.push(Date.now() - dueAt), {
+        ...options,
+        concurrency: 10,
+      });
+      worker.start();
+      await queue.enqueue(Date.now() + 3_600_000, { delayMs: 3_600_000 }); // all wait for this one
+      await pause(50);
+      for (let i = 0; i < 100; i++) {
+        const delayMs = 50 + Math.random() * 800;
+        await queue.enqueue(Date.now() + delayMs, { delayMs });
+      }
+      await eventually(() => assertEquals(late.length, 100));
+      const sorted = late.toSorted((a, b) => a - b);
+      assertGreater(sorted[0]!, -2);
+      assertLess(sorted[95]!, 60, `${sorted.slice(90)}`); // generous: the machine is busy
+    });
+
+    test("survives CLIENT KILL and finishes everything", async (fixture) => {
+      const queue = make<number>(fixture.redis, fixture.name, {
+        leaseMs: 300,
+        backoff: { baseMs: 0 },
+      });
+      const admin = await fixture.connect();
+      const done = new Set<number>();
+      await using worker = new Worker(queue, async (payload) => {
+        await pause(2);
+        done.add(payload);
+      }, { ...options, concurrency: 5, onEvent: () => {} });
+      await queue.enqueueMany(Array.from({ length: 300 }, (_, i) => i));
+      worker.start();
+      for (let i = 0; i < 5; i++) {
+        await pause(60);
+        await admin.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+      }
+      await eventually(() => assertEquals(done.size, 300), 10_000);
+      await eventually(async () => {
+        const { ready, leased } = await queue.counts();
+        assertEquals([ready, leased], [0, 0]);
+      });
+    });
+
+    test("says that it is there, and that it has gone", async ({ redis, name }) => {
+      const queue = make<number>(redis, name);
+      await using worker = new Worker(queue, () => {}, options);
+      worker.start();
+      const key = `queue:{${name}}:workers`;
+      await eventually(async () => assertEquals(await redis.hLen(key), 1));
+      const [entry] = Object.values(await redis.hGetAll(key));
+      const { pid, since } = JSON.parse(entry!);
+      assertEquals(pid, Deno.pid);
+      assertLess(Date.now() - since, 5_000);
+      const kind = make === QUEUES.PriorityQueue ? "priority" : "list";
+      assert(await redis.zScore("queue:registry", `${kind} ${name}`));
+      assertEquals(worker.health().running, true);
+      await worker.stop();
+      assertEquals([await redis.exists(key), worker.health().running], [0, false]);
+      await redis.zRem("queue:registry", `${kind} ${name}`);
+    });
+
+    test("puts aside what cannot be decoded, and goes on", async ({ redis, name }) => {
+      const queue = make<number>(redis, name);
+      const events: string[] = [];
+      await using worker = new Worker(queue, () => {}, {
+        ...options,
+        onEvent: (event) => events.push(event.type),
+      });
+      const text = make<string>(redis, name, { codec: "text" });
+      await text.enqueue("{oops");
+      await queue.enqueue(1);
+      worker.start();
+      await eventually(() => assertEquals(events.toSorted(), ["done", "undecodable"]));
+      const { messages: [letter] } = await text.peek("dead");
+      assertEquals(letter?.payload, "{oops");
+    });
+  }
+
+  redisTest(
+    `Worker on ${name}, blocked and idle, sends at most two commands a second`,
+    async (test) => {
+      const queue = make<number>(test.redis, test.name);
+      await using worker = new Worker(queue, () => {});
+      worker.start();
+      await pause(300);
+      const commands = await commandsDuring(test.url, () => pause(3_000).then(() => {}));
+      assertLess(commands.length, 7, commands.join(" "));
+    },
+  );
+
+  redisTest(`Workers on ${name} share 5,000 messages: each once`, async (test) => {
+    const queue = make<number>(test.redis, test.name);
+    const seen: number[] = [];
+    const workers = MODES.map((mode) =>
+      new Worker(queue, (payload) => void seen.push(payload), { mode, pollMs: 2, concurrency: 50 })
+    );
+    for (const worker of workers) worker.start();
+    for (let i = 0; i < 5; i++) {
+      await queue.enqueueMany(Array.from({ length: 1_000 }, (_, j) => i * 1_000 + j));
+    }
+    await eventually(() => assertEquals(seen.length, 5_000), 10_000);
+    await Promise.all(workers.map((worker) => worker.stop()));
+    assertEquals(new Set(seen).size, 5_000);
+    assertEquals(await queue.counts(), { ready: 0, leased: 0, delayed: 0, dead: 0 });
+  });
+}
