@@ -1,28 +1,77 @@
 /** The key map in ARCHITECTURE.md against what the classes leave in Redis. */
 import { assertEquals } from "@std/assert";
-import { ListQueue, Publisher, Subscriber } from "@workshop/redis-patterns";
-import { redisTest } from "./support.ts";
+import {
+  ListQueue,
+  PriorityQueue,
+  Publisher,
+  ReliableQueue,
+  Subscriber,
+  Worker,
+} from "@workshop/redis-patterns";
+import { eventually, redisTest } from "./support.ts";
 
-/** Rows of the table under "## Keys": key and type. */
-async function keyMap(): Promise<Map<string, string>> {
+/** Rows of the table under "## Keys": `key TYPE`. */
+async function keyMap(): Promise<string[]> {
   const text = await Deno.readTextFile(new URL("../ARCHITECTURE.md", import.meta.url));
   const section = text.split(/^## /m).find((part) => part.startsWith("Keys\n"))!;
-  const rows = [...section.matchAll(/^\| (?!key |---)(.+?) \| ([A-Z]+) \|/gm)];
-  return new Map(rows.map(([, key, type]) => [key!, type!.toLowerCase()]));
+  const rows = [...section.matchAll(/^\| (?!key |-)(.+?) +\| ([A-Z]+) +\|/gm)];
+  return rows.map(([, key, type]) => `${key!.replaceAll("`", "").trim()} ${type}`).toSorted();
 }
 
 redisTest("the classes leave exactly the keys of the key map", async (test) => {
-  const queue = new ListQueue(test.redis, `${test.name}:mail`);
-  await queue.enqueueMany([1, 2]);
-  await queue.receive();
+  const names = { list: `${test.name}:l`, reliable: `${test.name}:r`, priority: `${test.name}:p` };
+  const list = new ListQueue(test.redis, names.list);
+  await list.enqueueMany([1, 2]);
+  await list.receive();
   await using subscriber = new Subscriber(test.redis);
   await subscriber.subscribe(`${test.name}:news`);
   await new Publisher(test.redis).publish(`${test.name}:news`, 1);
 
-  const left = new Map<string, string>();
-  for await (const keys of test.redis.scanIterator({ MATCH: `${test.name}*` })) {
-    for (const key of keys) left.set(key, await test.redis.type(key));
+  const workers = [];
+  for (
+    const queue of [
+      new ReliableQueue<number>(test.redis, names.reliable, { leaseMs: 100, maxAttempts: 3 }),
+      new PriorityQueue<number>(test.redis, names.priority, { leaseMs: 100, maxAttempts: 3 }),
+    ]
+  ) {
+    await queue.enqueue(1);
+    await queue.receive(); // lapses
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    await queue.enqueueMany([2, 3, 4]);
+    await queue.enqueue(5, { delayMs: 60_000, id: "chosen" });
+    const [lapsed, fresh] = await queue.receiveMany(2);
+    await fresh?.deadLetter("no use");
+    await lapsed?.nack({ delayMs: 0 });
+    await queue.receive(); // lapses, too
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    const held = Promise.withResolvers<void>();
+    const worker = new Worker(queue, () => held.promise, { concurrency: 2 });
+    workers.push({ worker, held });
+    worker.start();
+    await eventually(() => assertEquals(worker.active, 2));
+    await queue.enqueueMany([6, 7]);
+    // Apart from all others, so put there by hand: what lapsed while a worker holds one that did.
+    await test.redis.lPush(`queue:{${queue.name}}:lapsed`, "x 1 1 0 0 0\n1");
   }
-  assertEquals(left, new Map([[`${test.name}:mail`, "list"]]));
-  assertEquals(await keyMap(), new Map([["the queue's name", "list"]]));
+
+  const left: string[] = [];
+  for await (const keys of test.redis.scanIterator({ MATCH: `*${test.name}*` })) {
+    for (const key of keys) left.push(`${key} ${(await test.redis.type(key)).toUpperCase()}`);
+  }
+  left.push(`queue:registry ${(await test.redis.type("queue:registry")).toUpperCase()}`);
+  const named = left.map((key) =>
+    key.replace(names.list, "the queue's name").replace(`{${names.reliable}}`, "{name}")
+      .replace(`{${names.priority}}`, "{name}")
+  );
+  assertEquals([...new Set(named)].toSorted(), await keyMap());
+  for (const { worker, held } of workers) {
+    held.resolve();
+    await worker.stop();
+  }
+  for (const name of [`list ${names.reliable}`, `priority ${names.priority}`]) {
+    await test.redis.zRem("queue:registry", name);
+  }
+  for await (const keys of test.redis.scanIterator({ MATCH: `*${test.name}*` })) {
+    if (keys.length > 0) await test.redis.unlink(keys);
+  }
 });

@@ -5,10 +5,13 @@ import {
   type Channel,
   channel,
   type CommandArgument,
+  type Delivery,
   ListQueue,
   type Message,
+  PriorityQueue,
   Publisher,
   type RedisClient,
+  ReliableQueue,
   Subscriber,
   Worker,
 } from "@workshop/redis-patterns";
@@ -37,6 +40,22 @@ export async function typesOf(redis: RedisClient): Promise<void> {
   new ListQueue<Uint8Array>(redis, "mail", { codec: "bytes" });
   // @ts-expect-error a plain list has no such state
   await mails.peek("dead");
+
+  const orders2 = new ReliableQueue<Mail>(redis, "orders");
+  const delivery: Delivery<Mail> | undefined = await orders2.receive();
+  await delivery?.ack();
+  // @ts-expect-error a list has no priorities
+  await orders2.enqueue({ to: "ann" }, { priority: "high" });
+  await new PriorityQueue<Mail>(redis, "orders").enqueue({ to: "ann" }, { priority: "high" });
+  // @ts-expect-error no such name
+  await new PriorityQueue<Mail>(redis, "orders").enqueue({ to: "ann" }, { priority: "urgent" });
+  // @ts-expect-error leased messages belong to their consumers
+  await orders2.purge("leased");
+  new Worker(orders2, async (mail, { delivery }) => {
+    await delivery.extend(mail.to.length);
+  });
+  // @ts-expect-error a plain message is not settled
+  new Worker(mails, (_, { delivery }) => delivery.ack());
 
   new Worker(mails, (mail) => mail.to.toUpperCase());
   // @ts-expect-error a mail has no subject
