@@ -72,7 +72,7 @@ export class Claimer {
     const finished = this.#finished.splice(0, MAX_FINISHED);
     const rest = finished.flatMap((hand) => [hand.lease, String(hand.size)]);
     const askedAt = performance.now();
-    const { now, dueInMs, messages } = await this.#persist(() =>
+    const { now, dueInMs, leaseMs, messages } = await this.#persist(() =>
       this.#scripts.claim.run(send, this.#keys, {
         lease,
         most,
@@ -89,9 +89,14 @@ export class Claimer {
       lease,
       size: messages.length,
       receivedAt: now,
-      leaseMs: this.#leaseMs,
+      leaseMs,
     });
     return { hand, messages };
+  }
+
+  /** Whoever waits next has to know when the next delayed message is due; we do not wait any more. */
+  async handOn(send: Send): Promise<void> {
+    if (this.dueAt < Infinity) await this.#scripts.handOn.run(send, this.#keys, {});
   }
 
   /** Removes the leases that are finished, for a consumer that claims no more. */

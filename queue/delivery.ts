@@ -12,7 +12,8 @@
  */
 import { Buffer } from "node:buffer";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
-import type { Hand, Settler } from "./settler.ts";
+import { checkMs } from "../redis/timers.ts";
+import { checkReason, type Hand, type Settler } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
@@ -139,7 +140,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   get token(): string {
     const { uid, id } = this.#envelope;
     const chosen = id === uid ? "" : `:${uid}:${encodeURIComponent(id)}`;
-    return `${this.#hand.lease}:${this.#index}${chosen}`;
+    return `${this.#hand.lease}:${this.#index}:${this.attempt}${chosen}`;
   }
 
   /** See {@linkcode Settlement.ack}. */
@@ -151,18 +152,21 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   }
 
   /** See {@linkcode Settlement.nack}. */
-  nack(options: NackOptions = {}): Promise<GivenBack> {
-    return this.#once(
+  async nack(options: NackOptions = {}): Promise<GivenBack> {
+    // Checked before it counts as settled: a bad argument settles nothing.
+    if (options.delayMs !== undefined) checkMs("delayMs", options.delayMs);
+    return await this.#once(
       "nack",
       () => this.#settler.nack(this.#hand, this.#index, this.attempt, options),
     ) as Promise<GivenBack>;
   }
 
   /** See {@linkcode Settlement.deadLetter}. */
-  deadLetter(reason: string, { error }: { error?: unknown } = {}): Promise<void> {
-    return this.#once(
+  async deadLetter(reason: string, { error }: { error?: unknown } = {}): Promise<void> {
+    checkReason(reason);
+    return await this.#once(
       "deadLetter",
-      () => this.#settler.bury(this.#hand, this.#index, this.attempt, reason, error),
+      () => this.#settler.bury(this.#hand, this.#index, reason, error),
     ) as Promise<void>;
   }
 

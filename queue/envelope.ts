@@ -91,14 +91,14 @@ export function readEnvelope(entry: Buffer): Envelope | undefined {
 const MAX_MESSAGE = 2_048;
 const MAX_STACK = 4_096;
 
-/** One line of history. */
+/** One line of history; Redis puts the number of the attempt in front. */
 export function writeError(
   error: unknown,
-  { attempt, at, worker }: { attempt?: number; at: number; worker?: string },
+  { at, worker }: { at: number; worker?: string },
 ): string {
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   const stack = error instanceof Error ? error.stack?.slice(0, MAX_STACK) : undefined;
-  const line: AttemptError = { attempt, message: message.slice(0, MAX_MESSAGE), stack, at, worker };
+  const line: AttemptError = { message: message.slice(0, MAX_MESSAGE), stack, at, worker };
   return JSON.stringify(line) + "\n";
 }
 

@@ -15,6 +15,7 @@ import type { RedisClient } from "../redis/client.ts";
 import { isRetryable } from "../redis/errors.ts";
 import { type QueueKeys, REGISTRY_KEY } from "../redis/keys.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
+import type { Send } from "../redis/script.ts";
 import { sleep } from "../redis/timers.ts";
 import { Claimer } from "./claimer.ts";
 import { type Delivery, type GivenBack, WORKED } from "./delivery.ts";
@@ -43,6 +44,8 @@ export interface LeasedIntakeOptions<T> {
   scripts: LeasedScripts;
   leaseMs: number;
   options: SettleOptions;
+  /** Puts errors of Redis into words. */
+  explain: (send: Send) => Send;
   /** Makes deliveries of messages; buries what cannot be read. */
   deliver: (hand: Hand, messages: Uint8Array[], settler: Settler) => Promise<Delivery<T>[]>;
 }
@@ -53,6 +56,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   readonly #made: LeasedIntakeOptions<T>;
   readonly #taking: OwnConnection;
   readonly #settling: OwnConnection;
+  readonly #settleSend: Send;
   readonly #claimer: Claimer;
   readonly #settler: Settler;
   readonly #hands = new Set<Hand>();
@@ -61,17 +65,19 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   readonly #since = Date.now();
   #apart = 0; // how many messages with a lapsed lease are in hand
   #rearm: () => void = () => {};
+  #ahead: { most: number; taking: Promise<Delivery<T>[]> } | undefined;
   #failure: unknown;
 
   constructor(made: LeasedIntakeOptions<T>) {
     this.#made = made;
     this.#taking = new OwnConnection(made.client);
     this.#settling = new OwnConnection(made.client);
+    this.#settleSend = made.explain((args) => this.#settling.call(args));
     this.#claimer = new Claimer(made);
     this.#settler = new Settler({
       ...made,
       options: { ...made.options, worker: this.#claimer.consumer },
-      send: (args) => this.#settling.call(args),
+      send: this.#settleSend,
       onFinished: (hand) => {
         this.#hands.delete(hand);
         this.#claimer.finished(hand);
@@ -82,7 +88,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   async take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
     if (this.#failure) throw this.#failure;
-    const first = await this.#claim(max, signal);
+    const first = await this.#takeAhead(max, signal);
     if (first.length > 0 || waitMs === 0 || signal?.aborted) return first;
     if (this.#apart > 0) {
       await sleep(APART_MS, signal); // a token may be for what we must not take
@@ -90,7 +96,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     }
     const token = await this.#claimer.wait(this.#taking, waitMs, signal);
     if (!signal?.aborted) return await this.#claim(max, signal);
-    if (token) await this.#claimer.tick((args) => this.#settling.call(args)); // passes it on
+    if (token) await this.#claimer.tick(this.#settleSend); // passes it on
     return [];
   }
 
@@ -121,15 +127,36 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   }
 
   async close(): Promise<void> {
+    const ahead = await this.#survive(async () => await this.#ahead?.taking);
+    await Promise.all((ahead ?? []).map((delivery) => this.#survive(() => this.release(delivery))));
     await this.#settler.drained();
-    await this.#survive(() => this.#claimer.forget((args) => this.#settling.call(args)));
+    await this.#survive(() => this.#claimer.forget(this.#settleSend));
+    await this.#survive(() => this.#claimer.handOn(this.#settleSend));
     this.#closing.abort();
     await Promise.all(this.#loops);
     await Promise.all([this.#taking.close(), this.#settling.close()]);
   }
 
+  /**
+   * While there is plenty, half of the free slots are filled now and a claim for the other half is under
+   * way meanwhile, so that worker and Redis do not take turns. It never asks for more than there are
+   * free slots.
+   */
+  async #takeAhead(max: number, signal?: AbortSignal): Promise<Delivery<T>[]> {
+    const asked = this.#ahead ?? { most: Math.ceil(max / 2), taking: undefined };
+    this.#ahead = undefined;
+    const batch = await (asked.taking ?? this.#claim(asked.most, signal));
+    const free = max - batch.length;
+    if (batch.length === asked.most && free > 0 && !signal?.aborted) {
+      const taking = this.#claim(free, signal);
+      taking.catch(() => {}); // thrown by the next take
+      this.#ahead = { most: free, taking };
+    }
+    return batch;
+  }
+
   async #claim(max: number, signal?: AbortSignal): Promise<Delivery<T>[]> {
-    const send = (args: Parameters<OwnConnection["call"]>[0]) => this.#taking.call(args, signal);
+    const send = this.#made.explain((args) => this.#taking.call(args, signal));
     const claimed = await this.#claimer.claim(send, max, this.#apart > 0 ? 0 : 1);
     this.#rearm();
     if (!claimed) return [];
@@ -167,7 +194,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
       await sleep(Math.max(0, Math.min(TICK_MS, dueInMs)), either);
       if (signal.aborted) return;
       if (!rearmed.signal.aborted) {
-        await this.#survive(() => this.#claimer.tick((args) => this.#settling.call(args)));
+        await this.#survive(() => this.#claimer.tick(this.#settleSend));
       }
     }
   }
@@ -175,7 +202,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   async #presence(): Promise<void> {
     const { signal } = this.#closing;
     const { keys, kind, name } = this.#made;
-    const send = (args: Parameters<OwnConnection["call"]>[0]) => this.#settling.call(args);
+    const send = this.#settleSend;
     const say = (info: string) =>
       this.#survive(async () => {
         const args = { consumer: this.#claimer.consumer, ttl_ms: PRESENCE_TTL_MS, info };

@@ -22,7 +22,7 @@ import {
   DEFAULT_MAX_PAYLOAD_BYTES,
   encode,
 } from "../redis/codec.ts";
-import { isRetryable, replyWord } from "../redis/errors.ts";
+import { isRetryable } from "../redis/errors.ts";
 import { checkMessageId, type QueueKeys, queueKeys } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
 import { type OwnConnection, OwnConnections } from "../redis/own_connection.ts";
@@ -213,7 +213,12 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
       deadMost: checkCount("maxDead", maxDead),
       deadAgeMs: checkMs("maxDeadAgeMs", maxDeadAgeMs, { min: 1, max: Number.MAX_SAFE_INTEGER }),
     };
-    this.#send = (args) => call(client, args, { raw: true });
+    this.#send = explaining(
+      client,
+      this.name,
+      this.#keys,
+      (args) => call(client, args, { raw: true }),
+    );
     this.#merger = new Merger((items) => this.#store(items));
     this.#claimer = new Claimer(this.#parts());
     this.#settler = new Settler({
@@ -287,25 +292,24 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
    * @throws {TypeError} for a text that is no token.
    */
   delivery(token: string): Settlement {
-    const match = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::([^:]+):([^:]+))?$/i.exec(String(token));
-    if (!match) throw new TypeError(`Not a delivery's token: ${JSON.stringify(token)}`);
-    const [, lease, index, uid, id] = match;
+    const match = TOKEN.exec(String(token));
+    const id = match?.[5] === undefined ? undefined : decoded(match[5]);
+    if (!match || id === null) throw new TypeError(`Not a delivery's token: ${String(token)}`);
+    const [, lease, index, attempt = "1", uid] = match;
     // Lengthened by whoever holds it: Redis knows how long it lives, we do not.
     const hand = new Hand({ lease: lease!, size: 1, receivedAt: Date.now(), leaseMs: 5_000 });
     const settler = new Settler({ ...this.#parts(), send: this.#send });
     return {
-      ack: () => settler.ack(hand, Number(index), uid ? [decodeURIComponent(id!), uid] : undefined),
-      nack: (options = {}) => settler.nack(hand, Number(index), 1, options),
-      deadLetter: (reason, { error } = {}) => settler.bury(hand, Number(index), 1, reason, error),
+      ack: () => settler.ack(hand, Number(index), id === undefined ? undefined : [id, uid!]),
+      nack: (options = {}) => settler.nack(hand, Number(index), Number(attempt), options),
+      deadLetter: (reason, { error } = {}) => settler.bury(hand, Number(index), reason, error),
       extend: async (ms) => void await settler.extend([hand], ms, true),
     };
   }
 
   /** How many messages are in each state. O(1). */
   async counts(): Promise<Counts> {
-    const reply = await this.#explaining(() =>
-      this.#scripts.counts.run(this.#send, this.#keys, {})
-    );
+    const reply = await this.#scripts.counts.run(this.#send, this.#keys, {});
     const [ready = 0, leased = 0, delayed = 0, dead = 0, age = -1] = reply;
     return { ready, leased, delayed, dead, ...(age >= 0 && { oldestReadyMs: age }) };
   }
@@ -330,11 +334,13 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
       throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
     }
     const from = Number(cursor);
-    const entries = await this.#explaining(() =>
-      this.#scripts.peek.run(this.#send, this.#keys, { state, from, most: limit + 1 })
-    );
-    const messages = entries.slice(0, limit).map(([entry, at]) =>
-      this.#waiting(state, entry, Number(at))
+    const entries = await this.#scripts.peek.run(this.#send, this.#keys, {
+      state,
+      from,
+      most: limit + 1,
+    });
+    const messages = entries.slice(0, limit).flatMap(([entry, at]) =>
+      entry ? [this.#waiting(state, entry, Number(at))] : [] // a dead letter that went meanwhile
     );
     return { messages, ...(entries.length > limit && { cursor: String(from + limit) }) };
   }
@@ -357,11 +363,14 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
       const batch = chosen?.splice(0, MAX_BATCH);
       const most = Math.min(MAX_BATCH, batch?.length ?? limit - total);
       if (most === 0) return total;
-      const redriven = await this.#explaining(() =>
-        this.#scripts.redrive.run(this.#send, this.#keys, { most }, batch)
+      const [seen, redriven] = await this.#scripts.redrive.run(
+        this.#send,
+        this.#keys,
+        { most },
+        batch,
       );
       total += redriven;
-      if (!chosen && redriven < most) return total;
+      if (!chosen && seen < most) return total;
     }
   }
 
@@ -375,9 +384,7 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
     checkState("purge", state);
     for (let total = 0;;) {
       const args = { state, most: MAX_BATCH };
-      const gone = await this.#explaining(() =>
-        this.#scripts.purge.run(this.#send, this.#keys, args)
-      );
+      const gone = await this.#scripts.purge.run(this.#send, this.#keys, args);
       total += gone;
       if (gone < MAX_BATCH) return total;
     }
@@ -411,6 +418,7 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
       name: this.name,
       kind: this.#kind,
       client: this.#client,
+      explain: (send) => explaining(this.#client, this.name, this.#keys, send),
       deliver: (hand, messages, settler) => this.#deliver(hand, messages, settler, onUndecodable),
     });
   }
@@ -454,9 +462,7 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
     const until = performance.now() + ENQUEUE_MS;
     for (let failures = 0;; failures++) {
       try {
-        const taken = await this.#explaining(() =>
-          this.#scripts.enqueue.run(this.#send, this.#keys, args, rest)
-        );
+        const taken = await this.#scripts.enqueue.run(this.#send, this.#keys, args, rest);
         const duplicates = new Set(taken.map((position) => others[position - 1]));
         return items.map((item) => ({ id: item.id, duplicate: duplicates.has(item) }));
       } catch (error) {
@@ -471,16 +477,19 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
     checkMs("waitMs", waitMs);
     signal?.throwIfAborted();
     const until = performance.now() + waitMs;
-    const claim = () => this.#explaining(() => this.#claimOnce(this.#claimer, this.#send, max, 1));
-    let deliveries = await claim();
+    let deliveries = await this.#claimAny(max);
     if (deliveries.length > 0 || waitMs === 0) return deliveries;
     return await this.#own.borrow(async (own) => {
-      while (deliveries.length === 0) {
-        const left = until - performance.now();
-        if (left <= 0 || signal?.aborted) break;
-        await this.#waitOrTick(own, left, signal);
-        // Whatever ended the wait: a token that came has to be used, or passed on by the claim.
-        deliveries = await claim();
+      try {
+        while (deliveries.length === 0) {
+          const left = until - performance.now();
+          if (left <= 0 || signal?.aborted) break;
+          await this.#waitOrTick(own, left, signal);
+          // Whatever ended the wait: a token that came has to be used, or passed on by the claim.
+          deliveries = await this.#claimAny(max);
+        }
+      } finally {
+        await this.#claimer.handOn(this.#send).catch(() => {}); // the longest wait makes up for it
       }
       if (deliveries.length === 0) signal?.throwIfAborted();
       return deliveries;
@@ -489,24 +498,33 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
 
   /** Waits for a token; wakes by itself when a delayed message is due, which Redis does not do. */
   async #waitOrTick(own: OwnConnection, ms: number, signal?: AbortSignal): Promise<void> {
-    const dueInMs = this.#claimer.dueAt - performance.now();
-    if (dueInMs >= ms) return void await this.#claimer.wait(own, ms, signal);
-    const due = new AbortController();
-    const timer = sleep(dueInMs, due.signal).then(() =>
-      due.signal.aborted ? undefined : this.#claimer.tick(this.#send)
-    );
+    const over = new AbortController();
+    const ticking = this.#tickWhenDue(performance.now() + ms, over.signal)
+      .catch(() => {}); // the claim that follows meets the same trouble, and throws it
     try {
       await this.#claimer.wait(own, ms, signal);
     } finally {
-      due.abort();
-      await timer;
+      over.abort();
+      await ticking;
     }
   }
 
-  async #claimOnce(claimer: Claimer, send: Send, max: number, room: number) {
-    const claimed = await claimer.claim(send, max, room);
-    if (!claimed) return [];
-    return await this.#deliver(claimed.hand, claimed.messages, this.#settler);
+  async #tickWhenDue(until: number, over: AbortSignal): Promise<void> {
+    while (this.#claimer.dueAt < until) {
+      await sleep(Math.max(1, this.#claimer.dueAt - performance.now()), over);
+      if (over.aborted) return;
+      await this.#claimer.tick(this.#send); // once more if our clock was a little early
+    }
+  }
+
+  /** What can be read of what there is; entries that cannot are put aside, and the next are taken. */
+  async #claimAny(max: number): Promise<Delivery<T>[]> {
+    for (;;) {
+      const claimed = await this.#claimer.claim(this.#send, max, 1);
+      if (!claimed) return [];
+      const deliveries = await this.#deliver(claimed.hand, claimed.messages, this.#settler);
+      if (deliveries.length > 0) return deliveries;
+    }
   }
 
   /** Deliveries of what can be read; what cannot goes to the dead letters, once, with its bytes. */
@@ -528,7 +546,7 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
         const error = new DecodeError(this.name, new Uint8Array(envelope?.body ?? message), cause);
         onUndecodable(error);
         burying.push(
-          settler.bury(hand, i + 1, (envelope?.attempts ?? 0) + 1, error.message, error),
+          settler.bury(hand, i + 1, error.message, error),
         );
       }
     });
@@ -555,27 +573,10 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
       return waiting; // without a payload: the raw bytes are there
     }
   }
-
-  /** Says in words what WRONGTYPE means: somebody else's key has a name of ours. */
-  async #explaining<R>(run: () => Promise<R>): Promise<R> {
-    try {
-      return await run();
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.includes("WRONGTYPE")) throw error;
-      const types = await Promise.all(
-        Object.values(this.#keys).map(async (key) => {
-          const type = await call(this.#client, ["TYPE", key]).catch(replyWord);
-          return `${key}: ${type}`;
-        }),
-      );
-      throw new TypeError(
-        `A key of the queue ${JSON.stringify(this.name)} has another type than it should; ` +
-          `nothing was changed (${types.filter((type) => !type.endsWith(": none")).join(", ")})`,
-        { cause: error },
-      );
-    }
-  }
 }
+
+/** Lease, index, attempt, and the uid and id of a message whose producer chose an id. */
+const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::([^:]+):([^:]+))?)?$/i;
 
 /** The last millisecond that a Date has. */
 const MAX_DELAY = { max: 8_640_000_000_000_000 };
@@ -583,6 +584,37 @@ const MAX_DELAY = { max: 8_640_000_000_000_000 };
 function checkState(verb: string, state: string): void {
   if (!["ready", "delayed", "dead"].includes(state)) {
     throw new TypeError(`${verb} takes "ready", "delayed" or "dead", not ${JSON.stringify(state)}`);
+  }
+}
+
+/** Says in words what WRONGTYPE means: somebody else's key has a name of ours. */
+function explaining(client: RedisClient, name: string, keys: QueueKeys, send: Send): Send {
+  return async (args) => {
+    try {
+      return await send(args);
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.includes("WRONGTYPE")) throw error;
+      const types = await Promise.all(
+        Object.values(keys).map(async (key) => {
+          const type = await call(client, ["TYPE", key]).catch(() => "not to be asked for");
+          return `${key}: ${type}`;
+        }),
+      );
+      throw new TypeError(
+        `A key of the queue ${JSON.stringify(name)} has another type than it should; ` +
+          `nothing was changed (${types.filter((type) => !type.endsWith(": none")).join(", ")})`,
+        { cause: error },
+      );
+    }
+  };
+}
+
+/** The text, or null for a bad escape. */
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
   }
 }
 

@@ -33,6 +33,7 @@ const KEYS = [
   "dead_at",
   "ids",
   "replays",
+  "replies",
   "wake",
   "seq",
 ] as const;
@@ -111,7 +112,15 @@ const CHECK = `
 redis.call("LLEN", lapsed); redis.call("HLEN", leased); redis.call("ZCARD", leases)
 redis.call("ZCARD", delayed); redis.call("HLEN", dead); redis.call("ZCARD", dead_at)
 redis.call("HLEN", ids); redis.call("ZCARD", replays); redis.call("LLEN", wake)
+redis.call("HLEN", replies)
 redis.call("STRLEN", seq); waiting()`;
+
+/** INCRBY would fail half way at a counter that is none. */
+const GUARD = `
+local count = redis.call("GET", seq)
+if count and not string.match(count, "^%d+$") then
+  return redis.error_reply("WRONGTYPE the counter of the order holds no number")
+end`;
 
 /** Leases under which nothing is left, each with how many messages it had, need not lapse. */
 const FORGET = `
@@ -224,6 +233,9 @@ local function next_due()
   return first[2] and math.max(0, first[2] - now) or -1
 end`;
 
+/** Scripts that write nothing. */
+const READS = new Set(["counts", "peek"]);
+
 /** The scripts of one kind of queue. */
 function scriptsOf(kind: ReadyKind) {
   const define = <const A extends string, R>(
@@ -236,7 +248,9 @@ function scriptsOf(kind: ReadyKind) {
       name: `${name}_${kind}`,
       keys: KEYS,
       args,
-      lua: [MESSAGE, READY[kind], CHECK, FORGET, MOVES, lua].join("\n"),
+      lua: [MESSAGE, READY[kind], CHECK, READS.has(name) ? "" : GUARD, FORGET, MOVES, lua].join(
+        "\n",
+      ),
       reply,
     });
 
@@ -250,15 +264,20 @@ function scriptsOf(kind: ReadyKind) {
       "enqueue",
       ["batch", "plain", "replay_ms"],
       `
-local replayed = redis.call("ZSCORE", replays, batch)
+if redis.call("ZSCORE", replays, batch) then  -- the reply was lost: the same again
+  local said = {}
+  for position in string.gmatch(redis.call("HGET", replies, batch) or "", "%d+") do
+    said[#said + 1] = tonumber(position)
+  end
+  return said
+end
 local first_other = first_of_rest + plain
 local taken, ready_now = {}, {}
 for i = first_other, #ARGV, 3 do
   local id = ARGV[i + 1]
-  local holder = id ~= "" and redis.call("HGET", ids, id)
-  if holder and not (replayed and holder == parse(ARGV[i + 2]).uid) then
+  if id ~= "" and redis.call("HEXISTS", ids, id) == 1 then
     taken[#taken + 1] = (i - first_other) / 3 + 1
-  elseif not replayed then
+  else
     local due, h = ARGV[i], parse(ARGV[i + 2])
     if string.sub(due, 1, 1) == "+" then due = now + string.sub(due, 2) end
     if tonumber(due) <= now then
@@ -274,7 +293,6 @@ for i = first_other, #ARGV, 3 do
     if id ~= "" then redis.call("HSET", ids, id, h.uid) end
   end
 end
-if replayed then return taken end
 for i = 1, plain, 1000 do
   put({unpack(ARGV, first_of_rest + i - 1, first_of_rest + math.min(plain, i + 999) - 1)})
 end
@@ -282,8 +300,15 @@ put(ready_now)
 if plain + #ready_now > 0 and redis.call("LLEN", wake) == 0 then redis.call("LPUSH", wake, "1") end
 redis.call("ZADD", replays, now, batch)
 redis.call("PEXPIRE", replays, replay_ms)
+if #taken > 0 then
+  redis.call("HSET", replies, batch, table.concat(taken, " "))
+  redis.call("PEXPIRE", replies, replay_ms)
+end
 local old = redis.call("ZRANGE", replays, "-inf", now - replay_ms, "BYSCORE", "LIMIT", 0, 100)
-if #old > 0 then redis.call("ZREM", replays, unpack(old)) end
+if #old > 0 then
+  redis.call("ZREM", replays, unpack(old))
+  redis.call("HDEL", replies, unpack(old))
+end
 return taken`,
       (raw) => (raw as number[]).map(Number),
     ),
@@ -291,7 +316,7 @@ return taken`,
     /**
      * rest: leases that are finished, each with how many messages it had. `room`: how many messages
      * with a lapsed lease may be among them. Gives the time, milliseconds until the next delayed
-     * message is due (or -1), and the messages.
+     * message is due (or -1), milliseconds until the lease ends, and the messages.
      */
     claim: define(
       "claim",
@@ -302,7 +327,7 @@ if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same aga
   for _, message in ipairs(redis.call("HMGET", leased, unpack(fields_of(lease, asked_for(lease))))) do
     if message then messages[#messages + 1] = message end
   end
-  return {now, next_due(), messages}
+  return {now, next_due(), redis.call("ZSCORE", leases, lease) - now, messages}
 end
 forget_finished(first_of_rest)
 promote(100)
@@ -321,7 +346,7 @@ if #messages > 0 then
   redis.call("ZADD", leases, now + lease_ms, lease)
 end
 wake_one()
-return {now, next_due(), messages}`,
+return {now, next_due(), tonumber(lease_ms), messages}`,
       readClaim,
     ),
 
@@ -357,7 +382,9 @@ end
 local h = parse(message)
 h.attempts = h.attempts + 1
 h.lapsed = "0"
-if error ~= "" then remember(h, error) end
+-- The number of the attempt is known here, also to whoever settles by a token.
+if error ~= "" then remember(h, '{"attempt":' .. h.attempts .. "," .. string.sub(error, 2)) end
+if how == "retry" then reason = '"after ' .. h.attempts .. " attempts: " .. string.sub(reason, 2) end
 if how == "dead" or h.attempts >= tonumber(max_attempts) then
   bury(h, reason, dead_most, dead_age)
   return "dead"
@@ -388,7 +415,22 @@ return next_due()`,
       Number,
     ),
 
-    /** rest: ids, or none for the oldest. Gives how many are ready again. */
+    /**
+     * A consumer leaves that knew when the next delayed message is due: another one is told to look,
+     * by a token.
+     */
+    handOn: define(
+      "hand_on",
+      [],
+      `
+if redis.call("ZCARD", delayed) > 0 and redis.call("LLEN", wake) == 0 then
+  redis.call("LPUSH", wake, "1")
+end
+return 1`,
+      Number,
+    ),
+
+    /** rest: ids, or none for the oldest. Gives how many it looked at, and how many are ready again. */
     redrive: define(
       "redrive",
       ["most"],
@@ -409,8 +451,8 @@ for _, id in ipairs(chosen) do
 end
 put(again)
 wake_one()
-return #again`,
-      Number,
+return {#chosen, #again}`,
+      (raw) => (raw as number[]).map(Number) as [number, number],
     ),
 
     /** Removes up to `most` messages of a state. Gives how many. */
@@ -462,10 +504,10 @@ local found = redis.call("ZRANGE", state == "dead" and dead_at or delayed, first
 for i = 1, #found, 2 do
   local entry = found[i]
   if state == "dead" then entry = redis.call("HGET", dead, entry) end
-  if entry then entries[#entries + 1] = {entry, tonumber(found[i + 1])} end
+  entries[#entries + 1] = {entry, found[i + 1]}
 end
 return entries`,
-      (raw) => raw as [Buffer, number][],
+      (raw) => raw as [Buffer | null, Buffer | number][],
     ),
 
     /** Ready, leased, delayed, dead; and how long the next one to come out has waited, or -1. */
@@ -491,8 +533,8 @@ export const LEASED_SCRIPTS = { list: scriptsOf("list"), priority: scriptsOf("pr
 export type LeasedScripts = ReturnType<typeof scriptsOf>;
 
 /**
- * Done with messages. rest, for each lease: its name, how many messages, their indexes, how many
- * chosen ids among them, and those ids with their uids. Gives 1 for each lease that lives and 0 for
+ * Done with messages. rest, for each lease: its name; how many messages, and their indexes; how many
+ * further ones with a chosen id, and for each its index, the id and the uid. Gives 1 for each lease that lives and 0 for
  * each that is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
 export const ackScript = defineScript({
@@ -509,13 +551,16 @@ while i <= #ARGV do
   alive[#alive + 1] = lives and 1 or 0
   if lives then
     for j = 1, messages do fields[j] = lease .. ":" .. ARGV[i + 1 + j] end
-    redis.call("HDEL", leased, unpack(fields))
-    for j = 1, chosen do
-      local id, uid = ARGV[i + 1 + messages + 2 * j], ARGV[i + 2 + messages + 2 * j]
-      if redis.call("HGET", ids, id) == uid then redis.call("HDEL", ids, id) end
+    if messages > 0 then redis.call("HDEL", leased, unpack(fields)) end
+    for j = i + 3 + messages, i + 2 + messages + 3 * chosen, 3 do
+      local gone = redis.call("HDEL", leased, lease .. ":" .. ARGV[j]) == 1
+      -- Settled in another way before, the message may be alive, and with it its id.
+      if gone and redis.call("HGET", ids, ARGV[j + 1]) == ARGV[j + 2] then
+        redis.call("HDEL", ids, ARGV[j + 1])
+      end
     end
   end
-  i = i + 3 + messages + 2 * chosen
+  i = i + 3 + messages + 3 * chosen
 end
 return alive`,
   reply: (raw) => (raw as number[]).map(Number),
@@ -584,11 +629,13 @@ export interface Claim {
   now: number;
   /** Milliseconds until the next delayed message is due, or -1. */
   dueInMs: number;
+  /** Milliseconds until the lease ends. */
+  leaseMs: number;
   /** The messages, as they stand in the hand. */
   messages: Uint8Array[];
 }
 
 function readClaim(raw: unknown): Claim {
-  const [now, dueInMs, messages] = raw as [number, number, Uint8Array[]];
-  return { now: Number(now), dueInMs: Number(dueInMs), messages };
+  const [now, dueInMs, leaseMs, messages] = raw as [number, number, number, Uint8Array[]];
+  return { now: Number(now), dueInMs: Number(dueInMs), leaseMs: Number(leaseMs), messages };
 }

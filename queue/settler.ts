@@ -31,6 +31,17 @@ export class LeaseLostError extends Error {
   }
 }
 
+/**
+ * Checks why a message is buried.
+ *
+ * @throws {TypeError} for what is no text.
+ */
+export function checkReason(reason: string): void {
+  if (typeof reason !== "string" || reason === "") {
+    throw new TypeError(`A reason must be a text, but is ${JSON.stringify(reason)}`);
+  }
+}
+
 /** The messages of one claim, held under one lease. */
 export class Hand {
   /** Names the consumer, how many messages were asked for, and the claim. */
@@ -125,8 +136,9 @@ export interface SettleOptions {
 
 interface PendingAcks {
   hand: Hand;
-  indexes: number[];
-  ids: string[];
+  indexes: string[];
+  /** Index, id and uid of each message whose producer chose an id. */
+  chosen: string[];
   settled: ((error?: Error) => void)[];
 }
 
@@ -177,9 +189,9 @@ export class Settler {
     settled: (error?: Error) => void,
   ): void {
     let acks = this.#pending.get(hand);
-    if (!acks) this.#pending.set(hand, acks = { hand, indexes: [], ids: [], settled: [] });
-    acks.indexes.push(index);
-    if (id) acks.ids.push(...id);
+    if (!acks) this.#pending.set(hand, acks = { hand, indexes: [], chosen: [], settled: [] });
+    if (id) acks.chosen.push(String(index), ...id);
+    else acks.indexes.push(String(index));
     acks.settled.push(settled);
     if (++this.#count >= MAX_ACKS) return this.#flush();
     if (this.#scheduled) return;
@@ -208,8 +220,8 @@ export class Settler {
     return await this.#giveBack(hand, index, {
       how: "retry",
       delay_ms: checkMs("delayMs", delayMs ?? this.#options.backoff(attempt, error)),
-      error: error === undefined ? "" : this.#errorLine(error, attempt),
-      reason: `after ${attempt} attempts: ${reason}`,
+      error: error === undefined ? "" : this.#errorLine(error),
+      reason, // Redis puts the number of attempts in front
     }) as GivenBack;
   }
 
@@ -217,17 +229,14 @@ export class Settler {
   async bury(
     hand: Hand,
     index: number,
-    attempt: number,
     reason: string,
     error?: unknown,
   ): Promise<void> {
-    if (typeof reason !== "string" || reason === "") {
-      throw new TypeError(`A reason must be a text, but is ${JSON.stringify(reason)}`);
-    }
+    checkReason(reason);
     await this.#giveBack(hand, index, {
       how: "dead",
       delay_ms: 0,
-      error: error === undefined ? "" : this.#errorLine(error, attempt),
+      error: error === undefined ? "" : this.#errorLine(error),
       reason,
     });
   }
@@ -288,10 +297,9 @@ export class Settler {
 
   async #acknowledge(batch: PendingAcks[]): Promise<void> {
     const rest: CommandArgument[] = [];
-    for (const { hand, indexes, ids } of batch) {
-      rest.push(hand.lease, String(indexes.length));
-      for (const index of indexes) rest.push(String(index));
-      rest.push(String(ids.length / 2), ...ids);
+    for (const { hand, indexes, chosen } of batch) {
+      rest.push(hand.lease, String(indexes.length), ...indexes);
+      rest.push(String(chosen.length / 3), ...chosen);
     }
     try {
       const alive = await this.#persist(
@@ -314,8 +322,8 @@ export class Settler {
     if (--hand.left === 0) this.#onFinished(hand);
   }
 
-  #errorLine(error: unknown, attempt: number): string {
-    return writeError(error, { attempt, at: Date.now(), worker: this.#options.worker });
+  #errorLine(error: unknown): string {
+    return writeError(error, { at: Date.now(), worker: this.#options.worker });
   }
 
   /** Says it again while Redis is away, until the lease ends: then the message goes out again. */

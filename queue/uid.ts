@@ -7,15 +7,21 @@
 /** Eight characters that no other process has. */
 const PROCESS = random(8);
 
+/** Three characters from 0 to z. */
+const MAX_COUNT = 36 ** 3 - 1;
+
 let lastMs = 0;
 let count = 0;
 
 /** A unique name: the time, this process, and a counter inside the millisecond. */
 export function makeUid(): string {
-  const ms = Math.max(Date.now(), lastMs); // the clock may be set back; the order stays
-  count = ms === lastMs ? count + 1 : 0;
-  lastMs = ms;
-  return `${ms.toString(36)}${PROCESS}${count.toString(36)}`;
+  const ms = Date.now();
+  // The clock may be set back, or give more than fits into a millisecond: the order stays.
+  if (ms > lastMs || count === MAX_COUNT) {
+    lastMs = Math.max(ms, lastMs + 1);
+    count = 0;
+  } else count++;
+  return `${lastMs.toString(36)}${PROCESS}${count.toString(36).padStart(3, "0")}`;
 }
 
 /** Characters from a to z and 0 to 9. */

@@ -38,6 +38,8 @@ export interface QueueKeys {
   readonly ids: string;
   /** ZSET: batches that were enqueued lately, by time. */
   readonly replays: string;
+  /** HASH: of these, the batches that had something to say, to their reply. */
+  readonly replies: string;
   /** LIST of at most one token, for whoever waits. */
   readonly wake: string;
   /** Counter: the order inside a priority. */
@@ -64,6 +66,7 @@ export function queueKeys(name: string): QueueKeys {
     dead_at: `${prefix}dead:at`,
     ids: `${prefix}ids`,
     replays: `${prefix}replays`,
+    replies: `${prefix}replies`,
     wake: `${prefix}wake`,
     seq: `${prefix}seq`,
     workers: `${prefix}workers`,

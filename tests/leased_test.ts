@@ -1,0 +1,165 @@
+/**
+ * The queues with leases: the contract for each, and what is special to one.
+ *
+ * @module
+ */
+import { assertEquals, assertRejects } from "@std/assert";
+import { type Priority, PriorityQueue, ReliableQueue } from "@workshop/redis-patterns";
+import { leasedQueueContract, leasedTests } from "./leased_contract.ts";
+import { redisTest } from "./support.ts";
+
+leasedQueueContract("ReliableQueue", (client, name, options) => {
+  return new ReliableQueue(client, name, options);
+});
+leasedQueueContract("PriorityQueue", (client, name, options) => {
+  return new PriorityQueue(client, name, options);
+});
+
+const MODES = ["polling", "blocking"] as const;
+const waitMs = (mode: "polling" | "blocking") => mode === "blocking" ? 1_000 : 0;
+const BEGIN = 2 ** 42;
+
+const reliableTest = leasedTests((client, name, options) => {
+  return new ReliableQueue(client, name, options);
+});
+
+for (const mode of MODES) {
+  reliableTest(`ReliableQueue.receive is first in, first out (${mode})`, async (test) => {
+    const producers = [test.queue<number>(), test.queue<number>({}, await test.connect())];
+    for (let i = 0; i < 40; i++) await producers[i % 2]!.enqueue(i);
+    await producers[0]!.enqueueMany([40, 41, 42]);
+    const seen: number[] = [];
+    for (let i = 0; i < 43; i++) {
+      const delivery = await producers[1]!.receive({ waitMs: waitMs(mode) });
+      seen.push(delivery!.payload);
+      await delivery!.ack();
+    }
+    assertEquals(seen, Array.from({ length: 43 }, (_, i) => i));
+    assertEquals(await producers[1]!.receive(), undefined);
+    assertEquals(await test.sizes(), {});
+  });
+}
+
+reliableTest("ReliableQueue keeps each message as one string in a list", async (test) => {
+  const queue = test.queue<{ to: string }>();
+  const { id } = await queue.enqueue({ to: "ann" });
+  const [message] = await test.redis.lRange(test.key("ready"), 0, -1);
+  const [header, body] = message!.split("\n");
+  assertEquals([header!.split(" ")[0], body], [id, '{"to":"ann"}']);
+  assertEquals(await test.redis.exists(test.key("seq")), 0);
+});
+
+redisTest("PriorityQueue.receive gives the most urgent first", async ({ redis, name }) => {
+  await using queue = new PriorityQueue<string>(redis, name);
+  const order: [string, Priority | undefined][] = [
+    ["low", "low"],
+    ["last", 1_023],
+    ["3", 3],
+    ["default", undefined],
+    ["high", "high"],
+    ["0", 0],
+    ["2", 2],
+    ["-1", -1],
+    ["first", -1_024],
+    ["4", 4],
+    ["1", 1],
+    ["medium", "medium"],
+  ];
+  for (const [payload, priority] of order) await queue.enqueue(payload, { priority });
+  const expected = ["first", "-1", "0", "high", "1", "default", "2", "medium", "low", "3", "4"];
+  expected.push("last");
+  const { messages } = await queue.peek("ready");
+  assertEquals(messages.map(({ payload }) => payload), expected);
+  const deliveries = await queue.receiveMany(20);
+  assertEquals(deliveries.map(({ payload }) => payload), expected);
+  await Promise.all(deliveries.map((delivery) => delivery.ack()));
+  await removeKeys(redis, name);
+});
+
+for (const mode of MODES) {
+  redisTest(`PriorityQueue is first in, first out inside a priority (${mode})`, async (test) => {
+    const producers = [
+      new PriorityQueue<[number, number]>(test.redis, test.name),
+      new PriorityQueue<[number, number]>(await test.connect(), test.name),
+    ];
+    let count = 0;
+    for (let i = 0; i < 30; i++) {
+      const priority = 1 + i % 3;
+      await producers[i % 2]!.enqueue([priority, count++], { priority });
+    }
+    for (const priority of [3, 1, 2]) {
+      const batch = Array.from({ length: 20 }, () => [priority, count++] as [number, number]);
+      await producers[priority % 2]!.enqueueMany(batch, { priority });
+    }
+    const seen: [number, number][] = [];
+    for (let i = 0; i < count; i++) {
+      const delivery = await producers[i % 2]!.receive({ waitMs: waitMs(mode) });
+      seen.push(delivery!.payload);
+      await delivery!.ack();
+    }
+    assertEquals(seen, seen.toSorted(([a, i], [b, j]) => a - b || i - j));
+    for (const producer of producers) await producer.close();
+    await removeKeys(test.redis, test.name);
+  });
+}
+
+redisTest("PriorityQueue hands out an urgent message that comes while one waits", async (test) => {
+  await using queue = new PriorityQueue<string>(test.redis, test.name);
+  await queue.enqueue("low", { priority: "low" });
+  await queue.enqueue("delayed, high", { priority: "high", delayMs: 60_000 });
+  const key = `queue:{${test.name}}:delayed`;
+  const [member] = await test.redis.zRange(key, 0, -1);
+  await test.redis.zAdd(key, { score: 1, value: member! });
+  const first = await queue.receive();
+  assertEquals(first?.payload, "delayed, high");
+  assertEquals(await first!.nack({ delayMs: 0 }), "ready");
+  assertEquals((await queue.receive())?.payload, "delayed, high"); // it keeps its priority
+  await removeKeys(test.redis, test.name);
+});
+
+redisTest("PriorityQueue keeps scores that are exact", async ({ redis, name }) => {
+  await using queue = new PriorityQueue<string>(redis, name);
+  const scores = async () => {
+    const members = await redis.zRangeWithScores(`queue:{${name}}:ready`, 0, -1);
+    return members.map(({ score, value }) => [JSON.parse(value.split("\n")[1]!), score]);
+  };
+  await queue.enqueueMany(["a", "b"], { priority: -1_024 });
+  await queue.enqueueMany(["c", "d"], { priority: 1_023 });
+  assertEquals(await scores(), [
+    ["a", -1_024 * BEGIN + 1],
+    ["b", -1_024 * BEGIN + 2],
+    ["c", 1_023 * BEGIN + 3],
+    ["d", 1_023 * BEGIN + 4],
+  ]);
+  await queue.purge("ready");
+  await redis.set(`queue:{${name}}:seq`, String(BEGIN - 4)); // after four billion messages, a thousand times
+  await queue.enqueueMany(["e", "f"], { priority: -1_024 });
+  await queue.enqueueMany(["g"], { priority: 1_023 });
+  assertEquals(await scores(), [
+    ["e", -1_023 * BEGIN - 3],
+    ["f", -1_023 * BEGIN - 2],
+    ["g", 1_024 * BEGIN - 1],
+  ]);
+  assertEquals(Number.isSafeInteger(1_024 * BEGIN - 1), true);
+  await removeKeys(redis, name);
+});
+
+redisTest("PriorityQueue.enqueue refuses a priority out of range, naming it", async (test) => {
+  await using queue = new PriorityQueue<number>(test.redis, test.name);
+  const bad = [-1_025, 1_024, 1.5, NaN, Infinity, "urgent", "High", "1", "", "__proto__", null, {}];
+  for (const priority of bad as Priority[]) {
+    const says = `but is ${JSON.stringify(priority)}`;
+    await assertRejects(() => queue.enqueue(1, { priority }), RangeError, says);
+    await assertRejects(() => queue.enqueueMany([1], { priority }), RangeError, says);
+  }
+  assertEquals(await queue.counts(), { ready: 0, leased: 0, delayed: 0, dead: 0 });
+});
+
+async function removeKeys(
+  redis: Parameters<Parameters<typeof redisTest>[1]>[0]["redis"],
+  name: string,
+): Promise<void> {
+  for await (const keys of redis.scanIterator({ MATCH: `queue:{${name}}:*`, COUNT: 1_000 })) {
+    if (keys.length > 0) await redis.unlink(keys);
+  }
+}
