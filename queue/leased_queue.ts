@@ -254,6 +254,8 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
    * Claims the next message: at once (polling), or after waiting for one (blocking).
    *
    * A message that cannot be decoded is dead from then on, with its bytes, and the next one is taken.
+   * What comes back because a lease ran out is noticed by the next claim of any consumer: within 5 s by
+   * one that waits here, within 1 s by a `Worker`.
    *
    * @returns The delivery, to be settled before its lease is over; undefined if there was none within
    * `waitMs`.
@@ -454,10 +456,16 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
 
   /** One script for a turn's messages, repeated under the same name when its reply was lost. */
   async #store(items: Item[]): Promise<Enqueued[]> {
-    const plain = items.filter((item) => item.due === "");
-    const others = items.filter((item) => item.due !== "");
+    // Plain messages travel bare. Beside one with an id that is ready at once they do not, so that all
+    // stay in order.
+    const bare = (item: Item) => item.due === "" && !mixed;
+    const mixed = items.some((item) => item.due === "+0");
+    const plain = items.filter(bare);
+    const others = items.filter((item) => !bare(item));
     const rest: CommandArgument[] = plain.map((item) => item.message);
-    for (const { due, chosen, id, message } of others) rest.push(due, chosen ? id : "", message);
+    for (const { due, chosen, id, message } of others) {
+      rest.push(due || "+0", chosen ? id : "", message);
+    }
     const args = { batch: makeUid(), plain: plain.length, replay_ms: REPLAY_MS };
     const until = performance.now() + ENQUEUE_MS;
     for (let failures = 0;; failures++) {

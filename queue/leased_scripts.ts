@@ -12,7 +12,7 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { defineScript } from "../redis/script.ts";
+import { defineScript, type Script } from "../redis/script.ts";
 
 /** How `ready` is kept: first in first out, or by priority and then first in first out. */
 export type ReadyKind = "list" | "priority";
@@ -156,6 +156,11 @@ end
 -- reason is a JSON string, so it has no line break. At most ten go for one that comes.
 local function bury(h, reason, most, age)
   local id = h.id ~= "" and h.id or h.uid
+  -- Foreign entries that are alike are several all the same.
+  for n = 2, 1000 do
+    if string.sub(id, 1, 8) ~= "foreign-" or redis.call("HEXISTS", dead, id) == 0 then break end
+    id = h.uid .. "-" .. n
+  end
   redis.call("HSET", dead, id, reason .. "\\n" .. write(h))
   redis.call("ZADD", dead_at, now, id)
   for _ = 1, 10 do
@@ -210,14 +215,16 @@ end
 
 local function waiting_in_all() return waiting() + redis.call("LLEN", lapsed) end
 
--- A token if and only if there is something to claim. pcall: at maxmemory a token may be refused,
+-- A token if there is something to claim, and none if there is nothing. While messages are delayed, one
+-- that is there stays: it may be for a consumer that has yet to hear of them. pcall: at maxmemory a token may be refused,
 -- and is made up for by the longest wait.
 local function wake_one()
   if waiting_in_all() > 0 then
     if redis.call("LLEN", wake) == 0 then redis.pcall("LPUSH", wake, "1") end
   else
     -- Nobody is in order before anybody when nobody waits: the counter begins anew.
-    redis.call("DEL", wake, seq)
+    redis.call("DEL", seq)
+    if redis.call("ZCARD", delayed) == 0 then redis.call("DEL", wake) end
   end
 end
 
@@ -233,11 +240,31 @@ local function next_due()
   return first[2] and math.max(0, first[2] - now) or -1
 end`;
 
+type Key = typeof KEYS[number];
+type Caps = "max_attempts" | "dead_most" | "dead_age";
+
+/** The scripts of a kind of queue; each is described where it is defined. */
+export interface LeasedScripts {
+  enqueue: Script<Key, "batch" | "plain" | "replay_ms", number[]>;
+  claim: Script<Key, "lease" | "most" | "room" | "lease_ms" | Caps, Claim>;
+  giveBack: Script<
+    Key,
+    "lease" | "index" | "how" | "delay_ms" | "error" | "reason" | Caps,
+    string
+  >;
+  tick: Script<Key, Caps, number>;
+  handOn: Script<Key, never, number>;
+  redrive: Script<Key, "most", [seen: number, redriven: number]>;
+  purge: Script<Key, "state" | "most", number>;
+  peek: Script<Key, "state" | "from" | "most", [entry: Buffer | null, at: Buffer | number][]>;
+  counts: Script<Key, never, number[]>;
+}
+
 /** Scripts that write nothing. */
 const READS = new Set(["counts", "peek"]);
 
 /** The scripts of one kind of queue. */
-function scriptsOf(kind: ReadyKind) {
+function scriptsOf(kind: ReadyKind): LeasedScripts {
   const define = <const A extends string, R>(
     name: string,
     args: readonly A[],
@@ -527,10 +554,10 @@ return {
 }
 
 /** One set of scripts for each kind. */
-export const LEASED_SCRIPTS = { list: scriptsOf("list"), priority: scriptsOf("priority") };
-
-/** The scripts of a kind of queue. */
-export type LeasedScripts = ReturnType<typeof scriptsOf>;
+export const LEASED_SCRIPTS: Record<ReadyKind, LeasedScripts> = {
+  list: scriptsOf("list"),
+  priority: scriptsOf("priority"),
+};
 
 /**
  * Done with messages. rest, for each lease: its name; how many messages, and their indexes; how many

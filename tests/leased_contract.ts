@@ -280,7 +280,7 @@ function enqueueing(name: string, test: LeasedTest): void {
     await queue.enqueue("later", { delayMs: 60_000 });
     await queue.enqueue("at", { runAt: before + 30_000 });
     assertEquals(await queue.receive(), undefined);
-    assertEquals(await test.sizes(), { delayed: 2 });
+    assertEquals(await test.sizes(), { delayed: 2, wake: 1 });
     const { messages: [at, later] } = await queue.peek("delayed");
     assertEquals([at!.payload, at!.dueAt], ["at", before + 30_000]);
     assertEquals(later!.payload, "later");
@@ -1209,7 +1209,14 @@ function looking(name: string, test: LeasedTest): void {
     const [a, b] = await queue.receiveMany(2);
     await a!.deadLetter("no");
     assertEquals(await queue.purge("ready"), 2);
-    assertEquals(await test.sizes(), { leased: 1, leases: 1, delayed: 3, dead: 1, "dead:at": 1 });
+    assertEquals(await test.sizes(), {
+      leased: 1,
+      leases: 1,
+      delayed: 3,
+      dead: 1,
+      "dead:at": 1,
+      wake: 1,
+    });
     assertEquals(await queue.purge("delayed"), 3);
     assertEquals(await queue.purge("dead"), 1);
     assertEquals(await test.sizes(), { leased: 1, leases: 1 });
@@ -1341,6 +1348,22 @@ function waking(name: string, test: LeasedTest): void {
     });
   });
 
+  test(`${name}.receive keeps what it claimed when the call after the claim fails`, async (test) => {
+    const { proxy, client } = await test.faulty();
+    const [queue, other] = [test.queue<string>({}, client), test.queue<string>()];
+    await other.enqueue("in an hour", { delayMs: 3_600_000 });
+    let scripts = 0; // the first claim, the second claim, and what follows it
+    const lost = proxy.dropReplies((request) => /evalsha/i.test(request) && ++scripts === 3);
+    const received = queue.receive({ waitMs: 2_000 });
+    await test.blocked(1);
+    await other.enqueue("now");
+    const delivery = await received;
+    assertEquals(delivery?.payload, "now");
+    await delivery!.ack();
+    await lost;
+    assertEquals((await other.counts()).leased, 0);
+  });
+
   test(`${name}.receive of two waiters serves two delayed messages in time`, async (test) => {
     const [queue, other] = [test.queue<number>(), test.queue<number>()];
     await lateness(async () => {
@@ -1437,7 +1460,7 @@ function tokens(name: string, test: LeasedTest): void {
     await queue.enqueue(6, { delayMs: 60_000 });
     assertEquals(await test.redis.lLen(test.key("wake")), 1); // for whoever waits for a later one
     assertEquals(await queue.receive(), undefined);
-    await check("nothing is due");
+    assertEquals(await test.redis.lLen(test.key("wake")), 1); // polling takes nobody's token
     await test.makeDue();
     await take(queue);
     await check("promoted and taken");
@@ -1576,7 +1599,7 @@ function foreign(name: string, test: LeasedTest): void {
     for (let i = 0; i < 4; i++) assertEquals(await queue.receive(), undefined);
     const { messages } = await queue.peek("dead");
     assertEquals(messages.map(({ raw }) => text(raw)).toSorted(), ["first", "second", "third"]);
-    assertEquals(await test.sizes(), { delayed: 1, dead: 3, "dead:at": 3 });
+    assertEquals(await test.sizes(), { delayed: 1, dead: 3, "dead:at": 3, wake: 1 });
   });
 
   test(`${name} is not disturbed by foreign entries in leased and leases`, async (test) => {

@@ -163,3 +163,10 @@ async function removeKeys(
     if (keys.length > 0) await redis.unlink(keys);
   }
 }
+
+redisTest("ReliableQueue keeps the order of a turn, ids of one's own or not", async (test) => {
+  const queue = new ReliableQueue<number>(test.redis, test.name);
+  await Promise.all([queue.enqueue(1), queue.enqueue(2, { id: "own" }), queue.enqueue(3)]);
+  const deliveries = await queue.receiveMany(3);
+  assertEquals(deliveries.map(({ payload }) => payload), [1, 2, 3]);
+});
