@@ -52,6 +52,7 @@ export type { Backoff, BackoffOptions } from "./queue/backoff.ts";
 export type { FeedOptions } from "./queue/feed.ts";
 export type { ConsumeEvent, Message, Mode, Page, Peeked, ReceiveOptions } from "./queue/message.ts";
 export {
+  type Ended,
   type Handler,
   type HandlerContext,
   type Health,

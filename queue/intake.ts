@@ -21,6 +21,12 @@ export interface IntakeOptions {
   onUndecodable: (error: DecodeError) => void;
 }
 
+/**
+ * Where a message is whose handler threw: given back, `"gone"` where a message is handed out once only,
+ * or `"settled"` by the handler itself before it threw.
+ */
+export type Ended = GivenBack | "gone" | "settled";
+
 /** A worker's side of a queue; `D` is what is handed over. */
 export interface Intake<D> {
   /** Whether a message can be given back. */
@@ -30,7 +36,7 @@ export interface Intake<D> {
   /** The handler returned. `settled` is told when that is certain. */
   done(delivery: D, settled: (error?: Error) => void): void;
   /** The handler threw. Gives where the message is now. */
-  failed(delivery: D, error: unknown): Promise<GivenBack | "gone">;
+  failed(delivery: D, error: unknown): Promise<Ended>;
   /** Gives back what was not begun; false where that cannot be done. */
   release(delivery: D): Promise<boolean>;
   /** The signal that a handler sees. */

@@ -16,10 +16,10 @@ import { isRetryable } from "../redis/errors.ts";
 import { type QueueKeys, REGISTRY_KEY } from "../redis/keys.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
-import { sleep } from "../redis/timers.ts";
+import { sleep, within } from "../redis/timers.ts";
 import { Claimer } from "./claimer.ts";
-import { type Delivery, type GivenBack, WORKED } from "./delivery.ts";
-import type { Intake } from "./intake.ts";
+import { type Delivery, WORKED } from "./delivery.ts";
+import type { Ended, Intake } from "./intake.ts";
 import { type LeasedScripts, presentScript } from "./leased_scripts.ts";
 import type { Mode, ReceiveOptions } from "./message.ts";
 import { type Hand, type SettleOptions, Settler } from "./settler.ts";
@@ -30,6 +30,9 @@ const TICK_MS = 1_000;
 /** How often a worker says that it is there, and how long that is believed. */
 const PRESENCE_MS = 10_000;
 const PRESENCE_TTL_MS = 30_000;
+
+/** How long the end may take while Redis does not answer. */
+const CLOSE_MS = 500;
 
 /** While a message is handled whose last lease lapsed, others of its kind are left to others. */
 const APART_MS = 50;
@@ -107,9 +110,9 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     delivery[WORKED]().ackLater(settled);
   }
 
-  async failed(delivery: Delivery<T>, error: unknown): Promise<GivenBack | "gone"> {
+  async failed(delivery: Delivery<T>, error: unknown): Promise<Ended> {
     this.#over(delivery);
-    return delivery.settled ? "gone" : await delivery.nack({ error });
+    return delivery.settled ? "settled" : await delivery.nack({ error });
   }
 
   async release(delivery: Delivery<T>): Promise<boolean> {
@@ -127,14 +130,22 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   }
 
   async close(): Promise<void> {
+    // While Redis is away nothing of this can be said; what is held comes back by its lease.
+    await within(this.#leave(), CLOSE_MS).catch(() => {});
+    this.#closing.abort();
+    await Promise.all([this.#taking.close(), this.#settling.close()]); // what still waits ends by this
+    await within(Promise.all(this.#loops), CLOSE_MS).catch(() => {});
+  }
+
+  /** Gives back what was claimed ahead, says what is done, and goes. */
+  async #leave(): Promise<void> {
     const ahead = await this.#survive(async () => await this.#ahead?.taking);
     await Promise.all((ahead ?? []).map((delivery) => this.#survive(() => this.release(delivery))));
     await this.#settler.drained();
     await this.#survive(() => this.#claimer.forget(this.#settleSend));
     await this.#survive(() => this.#claimer.handOn(this.#settleSend));
     this.#closing.abort();
-    await Promise.all(this.#loops);
-    await Promise.all([this.#taking.close(), this.#settling.close()]);
+    await Promise.all(this.#loops); // presence says goodbye
   }
 
   /**
@@ -160,8 +171,9 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     const claimed = await this.#claimer.claim(send, max, this.#apart > 0 ? 0 : 1);
     this.#rearm();
     if (!claimed) return [];
-    this.#hands.add(claimed.hand);
     const deliveries = await this.#made.deliver(claimed.hand, claimed.messages, this.#settler);
+    // Only now: a hand that could not be looked through has to lapse, not to be kept alive.
+    if (claimed.hand.left > 0) this.#hands.add(claimed.hand);
     for (const delivery of deliveries) if (delivery.lapsed) this.#apart++;
     return deliveries;
   }

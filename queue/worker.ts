@@ -11,14 +11,13 @@
  *
  * @module
  */
-import { checkCount, checkMs, sleep } from "../redis/timers.ts";
+import { checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { type Backoff, backoffOf } from "./backoff.ts";
-import type { GivenBack } from "./delivery.ts";
 import { checkFeed, feed, type FeedOptions } from "./feed.ts";
-import { INTAKE, type Intake, type WorkerSource } from "./intake.ts";
+import { type Ended, INTAKE, type Intake, type WorkerSource } from "./intake.ts";
 import type { ConsumeEvent, Mode } from "./message.ts";
 
-export type { WorkerSource } from "./intake.ts";
+export type { Ended, WorkerSource } from "./intake.ts";
 
 /** What a handler gets besides the payload. */
 export interface HandlerContext<D> {
@@ -45,8 +44,8 @@ export type WorkerEvent<D> =
   | ConsumeEvent
   /** A handler returned, and Redis knows. */
   | { type: "done"; delivery: D; ms: number }
-  /** A handler threw. `to` tells where the message is: `"gone"` where it is handed out once only. */
-  | { type: "failed"; delivery: D; ms: number; error: unknown; to: GivenBack | "gone" }
+  /** A handler threw. `to` tells where the message is now. */
+  | { type: "failed"; delivery: D; ms: number; error: unknown; to: Ended }
   /** What a handler did could not be settled: its lease was lost, so the message goes out again. */
   | { type: "lost"; delivery: D; error: Error };
 
@@ -398,7 +397,8 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     // Left behind: their messages go to somebody else.
     const reason = new DOMException("The worker was stopped", "AbortError");
     for (const leave of [...this.#leave.values()]) leave(reason);
-    await Promise.all(this.#settling);
+    // While Redis is away they are said again until the lease ends; then it gives the messages back.
+    await within(Promise.all(this.#settling), ABORT_MS).catch(() => {});
   }
 
   /** Until a handler ends, a stop is asked for, or the time is over. */

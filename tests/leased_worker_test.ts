@@ -1,6 +1,7 @@
 /** The worker on queues with leases, both kinds in both modes. */
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import {
+  connect,
   type ConnectedClient,
   type Delivery,
   type LeasedQueueOptions,
@@ -9,7 +10,7 @@ import {
   Worker,
   type WorkerEvent,
 } from "@workshop/redis-patterns";
-import { commandsDuring, eventually, redisTest } from "./support.ts";
+import { commandsDuring, eventually, redisTest, serverTest } from "./support.ts";
 
 const MODES = ["polling", "blocking"] as const;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -245,3 +246,55 @@ for (const [name, make] of Object.entries(QUEUES)) {
     assertEquals(await queue.counts(), { ready: 0, leased: 0, delayed: 0, dead: 0 });
   });
 }
+
+redisTest("Worker does not end with a handler that throws after it has settled", async (test) => {
+  const queue = new ReliableQueue<string>(test.redis, test.name);
+  const seen: string[] = [];
+  await using worker = new Worker(queue, async (payload, { delivery }) => {
+    seen.push(payload);
+    if (payload !== "bad") return;
+    await delivery.deadLetter("bad");
+    throw new Error("anyway");
+  });
+  await queue.enqueueMany(["bad", "good"]);
+  worker.start();
+  await eventually(() => assertEquals(seen, ["bad", "good"]));
+  assertEquals((await queue.counts()).dead, 1);
+});
+
+serverTest("Worker stops within grace and two seconds while Redis is away", async (server) => {
+  const redis = await connect({ url: server.url });
+  const queue = new ReliableQueue<number>(redis, "mail");
+  await queue.enqueueMany([1, 2, 3, 4]);
+  const worker = new Worker(queue, () => new Promise<void>(() => {}), {
+    concurrency: 3,
+    onEvent: () => {},
+  });
+  worker.start();
+  await eventually(() => assertEquals(worker.active, 3));
+  await server.pause();
+  const startedAt = performance.now();
+  await worker.stop({ graceMs: 100 });
+  assertLess(performance.now() - startedAt, 5_000);
+  await server.resume();
+  redis.destroy();
+});
+
+serverTest("Worker works again within two seconds after a restart of Redis", async (server) => {
+  const redis = await connect({ url: server.url });
+  const queue = new ReliableQueue<number>(redis, "mail", { backoff: { baseMs: 0 }, leaseMs: 500 });
+  const seen: number[] = [];
+  const worker = new Worker(queue, (payload) => void seen.push(payload), { onEvent: () => {} });
+  worker.start();
+  await queue.enqueue(1);
+  await eventually(() => assertEquals(seen, [1]));
+  await server.kill();
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  await server.restart();
+  const restartedAt = performance.now();
+  await queue.enqueue(2);
+  await eventually(() => assertEquals(seen, [1, 2]));
+  assertLess(performance.now() - restartedAt, 2_500);
+  await worker.stop();
+  await redis.close();
+}, { aof: true });
