@@ -13,13 +13,19 @@ import { RedisServer } from "../tools/redis_server.ts";
 import type { Load } from "./measure.ts";
 import { toText } from "./report.ts";
 import type { Report, Scenario } from "./scenario.ts";
+import { latency } from "./scenarios/latency.ts";
+import { leased } from "./scenarios/leased.ts";
 import { list } from "./scenarios/list.ts";
+import { order } from "./scenarios/order.ts";
 
-const scenarios: Record<string, Scenario> = { list };
+const scenarios: Record<string, Scenario> = { list, leased, latency, order };
 
 const HELP = `Compares this package with others; every figure is a median of interleaved rounds.
 
-  deno task bench list   enqueue and drain of a plain queue: ListQueue, BullMQ, bee-queue, LPUSH
+  deno task bench list      enqueue and drain of a plain queue: ListQueue, BullMQ, bee-queue, LPUSH
+  deno task bench leased    the same at least once: ReliableQueue, PriorityQueue, BullMQ, bee-queue
+  deno task bench latency   how long messages wait for blocked workers; delays; killed connections
+  deno task bench order     whether two consumers get 100,000 messages in order of priority
 
   --rounds N      how often each is measured (default: 3)
   --count N       messages a round (default: 100000)
@@ -69,7 +75,7 @@ async function bench(scenario: Scenario, load: Load, json: boolean): Promise<voi
   const report = await scenario({ url, load, redis, note });
   const header = await conditions(redis, { load, report });
   if (json) console.log(JSON.stringify({ ...header, ...report }, null, 2));
-  else console.log(`\n${Object.values(header).join("\n")}\n\n${toText(report)}`);
+  else console.log(`\n${Object.values(header).filter(Boolean).join("\n")}\n\n${toText(report)}`);
 }
 
 /** What figures mean nothing without. */
@@ -78,14 +84,15 @@ async function conditions(
   { load: { count, atATime, rounds }, report }: { load: Load; report: Report },
 ) {
   const info = await redis.info("server");
-  const results = report.tables.flatMap(({ results }) => results);
+  const results = [...report.tables.flatMap(({ results }) => results), ...report.times ?? []];
   return {
     date: new Date().toISOString().slice(0, 16).replace("T", " "),
     cores: `${navigator.hardwareConcurrency} cores`,
     redis: `Redis ${info.match(/^redis_version:(.+?)\r?$/m)?.[1]}`,
     runtimes: [...new Set(results.map(({ runtime }) => runtime))].join(", "),
     packages: [...new Set(results.map(({ peer }) => peer))].join(", "),
-    load: `${count} messages of 100 bytes, ${atATime} at a time, median of ${rounds}`,
+    load: report.load ??
+      `${count} messages of 100 bytes, ${atATime} at a time, median of ${rounds}`,
   };
 }
 

@@ -7,12 +7,15 @@
 import type { RedisClientType } from "redis";
 import type { Work } from "./peer.ts";
 import type { PeerProcess } from "./peer_process.ts";
+import { SentCommands } from "./sent_commands.ts";
 
 /** One way of one peer to do something. */
 export interface Contender {
   peer: PeerProcess;
   verb: "enqueue" | "drain";
   way: string;
+  /** Messages a round, where a slow one is not asked for as many. */
+  count?: number;
 }
 
 /** What a contender achieved, one number a round. */
@@ -24,6 +27,8 @@ export interface Result {
   rates: number[];
   /** Commands that Redis ran for a message, those inside scripts included. */
   commands: number[];
+  /** Commands that clients sent for a message, as `MONITOR` shows them; from the warm-up. */
+  sent: number;
   /** Bytes that Redis needs for a waiting message; for a drain, none. */
   bytes: number[];
 }
@@ -41,19 +46,18 @@ export async function interleave(
   load: Load,
   redis: RedisClientType,
 ): Promise<Result[]> {
-  const warmUp = { ...load, count: Math.min(load.count, WARM_UP) };
-  for (const contender of contenders) await turn(contender, warmUp, redis);
-  const results = contenders.map(({ peer, way }): Result => ({
-    peer: peer.introduction.label,
-    runtime: peer.runtime,
-    way,
-    rates: [],
-    commands: [],
-    bytes: [],
-  }));
+  const results: Result[] = [];
+  for (const contender of contenders) {
+    const { peer, way, count = load.count } = contender;
+    const warmUp = { ...load, count: Math.min(Math.ceil(count / 10), WARM_UP) };
+    const { sent } = await turn(contender, warmUp, redis, true);
+    const { introduction: { label }, runtime } = peer;
+    results.push({ peer: label, runtime, way, sent, rates: [], commands: [], bytes: [] });
+  }
   for (let round = 0; round < load.rounds; round++) {
     for (const [i, contender] of contenders.entries()) {
-      const { rate, commands, bytes } = await turn(contender, load, redis);
+      const work = { ...load, count: contender.count ?? load.count };
+      const { rate, commands, bytes } = await turn(contender, work, redis);
       results[i]!.rates.push(rate);
       results[i]!.commands.push(commands);
       if (contender.verb === "enqueue") results[i]!.bytes.push(bytes);
@@ -63,14 +67,23 @@ export async function interleave(
 }
 
 /** One contender does the work once, beginning and ending with an empty queue. */
-async function turn({ peer, verb, way }: Contender, work: Work, redis: RedisClientType) {
+async function turn(
+  { peer, verb, way }: Contender,
+  work: Work,
+  redis: RedisClientType,
+  watched = false,
+) {
   await peer.order({ verb: "empty" });
   if (verb === "drain") await peer.order({ verb: "fill", work });
   const before = await stats(redis);
+  // Watching costs Redis more than most commands do, so it is for the warm-up.
+  const watch = watched ? await SentCommands.watch(redis) : undefined;
   const ms = await peer.order({ verb, way, work }) as number;
+  const sent = await watch?.end() ?? 0;
   const after = await stats(redis);
   await peer.order({ verb: "empty" });
   return {
+    sent: sent / work.count,
     rate: work.count / ms * 1_000,
     commands: (after.commands - before.commands) / work.count,
     bytes: (after.bytes - before.bytes) / work.count,
@@ -92,6 +105,12 @@ async function stats(redis: RedisClientType): Promise<{ commands: number; bytes:
 
 function field(info: string, name: string): number {
   return Number(info.match(new RegExp(`^${name}:(\\d+)`, "m"))?.[1] ?? 0);
+}
+
+/** The value that a share `p` of the values does not exceed. */
+export function percentile(values: number[], p: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * p) - 1)] ?? NaN;
 }
 
 /** The middle one; of an even number, the mean of the two in the middle. */

@@ -13,7 +13,11 @@ import { type Answer, ANSWER_MARK, type Introduction, type OpenPeer, type Order 
 async function host([module, url, name]: string[]): Promise<void> {
   const { default: open } = await import(`./peers/${module}.ts`) as { default: OpenPeer };
   const peer = await open(url!, name!);
-  const ways = { enqueue: Object.keys(peer.enqueue), drain: Object.keys(peer.drain) };
+  const ways = {
+    enqueue: Object.keys(peer.enqueue),
+    drain: Object.keys(peer.drain),
+    probe: Object.keys(peer.probe ?? {}),
+  };
   answer({ result: { label: peer.label, ...ways } satisfies Introduction });
 
   for await (const line of createInterface({ input: process.stdin })) {
@@ -21,7 +25,9 @@ async function host([module, url, name]: string[]): Promise<void> {
     // One peer's, or one round's, garbage is not the next one's work.
     (globalThis as { gc?: () => void }).gc?.();
     try {
-      const run = verb === "enqueue" || verb === "drain" ? peer[verb][way] : peer[verb].bind(peer);
+      const run = verb === "enqueue" || verb === "drain" || verb === "probe"
+        ? peer[verb]?.[way]
+        : peer[verb].bind(peer);
       answer({ result: await run!(work) ?? null });
     } catch (error) {
       answer({ error: error instanceof Error ? `${error.stack}` : String(error) });

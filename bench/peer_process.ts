@@ -15,7 +15,7 @@ const MESSAGE_MS = 1;
 /** A peer that is told what to do. */
 export class PeerProcess implements AsyncDisposable {
   /** What the peer said about itself. */
-  introduction: Introduction = { label: "", enqueue: [], drain: [] };
+  introduction: Introduction = { label: "", enqueue: [], drain: [], probe: [] };
   /** Where it runs, such as "Deno 2.9.6". */
   readonly runtime: string;
   readonly #child: Deno.ChildProcess;

@@ -6,21 +6,38 @@
 import CliTable from "cli-table3";
 import { median } from "./measure.ts";
 import type { Report, Table } from "./scenario.ts";
+import type { Times } from "./times.ts";
 
-const HEAD = ["", "by", "messages/s", "min – max", "× BullMQ", "commands", "bytes"];
+const HEAD = ["", "by", "messages/s", "min – max", "× BullMQ", "commands", "sent", "bytes"];
+const TIMES = ["by", "p50 ms", "p99 ms", "longest"];
 
 /** The report as text. */
-export function toText({ tables, verdicts }: Report): string {
-  return [...tables.map(tableText), verdicts.join("\n")].join("\n\n");
+export function toText({ tables, times = [], verdicts }: Report): string {
+  const ways = Map.groupBy(times, ({ way }) => way);
+  const timed = [...ways].map(([way, times]) => timesText(way, times));
+  return [...tables.map(tableText), ...timed, verdicts.join("\n")].join("\n\n");
+}
+
+function timesText(way: string, times: Times[]): string {
+  const table = new CliTable({
+    head: [way, ...TIMES.slice(1)],
+    colAligns: ["left", "right", "right", "right"],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const { peer, runtime, p50, p99, max } of times) {
+    const figures = [p50, p99, max].map((rounds) => median(rounds).toFixed(2));
+    table.push([`${peer}, ${runtime}`, ...figures]);
+  }
+  return table.toString();
 }
 
 function tableText({ title, results, baseline }: Table): string {
   const table = new CliTable({
     head: [title, ...HEAD.slice(1)],
-    colAligns: ["left", "left", "right", "right", "right", "right", "right"],
+    colAligns: ["left", "left", ...HEAD.slice(2).map(() => "right" as const)],
     style: { head: [], border: [], compact: true },
   });
-  for (const { peer, runtime, way, rates, commands, bytes } of results) {
+  for (const { peer, runtime, way, rates, commands, sent, bytes } of results) {
     table.push([
       way,
       `${peer}, ${runtime}`,
@@ -29,6 +46,7 @@ function tableText({ title, results, baseline }: Table): string {
       (median(rates) / baseline).toFixed(2),
       // A merged command is shared by many messages: below one, two digits are not enough.
       Number(median(commands).toPrecision(2)).toString(),
+      Number(sent.toPrecision(2)).toString(),
       bytes.length > 0 ? whole(median(bytes)) : "",
     ]);
   }

@@ -5,6 +5,7 @@
  */
 import type { RedisClientType } from "redis";
 import type { Load, Result } from "./measure.ts";
+import type { Times } from "./times.ts";
 
 /** What a scenario gets. */
 export interface Bench {
@@ -20,6 +21,10 @@ export interface Bench {
 /** What a scenario gives. */
 export interface Report {
   tables: Table[];
+  /** Messages that were timed one by one. */
+  times?: Times[];
+  /** What was done, where it is not what the options say. */
+  load?: string;
   /** One sentence each; the last one is the point of the scenario. */
   verdicts: string[];
 }

@@ -19,6 +19,9 @@ import { tracingChannel } from "node:diagnostics_channel";
 const HOUSEKEEPING = new Set(["AUTH", "CLIENT", "HELLO", "PING", "SELECT"]);
 
 const COLOURS: Record<string, string> = {
+  "Consumer 1": "cyan",
+  "Consumer 2": "magenta",
+  Producer: "orange",
   doctor: "green",
   producer: "orange",
   publisher: "orange",

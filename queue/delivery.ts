@@ -219,7 +219,7 @@ export interface WorkedDelivery {
   /** Aborts its signal, if somebody looked at it. */
   abort(reason: unknown): void;
   /** Acknowledges at the end of the turn; the callback is told when Redis has it. */
-  ackLater(settled: (error?: Error) => void): void;
+  ackLater(settled?: (error?: Error) => void): void;
   /** Gives it back without spending an attempt. */
   release(): Promise<void>;
 }

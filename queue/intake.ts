@@ -33,8 +33,8 @@ export interface Intake<D> {
   readonly givesBack: boolean;
   /** Takes up to `max`, waiting for the first. */
   take(max: number, options: ReceiveOptions): Promise<D[]>;
-  /** The handler returned. `settled` is told when that is certain. */
-  done(delivery: D, settled: (error?: Error) => void): void;
+  /** The handler returned. `settled` is told when that is certain, if somebody wants to know. */
+  done(delivery: D, settled?: (error?: Error) => void): void;
   /** The handler threw. Gives where the message is now. */
   failed(delivery: D, error: unknown): Promise<Ended>;
   /** Gives back what was not begun; false where that cannot be done. */

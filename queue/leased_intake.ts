@@ -103,10 +103,10 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     return [];
   }
 
-  done(delivery: Delivery<T>, settled: (error?: Error) => void): void {
+  done(delivery: Delivery<T>, settled?: (error?: Error) => void): void {
     this.#over(delivery);
     // A handler that knew better has settled it already.
-    if (delivery.settled) return settled();
+    if (delivery.settled) return settled?.();
     delivery[WORKED]().ackLater(settled);
   }
 

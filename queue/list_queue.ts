@@ -394,7 +394,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
       take: (max, options) => this.#take(max, options),
       done: (message, settled) => {
         signals.forget(message);
-        settled();
+        settled?.();
       },
       failed: (message) => {
         signals.forget(message);

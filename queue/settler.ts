@@ -139,6 +139,7 @@ interface PendingAcks {
   indexes: string[];
   /** Index, id and uid of each message whose producer chose an id. */
   chosen: string[];
+  count: number;
   settled: ((error?: Error) => void)[];
 }
 
@@ -186,13 +187,16 @@ export class Settler {
     hand: Hand,
     index: number,
     id: [id: string, uid: string] | undefined,
-    settled: (error?: Error) => void,
+    settled?: (error?: Error) => void,
   ): void {
     let acks = this.#pending.get(hand);
-    if (!acks) this.#pending.set(hand, acks = { hand, indexes: [], chosen: [], settled: [] });
+    if (!acks) {
+      this.#pending.set(hand, acks = { hand, indexes: [], chosen: [], count: 0, settled: [] });
+    }
     if (id) acks.chosen.push(String(index), ...id);
     else acks.indexes.push(String(index));
-    acks.settled.push(settled);
+    acks.count++;
+    if (settled) acks.settled.push(settled);
     if (++this.#count >= MAX_ACKS) return this.#flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -280,7 +284,7 @@ export class Settler {
         dead_age: deadAgeMs,
       }), hand.leftMs);
     if (where === "lost") throw hand.lost();
-    this.#settledOne(hand);
+    this.#settled(hand, 1);
     // "done": an earlier call did it and its reply was lost; where the message went is not known.
     return where === "done" ? "ready" : where;
   }
@@ -306,20 +310,19 @@ export class Settler {
         () => ackScript.run(this.#send, this.#keys, {}, rest),
         Math.max(...batch.map(({ hand }) => hand.leftMs)),
       );
-      batch.forEach(({ hand, settled }, i) => {
+      batch.forEach(({ hand, count, settled }, i) => {
         const error = alive[i] === 1 ? undefined : hand.lost();
-        for (const tell of settled) {
-          if (!error) this.#settledOne(hand);
-          tell(error);
-        }
+        if (!error) this.#settled(hand, count);
+        for (const tell of settled) tell(error);
       });
     } catch (error) {
       for (const { settled } of batch) for (const tell of settled) tell(error as Error);
     }
   }
 
-  #settledOne(hand: Hand): void {
-    if (--hand.left === 0) this.#onFinished(hand);
+  #settled(hand: Hand, count: number): void {
+    hand.left -= count;
+    if (hand.left === 0) this.#onFinished(hand);
   }
 
   #errorLine(error: unknown): string {

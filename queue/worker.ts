@@ -149,16 +149,14 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   };
   readonly #feedOptions: FeedOptions;
   readonly #onEvent: ((event: WorkerEvent<D>) => void) | undefined;
-  readonly #running = new Set<D>();
+  readonly #running = new Set<Slot<D>>();
   #intake: Intake<D> | undefined;
   #stopping = new AbortController();
   #aborted = false;
-  #failure: { error: unknown } | undefined;
+  #failure: Failure | undefined;
   #wake: () => void = () => {};
   #loop: Promise<void> | undefined;
   #graceEndsAt = Infinity;
-  /** Settles what a running handler has in hand, without it. */
-  readonly #leave = new Map<D, (reason: unknown) => void>();
   readonly #settling = new Set<Promise<void>>();
   #takenAt: number | undefined;
 
@@ -302,58 +300,60 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   }
 
   #begin(intake: Intake<D>, delivery: D): void {
-    const startedAt = performance.now();
-    this.#running.add(delivery);
-    let open = true; // until it is settled: by its end, its time, or the worker's end
-    const settle = (failure?: { error: unknown }): boolean => {
-      if (!open) return false;
-      open = false;
-      clearTimeout(timer);
-      this.#leave.delete(delivery);
-      this.#settle(intake, delivery, performance.now() - startedAt, failure);
-      return true;
-    };
-    const end = (failure?: { error: unknown }) => {
-      this.#running.delete(delivery);
-      const settled = settle(failure);
-      this.#wake();
-      // Given back long ago: what it throws now has nowhere to go but up.
-      if (!settled && failure && !this.#loop && !this.#onEvent) this.#fail(failure.error);
-    };
+    const slot = new Slot(intake, delivery, () => this.#aborted);
+    this.#running.add(slot);
     const { timeoutMs } = this.#options;
-    const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
-      const error = new DOMException(`The handler took more than ${timeoutMs} ms`, "TimeoutError");
-      intake.abort(delivery, error);
-      this.#running.delete(delivery); // its slot is free
-      settle({ error });
-      this.#wake();
-    }, timeoutMs);
-    if (intake.givesBack) this.#leave.set(delivery, (error) => settle({ error }));
-    const context = new Context(intake, delivery, () => this.#aborted);
+    if (timeoutMs !== undefined) slot.timer = setTimeout(() => this.#timeOut(slot), timeoutMs);
     try {
-      const result = this.#handler(delivery.payload, context);
-      if (result instanceof Promise) result.then(() => end(), (error) => end({ error }));
-      else end();
+      const result = this.#handler(delivery.payload, slot) as PromiseLike<unknown> | undefined;
+      if (typeof result?.then !== "function") return this.#end(slot);
+      result.then(() => this.#end(slot), (error) => this.#end(slot, { error }));
     } catch (error) {
-      end({ error });
+      this.#end(slot, { error });
     }
   }
 
-  #settle(intake: Intake<D>, delivery: D, ms: number, failure?: { error: unknown }): void {
+  /** The handler has ended. */
+  #end(slot: Slot<D>, failure?: Failure): void {
+    this.#running.delete(slot);
+    const settled = this.#settle(slot, failure);
+    this.#wake();
+    // Given back long ago: what it throws now has nowhere to go but up.
+    if (!settled && failure && !this.#loop && !this.#onEvent) this.#fail(failure.error);
+  }
+
+  #timeOut(slot: Slot<D>): void {
+    const { timeoutMs } = this.#options;
+    const error = new DOMException(`The handler took more than ${timeoutMs} ms`, "TimeoutError");
+    slot.intake.abort(slot.delivery, error);
+    this.#running.delete(slot); // the slot is free, whatever the handler still does
+    this.#settle(slot, { error });
+    this.#wake();
+  }
+
+  /** Once: by the handler's end, by its time, or by the worker's end. */
+  #settle(slot: Slot<D>, failure?: Failure): boolean {
+    if (slot.settled) return false;
+    slot.settled = true;
+    clearTimeout(slot.timer);
+    const { intake, delivery } = slot;
+    const ms = performance.now() - slot.startedAt;
     if (failure) {
       const { error } = failure;
-      const settled = intake.failed(delivery, error).then(
+      const settling = intake.failed(delivery, error).then(
         (to) => this.#tell({ type: "failed", delivery, ms, error, to }),
         (lost) => this.#tell({ type: "lost", delivery, error: lost as Error }),
-      ).finally(() => this.#settling.delete(settled));
-      this.#settling.add(settled);
+      ).finally(() => this.#settling.delete(settling));
+      this.#settling.add(settling);
     } else {
       intake.done(
         delivery,
-        (error) =>
-          this.#tell(error ? { type: "lost", delivery, error } : { type: "done", delivery, ms }),
+        this.#onEvent &&
+          ((error) =>
+            this.#tell(error ? { type: "lost", delivery, error } : { type: "done", delivery, ms })),
       );
     }
+    return true;
   }
 
   #tell(event: WorkerEvent<D>): void {
@@ -396,7 +396,9 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     }
     // Left behind: their messages go to somebody else.
     const reason = new DOMException("The worker was stopped", "AbortError");
-    for (const leave of [...this.#leave.values()]) leave(reason);
+    for (const slot of this.#running) {
+      if (intake.givesBack) this.#settle(slot, { error: reason });
+    }
     // While Redis is away they are said again until the lease ends; then it gives the messages back.
     await within(Promise.all(this.#settling), ABORT_MS).catch(() => {});
   }
@@ -411,27 +413,36 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   #abortHandlers(intake: Intake<D>): void {
     this.#aborted = true;
     const reason = new DOMException("The worker was stopped", "AbortError");
-    for (const delivery of this.#running) intake.abort(delivery, reason);
+    for (const { delivery } of this.#running) intake.abort(delivery, reason);
     this.#wake();
   }
 }
 
-/** A controller for each message would halve a worker's rate, and most handlers never look. */
-class Context<D> implements HandlerContext<D> {
+interface Failure {
+  error: unknown;
+}
+
+/** One handler at work, and what it gets as its context. */
+class Slot<D> implements HandlerContext<D> {
   readonly delivery: D;
-  readonly #intake: Intake<D>;
+  readonly intake: Intake<D>;
+  readonly startedAt: number = performance.now();
+  /** Whether the delivery was settled, by the handler's end or without it. */
+  settled = false;
+  timer: ReturnType<typeof setTimeout> | undefined;
   readonly #aborted: () => boolean;
 
   constructor(intake: Intake<D>, delivery: D, aborted: () => boolean) {
-    this.#intake = intake;
+    this.intake = intake;
     this.delivery = delivery;
     this.#aborted = aborted;
   }
 
+  /** A controller for each message would halve a worker's rate, and most handlers never look. */
   get signal(): AbortSignal {
-    const signal = this.#intake.signal(this.delivery);
+    const signal = this.intake.signal(this.delivery);
     if (this.#aborted()) {
-      this.#intake.abort(this.delivery, new DOMException("The worker was stopped", "AbortError"));
+      this.intake.abort(this.delivery, new DOMException("The worker was stopped", "AbortError"));
     }
     return signal;
   }

@@ -5,7 +5,15 @@
  */
 import { connect, ListQueue, Worker } from "@workshop/redis-patterns";
 import deno from "../../deno.json" with { type: "json" };
-import { inBulk, type OpenPeer, type Payload, payload, singly, untilCalled } from "../peer.ts";
+import {
+  inBulk,
+  type OpenPeer,
+  type Payload,
+  payload,
+  singly,
+  spaced,
+  untilCalled,
+} from "../peer.ts";
 
 const open: OpenPeer = async (url, name) => {
   const redis = await connect({ url });
@@ -37,6 +45,17 @@ const open: OpenPeer = async (url, name) => {
         await running;
         return ms;
       },
+    },
+    probe: {
+      latency: (work) =>
+        spaced(work, (payload) => queue.enqueue(payload), async (handle) => {
+          // deno-lint-ignore require-await -- the handler that BullMQ gets, too
+          const worker = new Worker(queue, async (payload) => handle(payload), {
+            mode: "blocking",
+          });
+          void worker.start();
+          return await Promise.resolve(() => worker.stop());
+        }),
     },
     fill: (work) => inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
     empty: async () => void await queue.purge(),

@@ -1,0 +1,20 @@
+/**
+ * `PriorityQueue` of this package: priorities 1, 2 and 3 in turn.
+ *
+ * @module
+ */
+import { PriorityQueue } from "@workshop/redis-patterns";
+import { leasedPeer } from "../leased_peer.ts";
+import { type OpenPeer, type Payload, payload } from "../peer.ts";
+
+const open: OpenPeer = (url, name) =>
+  leasedPeer({ url, name, payload }, (redis) => {
+    const queue = new PriorityQueue<Payload>(redis, name);
+    let n = 0;
+    return {
+      queue,
+      kind: "PriorityQueue",
+      enqueue: (payload, options) => queue.enqueue(payload, { ...options, priority: 1 + n++ % 3 }),
+    };
+  });
+export default open;
