@@ -13,7 +13,7 @@
 import { Buffer } from "node:buffer";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
 import { checkMs } from "../redis/timers.ts";
-import { checkReason, type Hand, type Settler } from "./settler.ts";
+import { checkReason, type Hand, MAX_TIME, type Settler } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
@@ -154,7 +154,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   /** See {@linkcode Settlement.nack}. */
   async nack(options: NackOptions = {}): Promise<GivenBack> {
     // Checked before it counts as settled: a bad argument settles nothing.
-    if (options.delayMs !== undefined) checkMs("delayMs", options.delayMs);
+    if (options.delayMs !== undefined) checkMs("delayMs", options.delayMs, MAX_TIME);
     return await this.#once(
       "nack",
       () => this.#settler.nack(this.#hand, this.#index, this.attempt, options),
@@ -187,6 +187,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
    */
   [WORKED](): WorkedDelivery {
     return {
+      settling: this.#settling,
       abort: (reason) => this.#aborter?.abort(reason),
       ackLater: (settled) => {
         this.#settled = "ack";
@@ -222,6 +223,8 @@ export interface WorkedDelivery {
   ackLater(settled?: (error?: Error) => void): void;
   /** Gives it back without spending an attempt. */
   release(): Promise<void>;
+  /** What the handler's own settling comes to. */
+  readonly settling: Promise<unknown> | undefined;
 }
 
 /** The id to free when the message is gone, if its producer chose one. */

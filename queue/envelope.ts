@@ -91,12 +91,21 @@ export function readEnvelope(entry: Buffer): Envelope | undefined {
 const MAX_MESSAGE = 2_048;
 const MAX_STACK = 4_096;
 
+/** What was thrown, in a line; anything can be thrown, also what has no text. */
+export function toText(error: unknown): string {
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  } catch {
+    return Object.prototype.toString.call(error);
+  }
+}
+
 /** One line of history; Redis puts the number of the attempt in front. */
 export function writeError(
   error: unknown,
   { at, worker }: { at: number; worker?: string },
 ): string {
-  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const message = toText(error);
   const stack = error instanceof Error ? error.stack?.slice(0, MAX_STACK) : undefined;
   const line: AttemptError = { message: message.slice(0, MAX_MESSAGE), stack, at, worker };
   return JSON.stringify(line) + "\n";

@@ -31,6 +31,8 @@ export type Ended = GivenBack | "gone" | "settled";
 export interface Intake<D> {
   /** Whether a message can be given back. */
   readonly givesBack: boolean;
+  /** When Redis last answered what runs beside, by `performance.now()`. */
+  readonly answeredAt?: number;
   /** Takes up to `max`, waiting for the first. */
   take(max: number, options: ReceiveOptions): Promise<D[]>;
   /** The handler returned. `settled` is told when that is certain, if somebody wants to know. */

@@ -16,7 +16,7 @@ import { isRetryable } from "../redis/errors.ts";
 import { type QueueKeys, REGISTRY_KEY } from "../redis/keys.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
-import { sleep, within } from "../redis/timers.ts";
+import { backoffMs, sleep, within } from "../redis/timers.ts";
 import { Claimer } from "./claimer.ts";
 import { type Delivery, WORKED } from "./delivery.ts";
 import type { Ended, Intake } from "./intake.ts";
@@ -33,6 +33,9 @@ const PRESENCE_TTL_MS = 30_000;
 
 /** How long the end may take while Redis does not answer. */
 const CLOSE_MS = 500;
+
+/** How many acks may be under way before no more messages are taken. */
+const MAX_UNANSWERED = 2_000;
 
 /** While a message is handled whose last lease lapsed, others of its kind are left to others. */
 const APART_MS = 50;
@@ -56,6 +59,7 @@ export interface LeasedIntakeOptions<T> {
 /** See the module. */
 export class LeasedIntake<T> implements Intake<Delivery<T>> {
   readonly givesBack = true;
+  answeredAt: number | undefined;
   readonly #made: LeasedIntakeOptions<T>;
   readonly #taking: OwnConnection;
   readonly #settling: OwnConnection;
@@ -91,6 +95,8 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   async take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
     if (this.#failure) throw this.#failure;
+    // What is done and not yet said would all be done again after a crash: do not run ahead.
+    while (this.#settler.unanswered > MAX_UNANSWERED && !signal?.aborted) await sleep(2, signal);
     const first = await this.#takeAhead(max, signal);
     if (first.length > 0 || waitMs === 0 || signal?.aborted) return first;
     if (this.#apart > 0) {
@@ -106,13 +112,17 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   done(delivery: Delivery<T>, settled?: (error?: Error) => void): void {
     this.#over(delivery);
     // A handler that knew better has settled it already.
-    if (delivery.settled) return settled?.();
-    delivery[WORKED]().ackLater(settled);
+    const worked = delivery[WORKED]();
+    if (!delivery.settled) return worked.ackLater(settled);
+    // A handler that knew better: what it said has to have arrived.
+    Promise.resolve(worked.settling).then(() => settled?.(), (error) => settled?.(error));
   }
 
   async failed(delivery: Delivery<T>, error: unknown): Promise<Ended> {
     this.#over(delivery);
-    return delivery.settled ? "settled" : await delivery.nack({ error });
+    if (!delivery.settled) return await delivery.nack({ error });
+    await delivery[WORKED]().settling;
+    return "settled";
   }
 
   async release(delivery: Delivery<T>): Promise<boolean> {
@@ -140,7 +150,9 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   /** Gives back what was claimed ahead, says what is done, and goes. */
   async #leave(): Promise<void> {
     const ahead = await this.#survive(async () => await this.#ahead?.taking);
-    await Promise.all((ahead ?? []).map((delivery) => this.#survive(() => this.release(delivery))));
+    // The last one first, since each goes to the front.
+    const back = (ahead ?? []).reverse();
+    await Promise.all(back.map((delivery) => this.#survive(() => this.release(delivery))));
     await this.#settler.drained();
     await this.#survive(() => this.#claimer.forget(this.#settleSend));
     await this.#survive(() => this.#claimer.handOn(this.#settleSend));
@@ -195,19 +207,24 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   async #scheduler(): Promise<void> {
     const { signal } = this.#closing;
-    while (!signal.aborted) {
-      const dueInMs = this.#claimer.dueAt - performance.now();
+    for (let failures = 0; !signal.aborted;) {
+      const { dueAt } = this.#claimer;
       const rearmed = new AbortController();
       this.#rearm = () => {
         // A claim has learnt of a message that is due earlier.
-        if (this.#claimer.dueAt - performance.now() < dueInMs) rearmed.abort();
+        if (this.#claimer.dueAt < dueAt - 1) rearmed.abort();
       };
-      const either = AbortSignal.any([signal, rearmed.signal]);
-      await sleep(Math.max(0, Math.min(TICK_MS, dueInMs)), either);
+      const waitMs = Math.min(TICK_MS, Math.max(0, dueAt - performance.now()));
+      await sleep(
+        failures > 0 ? backoffMs(failures) : waitMs,
+        AbortSignal.any([signal, rearmed.signal]),
+      );
       if (signal.aborted) return;
-      if (!rearmed.signal.aborted) {
-        await this.#survive(() => this.#claimer.tick(this.#settleSend));
-      }
+      if (rearmed.signal.aborted) continue;
+      const ticked = await this.#survive(() =>
+        this.#claimer.tick(this.#settleSend).then(() => true)
+      );
+      failures = ticked ? 0 : failures + 1;
     }
   }
 
@@ -215,12 +232,15 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     const { signal } = this.#closing;
     const { keys, kind, name } = this.#made;
     const send = this.#settleSend;
-    const say = (info: string) =>
-      this.#survive(async () => {
+    const say = async (info: string) => {
+      try {
         const args = { consumer: this.#claimer.consumer, ttl_ms: PRESENCE_TTL_MS, info };
         await presentScript.run(send, keys, args);
         await send(["ZADD", REGISTRY_KEY, String(Date.now()), `${kind} ${name}`]);
-      });
+      } catch {
+        // Work goes on unseen: Redis is away, at maxmemory, or does not permit it.
+      }
+    };
     while (!signal.aborted) {
       await say(JSON.stringify(this.#info()));
       await sleep(PRESENCE_MS, signal);
@@ -238,7 +258,9 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   /** A loop goes on while Redis is away; what no waiting mends is thrown to the worker's next take. */
   async #survive<R>(run: () => Promise<R>): Promise<R | undefined> {
     try {
-      return await run();
+      const result = await run();
+      this.answeredAt = performance.now();
+      return result;
     } catch (error) {
       if (!isRetryable(error) && !this.#closing.signal.aborted) this.#failure ??= error;
       return undefined;

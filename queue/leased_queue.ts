@@ -43,7 +43,7 @@ import {
 import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
 import type { ReceiveOptions } from "./message.ts";
-import { Hand, type SettleOptions, Settler } from "./settler.ts";
+import { Hand, MAX_TIME, type SettleOptions, Settler } from "./settler.ts";
 import { makeUid } from "./uid.ts";
 
 /** Options of every queue with leases. */
@@ -443,10 +443,10 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
     if (delayMs !== undefined && runAt !== undefined) {
       throw new TypeError(`Either delayMs (${delayMs}) or runAt (${runAt}), not both`);
     }
-    if (delayMs !== undefined && checkMs("delayMs", delayMs, MAX_DELAY) > 0) {
+    if (delayMs !== undefined && checkMs("delayMs", delayMs, MAX_TIME) > 0) {
       due = `+${Math.ceil(delayMs)}`;
     }
-    if (runAt !== undefined) due = String(Math.ceil(checkMs("runAt", runAt, MAX_DELAY)));
+    if (runAt !== undefined) due = String(Math.ceil(checkMs("runAt", runAt, MAX_TIME)));
     if (due === "" && id !== undefined) due = "+0";
     const uid = makeUid();
     const body = encode(this.#codec, payload, this.#maxBytes);
@@ -558,7 +558,8 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
         );
       }
     });
-    if (burying.length > 0) await Promise.all(burying);
+    // What could not be buried comes back by its lease, and is then.
+    await Promise.allSettled(burying);
     return deliveries;
   }
 
@@ -585,9 +586,6 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
 
 /** Lease, index, attempt, and the uid and id of a message whose producer chose an id. */
 const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::([^:]+):([^:]+))?)?$/i;
-
-/** The last millisecond that a Date has. */
-const MAX_DELAY = { max: 8_640_000_000_000_000 };
 
 function checkState(verb: string, state: string): void {
   if (!["ready", "delayed", "dead"].includes(state)) {

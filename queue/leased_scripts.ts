@@ -645,6 +645,9 @@ if info == "" then
 else
   redis.call("HSET", workers, consumer, info)
   redis.call("ZADD", workers_until, now + ttl_ms, consumer)
+  -- The last one to say so may have been killed, and then nobody is there to remove it.
+  redis.call("PEXPIRE", workers, ttl_ms)
+  redis.call("PEXPIRE", workers_until, ttl_ms)
 end
 return 1`,
   reply: Number,

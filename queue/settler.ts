@@ -11,7 +11,8 @@ import type { QueueKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
-import { writeError } from "./envelope.ts";
+import { backoffOf } from "./backoff.ts";
+import { toText, writeError } from "./envelope.ts";
 import { ackScript, extendScript, type LeasedScripts } from "./leased_scripts.ts";
 
 /**
@@ -121,6 +122,11 @@ export class Hand {
   }
 }
 
+/** The last millisecond that a Date has. */
+export const MAX_TIME = { max: 8_640_000_000_000_000 };
+
+const DEFAULT_BACKOFF = backoffOf();
+
 /** How failed attempts are dealt with. */
 export interface SettleOptions {
   maxAttempts: number;
@@ -155,6 +161,7 @@ export class Settler {
   readonly #onFinished: (hand: Hand) => void;
   #pending = new Map<Hand, PendingAcks>();
   #count = 0;
+  #unanswered = 0;
   #scheduled = false;
   #flushing = new Set<Promise<void>>();
 
@@ -197,10 +204,16 @@ export class Settler {
     else acks.indexes.push(String(index));
     acks.count++;
     if (settled) acks.settled.push(settled);
+    this.#unanswered++;
     if (++this.#count >= MAX_ACKS) return this.#flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#flush());
+  }
+
+  /** How many acks Redis has not answered yet. */
+  get unanswered(): number {
+    return this.#unanswered;
   }
 
   /** Resolves when all acks so far have been answered. */
@@ -218,12 +231,12 @@ export class Settler {
     attempt: number,
     { delayMs, error }: NackOptions,
   ): Promise<GivenBack> {
-    const reason = error instanceof Error
-      ? `${error.name}: ${error.message}`
-      : String(error ?? "nack");
+    const reason = error === undefined ? "nack" : toText(error);
     return await this.#giveBack(hand, index, {
       how: "retry",
-      delay_ms: checkMs("delayMs", delayMs ?? this.#options.backoff(attempt, error)),
+      delay_ms: delayMs === undefined
+        ? this.#backoffMs(attempt, error)
+        : checkMs("delayMs", delayMs, MAX_TIME),
       error: error === undefined ? "" : this.#errorLine(error),
       reason, // Redis puts the number of attempts in front
     }) as GivenBack;
@@ -272,21 +285,34 @@ export class Settler {
     args: { how: string; delay_ms: number; error: string; reason: string },
   ): Promise<string> {
     const { maxAttempts, deadMost, deadAgeMs } = this.#options;
-    const where = await this.#persist(() =>
-      this.#scripts.giveBack.run(this.#send, this.#keys, {
-        ...args,
-        lease: hand.lease,
-        index,
-        delay_ms: Math.ceil(args.delay_ms),
-        reason: JSON.stringify(args.reason.slice(0, 2_048)),
-        max_attempts: maxAttempts,
-        dead_most: deadMost,
-        dead_age: deadAgeMs,
-      }), hand.leftMs);
+    const where = await this.#givingUp(
+      hand,
+      () =>
+        this.#scripts.giveBack.run(this.#send, this.#keys, {
+          ...args,
+          lease: hand.lease,
+          index,
+          delay_ms: Math.ceil(args.delay_ms),
+          reason: JSON.stringify(args.reason.slice(0, 2_048)),
+          max_attempts: maxAttempts,
+          dead_most: deadMost,
+          dead_age: deadAgeMs,
+        }),
+    );
     if (where === "lost") throw hand.lost();
     this.#settled(hand, 1);
     // "done": an earlier call did it and its reply was lost; where the message went is not known.
     return where === "done" ? "ready" : where;
+  }
+
+  /** As `persist`; when it gives up, the hand no longer counts on this message. */
+  async #givingUp<R>(hand: Hand, run: () => Promise<R>): Promise<R> {
+    try {
+      return await this.#persist(run, hand.leftMs);
+    } catch (error) {
+      this.#settled(hand, 1);
+      throw error;
+    }
   }
 
   #flush(): void {
@@ -295,7 +321,11 @@ export class Settler {
     const batch = [...this.#pending.values()];
     this.#pending = new Map();
     this.#count = 0;
-    const flushing = this.#acknowledge(batch).finally(() => this.#flushing.delete(flushing));
+    const count = batch.reduce((sum, acks) => sum + acks.count, 0);
+    const flushing = this.#acknowledge(batch).finally(() => {
+      this.#unanswered -= count;
+      this.#flushing.delete(flushing);
+    });
     this.#flushing.add(flushing);
   }
 
@@ -316,13 +346,25 @@ export class Settler {
         for (const tell of settled) tell(error);
       });
     } catch (error) {
-      for (const { settled } of batch) for (const tell of settled) tell(error as Error);
+      for (const { hand, count, settled } of batch) {
+        this.#settled(hand, count); // given up: no heartbeat for it, so that its lease ends
+        for (const tell of settled) tell(error as Error);
+      }
     }
   }
 
   #settled(hand: Hand, count: number): void {
     hand.left -= count;
     if (hand.left === 0) this.#onFinished(hand);
+  }
+
+  /** A backoff that throws, or gives no duration, must not keep the message in the hand. */
+  #backoffMs(attempt: number, error: unknown): number {
+    try {
+      return checkMs("backoff", this.#options.backoff(attempt, error), MAX_TIME);
+    } catch {
+      return DEFAULT_BACKOFF(attempt, error);
+    }
   }
 
   #errorLine(error: unknown): string {

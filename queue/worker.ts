@@ -13,6 +13,7 @@
  */
 import { checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { type Backoff, backoffOf } from "./backoff.ts";
+import { LeaseLostError } from "./settler.ts";
 import { checkFeed, feed, type FeedOptions } from "./feed.ts";
 import { type Ended, INTAKE, type Intake, type WorkerSource } from "./intake.ts";
 import type { ConsumeEvent, Mode } from "./message.ts";
@@ -106,7 +107,7 @@ export interface Health {
   /** How many handlers are running. */
   readonly active: number;
   /** How long ago Redis last answered it, in milliseconds; undefined if it has not yet. */
-  readonly lastTakeMs?: number;
+  readonly lastAnswerMs?: number;
 }
 
 /**
@@ -201,12 +202,16 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     return this.#running.size;
   }
 
-  /** How the worker is doing. One that is running and has not been answered for 15 s is in trouble. */
+  /**
+   * How the worker is doing. One on a queue with leases asks Redis every second, whatever its handlers
+   * do: one that has not been answered for 15 s is in trouble.
+   */
   health(): Health {
+    const answeredAt = Math.max(this.#takenAt ?? -Infinity, this.#intake?.answeredAt ?? -Infinity);
     return {
       running: this.#loop !== undefined,
       active: this.active,
-      ...(this.#takenAt !== undefined && { lastTakeMs: performance.now() - this.#takenAt }),
+      ...(answeredAt > -Infinity && { lastAnswerMs: performance.now() - answeredAt }),
     };
   }
 
@@ -284,10 +289,11 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     try {
       await this.#slot(); // a handler that was left behind by an earlier run still has one
       for await (const batch of feed(take, { ...this.#feedOptions, signal })) {
-        for (const delivery of batch) {
-          const given = signal.aborted && await intake.release(delivery).catch(() => true);
-          if (!given) this.#begin(intake, delivery);
-        }
+        if (signal.aborted && intake.givesBack) {
+          // The last one first, since each goes to the front.
+          const back = batch.reverse().map((delivery) => intake.release(delivery));
+          await within(Promise.all(back), ABORT_MS).catch(() => {}); // else by their lease
+        } else for (const delivery of batch) this.#begin(intake, delivery);
         await this.#slot();
       }
     } finally {
@@ -359,6 +365,8 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   #tell(event: WorkerEvent<D>): void {
     try {
       if (!this.#onEvent && event.type === "failed" && event.to === "gone") throw event.error;
+      const lost = event.type === "lost" && !(event.error instanceof LeaseLostError);
+      if (!this.#onEvent && lost) throw event.error;
       this.#onEvent?.(event);
     } catch (error) { // nobody to tell, or who was told threw
       this.#fail(error);
@@ -397,7 +405,9 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     // Left behind: their messages go to somebody else.
     const reason = new DOMException("The worker was stopped", "AbortError");
     for (const slot of this.#running) {
-      if (intake.givesBack) this.#settle(slot, { error: reason });
+      if (!intake.givesBack) continue; // its message has nowhere to go: it keeps the slot
+      this.#settle(slot, { error: reason });
+      this.#running.delete(slot);
     }
     // While Redis is away they are said again until the lease ends; then it gives the messages back.
     await within(Promise.all(this.#settling), ABORT_MS).catch(() => {});

@@ -26,7 +26,7 @@ const GRACE_MS = 5_000;
 const MAX_BLOCK_UNCALLED_MS = 1_000;
 
 /** How long a wait that was called back may go on. Not less than the longest uncalled one. */
-const CALL_BACK_MS = 1_500;
+const CALL_BACK_MS = 1_200;
 
 /** How long opening a connection may take, handshake included. */
 const OPEN_MS = 5_000;
@@ -84,8 +84,7 @@ export class OwnConnection implements AsyncDisposable {
     const ended = new AbortController();
     const callBack = () => {
       void this.#callBack(ended.signal);
-      // A server that does not answer cannot call it back either: then the wait is cut.
-      void sleep(CALL_BACK_MS, ended.signal).then(() => ended.signal.aborted || this.discard());
+      this.#cut(ended.signal);
     };
     signal?.addEventListener("abort", callBack);
     try {
@@ -104,12 +103,24 @@ export class OwnConnection implements AsyncDisposable {
 
   /** Sends a command that does not wait. */
   async call(args: readonly CommandArgument[], signal?: AbortSignal): Promise<unknown> {
+    const client = await this.client(signal);
+    const ended = new AbortController();
+    const cut = () => this.#cut(ended.signal);
+    signal?.addEventListener("abort", cut);
     try {
-      return await call(await this.client(signal), args, { raw: true });
+      return await call(client, args, { raw: true });
     } catch (error) {
       if (isConnectionError(error)) this.discard();
       throw error;
+    } finally {
+      ended.abort();
+      signal?.removeEventListener("abort", cut);
     }
+  }
+
+  /** A server that does not answer cannot call a command back either: then the wait is cut. */
+  #cut(ended: AbortSignal): void {
+    void sleep(CALL_BACK_MS, ended).then(() => ended.aborted || this.discard());
   }
 
   /** Throws the connection away; the next use makes a new one. */

@@ -10,6 +10,7 @@ import {
   Worker,
   type WorkerEvent,
 } from "@workshop/redis-patterns";
+import { FaultyProxy } from "./proxy.ts";
 import { commandsDuring, eventually, redisTest, serverTest } from "./support.ts";
 
 const MODES = ["polling", "blocking"] as const;
@@ -298,3 +299,93 @@ serverTest("Worker works again within two seconds after a restart of Redis", asy
   await worker.stop();
   await redis.close();
 }, { aof: true });
+
+redisTest("Worker keeps no message that could not be settled", async (test) => {
+  const queue = new ReliableQueue<string>(test.redis, test.name, { leaseMs: 300, maxAttempts: 2 });
+  const thrown: Record<string, unknown> = {
+    nan: new Error("backoff gives NaN"),
+    throws: new Error("backoff throws"),
+    textless: Object.create(null),
+  };
+  const events: string[] = [];
+  await using worker = new Worker(queue, (payload) => {
+    throw thrown[payload];
+  }, {
+    concurrency: 3,
+    onEvent: (event) => event.type === "failed" && events.push(`${event.to}`),
+    backoff: (_, error) => {
+      if (error === thrown.throws) throw new Error("no idea");
+      return error === thrown.nan ? Number.NaN : 0;
+    },
+  });
+  await queue.enqueueMany(Object.keys(thrown));
+  worker.start();
+  await eventually(async () => assertEquals((await queue.counts()).dead, 3), 5_000);
+  assertEquals((await queue.counts()).leased, 0);
+  assertEquals(events.filter((to) => to === "dead").length, 3);
+});
+
+serverTest("Worker drains a queue while Redis is at maxmemory", async (server) => {
+  const redis = await connect({ url: server.url });
+  const queue = new ReliableQueue<string>(redis, "mail", { maxPayloadBytes: 10_000 });
+  const payload = "x".repeat(2_000);
+  const fill = async () => {
+    for (;;) await queue.enqueueMany(Array.from({ length: 50 }, () => payload));
+  };
+  await fill().catch((error) => assert(/OOM/.test(error.message), error.message));
+  const { ready } = await queue.counts();
+  assertGreater(ready, 100);
+  let done = 0;
+  const worker = new Worker(queue, () => void done++, { concurrency: 10 });
+  worker.start();
+  await eventually(() => assertEquals(done, ready), 10_000);
+  await worker.stop();
+  assertEquals((await queue.counts()).leased, 0);
+  await redis.close();
+}, { config: { "maxmemory": "4mb", "maxmemory-policy": "noeviction" } });
+
+serverTest("Worker does not storm a Redis that is away while a message is due", async (server) => {
+  await using proxy = await FaultyProxy.start({ port: server.port });
+  const redis = await connect({ url: proxy.url });
+  const queue = new ReliableQueue<number>(redis, "mail");
+  const worker = new Worker(queue, () => {}, { onEvent: () => {} });
+  worker.start();
+  await queue.enqueue(1, { delayMs: 300 });
+  await eventually(() => assert(worker.health().lastAnswerMs! < 200));
+  proxy.refuse(true);
+  proxy.cut();
+  const before = proxy.connections;
+  await pause(2_000);
+  assertLess(proxy.connections - before, 100);
+  proxy.refuse(false);
+  await eventually(async () => assertEquals((await queue.counts()).delayed, 0), 5_000);
+  await worker.stop();
+  await redis.close();
+});
+
+redisTest("Worker gives back what it has not begun in its order", async (test) => {
+  const queue = new ReliableQueue<number>(test.redis, test.name);
+  const worker = new Worker(queue, () => void worker.stop(), { concurrency: 1_000 });
+  await queue.enqueueMany(Array.from({ length: 900 }, (_, i) => i));
+  await worker.start();
+  const { messages } = await queue.peek("ready", { limit: 1_000 });
+  const left = messages.map(({ payload }) => payload!);
+  assertEquals(left, left.toSorted((a, b) => a - b));
+  assertEquals((await queue.counts()).leased, 0);
+});
+
+redisTest("Worker runs again after a handler on leases was left behind", async (test) => {
+  const queue = new ReliableQueue<string>(test.redis, test.name, { backoff: { baseMs: 0 } });
+  const seen: string[] = [];
+  const worker = new Worker(queue, (payload) => {
+    seen.push(payload);
+    return payload === "hang" && seen.length === 1 ? new Promise<void>(() => {}) : undefined;
+  });
+  await queue.enqueue("hang");
+  worker.start();
+  await eventually(() => assertEquals(seen, ["hang"]));
+  await worker.stop({ graceMs: 0 });
+  worker.start();
+  await eventually(() => assertEquals(seen, ["hang", "hang"]));
+  await worker.stop();
+});
