@@ -37,14 +37,14 @@ export {
   type PriorityEnqueueOptions,
   PriorityQueue,
 } from "./queue/priority_queue.ts";
-export {
-  type Counts,
-  type Enqueued,
-  type EnqueueOptions,
-  LeasedQueue,
-  type LeasedQueueOptions,
-  type Waiting,
-} from "./queue/leased_queue.ts";
+export { LeasedQueue } from "./queue/leased_queue.ts";
+export type {
+  Counts,
+  Enqueued,
+  EnqueueOptions,
+  LeasedQueueOptions,
+  Waiting,
+} from "./queue/leased_types.ts";
 export { Delivery, type GivenBack, type NackOptions, type Settlement } from "./queue/delivery.ts";
 export { LeaseLostError } from "./queue/settler.ts";
 export type { AttemptError } from "./queue/envelope.ts";

@@ -63,7 +63,31 @@ export interface Settlement {
   extend(ms: number): Promise<void>;
 }
 
-/** One hand-over of a message. */
+/**
+ * One hand-over of a message to one consumer, to be settled once. Settling in the same way again is the
+ * same success; in another way it is a `TypeError`. Left unsettled, the message comes back when the lease
+ * is over.
+ *
+ * @typeParam T What a payload is.
+ *
+ * @example Settle by hand, or by leaving the scope
+ * ```ts
+ * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const queue = new ReliableQueue<string>(redis, "docs_delivery", { backoff: { baseMs: 0 } });
+ * await queue.enqueue("thumbnail");
+ * {
+ *   await using delivery = await queue.receive();
+ *   console.log(delivery?.attempt); // 1
+ * } // not settled: given back
+ * const again = await queue.receive();
+ * console.log(again?.attempt, again?.errors[0]?.message); // 2 Error: not settled
+ * await again?.ack();
+ * await queue.close();
+ * await redis.close();
+ * ```
+ */
 export class Delivery<T> implements Settlement, AsyncDisposable {
   /** The message's id: the one its producer chose, or one that the queue made. */
   readonly id: string;

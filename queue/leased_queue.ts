@@ -17,7 +17,6 @@ import { checkClient, type CommandArgument, type RedisClient } from "../redis/cl
 import {
   type Codec,
   codecOf,
-  type CodecOption,
   DecodeError,
   DEFAULT_MAX_PAYLOAD_BYTES,
   encode,
@@ -28,10 +27,10 @@ import { Merger } from "../redis/merge.ts";
 import { type OwnConnection, OwnConnections } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, checkCount, checkMs, sleep } from "../redis/timers.ts";
-import { type Backoff, backoffOf } from "./backoff.ts";
+import { backoffOf } from "./backoff.ts";
 import { Claimer } from "./claimer.ts";
 import { Delivery, type Settlement } from "./delivery.ts";
-import { type AttemptError, readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
+import { readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
 import {
   LEASED_SCRIPTS,
@@ -44,113 +43,15 @@ import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
 import type { ReceiveOptions } from "./message.ts";
 import { Hand, MAX_TIME, type SettleOptions, Settler } from "./settler.ts";
+import { explaining } from "./explain.ts";
+import type {
+  Counts,
+  Enqueued,
+  EnqueueOptions,
+  LeasedQueueOptions,
+  Waiting,
+} from "./leased_types.ts";
 import { makeUid } from "./uid.ts";
-
-/** Options of every queue with leases. */
-export interface LeasedQueueOptions<T> {
-  /**
-   * How long a delivery is yours before it is handed out again, in milliseconds. A worker lengthens
-   * it while the handler runs.
-   *
-   * @default 30_000
-   */
-  leaseMs?: number;
-  /**
-   * How often a message is handed over before it is dead, the first time included.
-   *
-   * @default 5
-   */
-  maxAttempts?: number;
-  /**
-   * How long a message waits before its next attempt.
-   *
-   * @default exponential from 1 s to 5 min, with full jitter
-   */
-  backoff?: Backoff;
-  /**
-   * How payloads are stored.
-   *
-   * @default "json"
-   */
-  codec?: CodecOption<T>;
-  /**
-   * Largest payload, in bytes as stored.
-   *
-   * @default 1_048_576 (1 MiB)
-   */
-  maxPayloadBytes?: number;
-  /**
-   * How many dead letters are kept; the oldest go first.
-   *
-   * @default 10_000
-   */
-  maxDead?: number;
-  /**
-   * How long a dead letter is kept, in milliseconds.
-   *
-   * @default 1_209_600_000 (14 days)
-   */
-  maxDeadAgeMs?: number;
-}
-
-/** Options of one message. */
-export interface EnqueueOptions {
-  /**
-   * An id of your own: 1 to 200 bytes without control characters. It stays taken until the message
-   * is gone; meanwhile another message with the same id is not enqueued.
-   *
-   * @default an id made here, ordered by time
-   */
-  id?: string;
-  /** When the message may be claimed, in milliseconds from now. */
-  delayMs?: number;
-  /** When the message may be claimed, in milliseconds since 1970. */
-  runAt?: number;
-}
-
-/** What became of an enqueued message. */
-export interface Enqueued {
-  /** Its id. */
-  readonly id: string;
-  /** Whether a message with this id was there already, so that this one was not stored. */
-  readonly duplicate: boolean;
-}
-
-/** How many messages are in each state. */
-export interface Counts {
-  /** Waiting to be claimed. */
-  readonly ready: number;
-  /** In the hands of consumers. */
-  readonly leased: number;
-  /** Waiting for their time. */
-  readonly delayed: number;
-  /** Given up. */
-  readonly dead: number;
-  /** How long ago the message that comes out next was enqueued, in milliseconds, if there is one. */
-  readonly oldestReadyMs?: number;
-}
-
-/** A message that is not in anybody's hand. */
-export interface Waiting<T> {
-  /** Its id; empty for an entry that is no message of this library. */
-  readonly id: string;
-  /** The data, decoded; absent where it could not be. */
-  readonly payload?: T;
-  /** The data as it stands in Redis, byte for byte. */
-  readonly raw: Uint8Array;
-  /** How often it was handed over and came back. */
-  readonly attempts: number;
-  /** When it was enqueued, in milliseconds since 1970, by its producer's clock. */
-  readonly enqueuedAt: number;
-  /** The errors of its attempts, oldest first. */
-  readonly errors: AttemptError[];
-  /** Delayed: when it is due, in milliseconds since 1970, by Redis's clock. */
-  readonly dueAt?: number;
-  /** Dead: why it was given up. */
-  readonly reason?: string;
-  /** Dead: when, in milliseconds since 1970, by Redis's clock. */
-  readonly deadAt?: number;
-}
 
 interface Item {
   uid: string;
@@ -165,7 +66,31 @@ interface Item {
 /** How long an enqueue whose reply was lost is repeated: well within what Redis recognises. */
 const ENQUEUE_MS = REPLAY_MS / 3;
 
-/** A queue whose messages are handed out under a lease. See the classes that extend it. */
+/**
+ * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue} and
+ * {@linkcode PriorityQueue} have in common.
+ *
+ * @typeParam T What a payload is.
+ *
+ * @example From enqueue to dead letter and back
+ * ```ts
+ * import { connect, type LeasedQueue, ReliableQueue } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const mails = new ReliableQueue<string>(redis, "docs_leased", { maxAttempts: 1 });
+ * const queue: LeasedQueue<string> = mails;
+ * await mails.enqueue("ann@example.com", { delayMs: 10 });
+ *
+ * const delivery = await queue.receive({ waitMs: 1_000 });
+ * console.log(await delivery?.nack({ error: new Error("no such address") })); // dead
+ * const { messages } = await queue.peek("dead");
+ * console.log(messages[0]?.reason); // after 1 attempts: Error: no such address
+ * console.log(await queue.redrive(), await queue.purge("ready")); // 1 1
+ *
+ * await queue.close();
+ * await redis.close();
+ * ```
+ */
 export abstract class LeasedQueue<T> implements AsyncDisposable {
   /** The queue's name. */
   readonly name: string;
@@ -591,28 +516,6 @@ function checkState(verb: string, state: string): void {
   if (!["ready", "delayed", "dead"].includes(state)) {
     throw new TypeError(`${verb} takes "ready", "delayed" or "dead", not ${JSON.stringify(state)}`);
   }
-}
-
-/** Says in words what WRONGTYPE means: somebody else's key has a name of ours. */
-function explaining(client: RedisClient, name: string, keys: QueueKeys, send: Send): Send {
-  return async (args) => {
-    try {
-      return await send(args);
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.includes("WRONGTYPE")) throw error;
-      const types = await Promise.all(
-        Object.values(keys).map(async (key) => {
-          const type = await call(client, ["TYPE", key]).catch(() => "not to be asked for");
-          return `${key}: ${type}`;
-        }),
-      );
-      throw new TypeError(
-        `A key of the queue ${JSON.stringify(name)} has another type than it should; ` +
-          `nothing was changed (${types.filter((type) => !type.endsWith(": none")).join(", ")})`,
-        { cause: error },
-      );
-    }
-  };
 }
 
 /** The text, or null for a bad escape. */

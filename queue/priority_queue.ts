@@ -4,12 +4,8 @@
  * @module
  */
 import type { RedisClient } from "../redis/client.ts";
-import {
-  type Enqueued,
-  type EnqueueOptions,
-  LeasedQueue,
-  type LeasedQueueOptions,
-} from "./leased_queue.ts";
+import { LeasedQueue } from "./leased_queue.ts";
+import type { Enqueued, EnqueueOptions, LeasedQueueOptions } from "./leased_types.ts";
 
 /** How urgent: an integer from −1,024 to 1,023, lower first; or a name for 1, 2 and 3. */
 export type Priority = number | "high" | "medium" | "low";

@@ -4,12 +4,8 @@
  * @module
  */
 import type { RedisClient } from "../redis/client.ts";
-import {
-  type Enqueued,
-  type EnqueueOptions,
-  LeasedQueue,
-  type LeasedQueueOptions,
-} from "./leased_queue.ts";
+import { LeasedQueue } from "./leased_queue.ts";
+import type { Enqueued, EnqueueOptions, LeasedQueueOptions } from "./leased_types.ts";
 
 /**
  * A queue that loses nothing when a consumer dies.

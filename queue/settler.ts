@@ -18,6 +18,20 @@ import { ackScript, extendScript, type LeasedScripts } from "./leased_scripts.ts
 /**
  * The lease of a delivery ran out before it was settled: the message was handed out again, or will
  * be. Nothing was changed. Whatever the handler did may be done a second time.
+ *
+ * @example Tell it from other errors
+ * ```ts
+ * import { connect, LeaseLostError, ReliableQueue } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const queue = new ReliableQueue(redis, "docs_lost");
+ * try {
+ *   await queue.delivery("somebody:1:0:1").ack(); // the token of a lease that is over
+ * } catch (error) {
+ *   console.log(error instanceof LeaseLostError); // true
+ * }
+ * await redis.close();
+ * ```
  */
 export class LeaseLostError extends Error {
   /** The name that stack traces show. */
