@@ -12,8 +12,7 @@
  */
 import { Buffer } from "node:buffer";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
-import { checkMs } from "../redis/timers.ts";
-import { checkReason, type Hand, MAX_TIME, type Settler } from "./settler.ts";
+import { checkReason, type Hand, type Settler } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
@@ -178,10 +177,10 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   /** See {@linkcode Settlement.nack}. */
   async nack(options: NackOptions = {}): Promise<GivenBack> {
     // Checked before it counts as settled: a bad argument settles nothing.
-    if (options.delayMs !== undefined) checkMs("delayMs", options.delayMs, MAX_TIME);
+    const delayMs = this.#settler.delayOf(this.attempt, options);
     return await this.#once(
       "nack",
-      () => this.#settler.nack(this.#hand, this.#index, this.attempt, options),
+      () => this.#settler.nack(this.#hand, this.#index, this.attempt, { ...options, delayMs }),
     ) as Promise<GivenBack>;
   }
 

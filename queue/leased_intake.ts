@@ -17,6 +17,7 @@ import { type QueueKeys, REGISTRY_KEY } from "../redis/keys.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, sleep, within } from "../redis/timers.ts";
+import { backoffOf } from "./backoff.ts";
 import { Claimer } from "./claimer.ts";
 import { type Delivery, WORKED } from "./delivery.ts";
 import type { Ended, Intake } from "./intake.ts";
@@ -33,6 +34,8 @@ const PRESENCE_TTL_MS = 30_000;
 
 /** How long the end may take while Redis does not answer. */
 const CLOSE_MS = 500;
+
+const DEFAULT_BACKOFF = backoffOf();
 
 /** How many acks may be under way before no more messages are taken. */
 const MAX_UNANSWERED = 2_000;
@@ -120,9 +123,20 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   async failed(delivery: Delivery<T>, error: unknown): Promise<Ended> {
     this.#over(delivery);
-    if (!delivery.settled) return await delivery.nack({ error });
+    if (!delivery.settled) {
+      return await delivery.nack({ error, delayMs: this.#delayOf(delivery, error) });
+    }
     await delivery[WORKED]().settling;
     return "settled";
+  }
+
+  /** A backoff that throws, or gives no duration, must not keep the message in the hand. */
+  #delayOf({ attempt }: Delivery<T>, error: unknown): number {
+    try {
+      return this.#settler.delayOf(attempt, { error });
+    } catch {
+      return DEFAULT_BACKOFF(attempt, error);
+    }
   }
 
   async release(delivery: Delivery<T>): Promise<boolean> {

@@ -11,7 +11,6 @@ import type { QueueKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
-import { backoffOf } from "./backoff.ts";
 import { toText, writeError } from "./envelope.ts";
 import { ackScript, extendScript, type LeasedScripts } from "./leased_scripts.ts";
 
@@ -139,8 +138,6 @@ export class Hand {
 /** The last millisecond that a Date has. */
 export const MAX_TIME = { max: 8_640_000_000_000_000 };
 
-const DEFAULT_BACKOFF = backoffOf();
-
 /** How failed attempts are dealt with. */
 export interface SettleOptions {
   maxAttempts: number;
@@ -238,6 +235,16 @@ export class Settler {
     }
   }
 
+  /**
+   * How long a message waits before its next attempt, in milliseconds.
+   *
+   * @throws {RangeError} for a `delayMs` that is none, or a backoff that gives none.
+   */
+  delayOf(attempt: number, { delayMs, error }: NackOptions): number {
+    if (delayMs !== undefined) return checkMs("delayMs", delayMs, MAX_TIME);
+    return checkMs("delayMs", this.#options.backoff(attempt, error), MAX_TIME);
+  }
+
   /** Gives back for another attempt, or buries after the last one. */
   async nack(
     hand: Hand,
@@ -248,9 +255,7 @@ export class Settler {
     const reason = error === undefined ? "nack" : toText(error);
     return await this.#giveBack(hand, index, {
       how: "retry",
-      delay_ms: delayMs === undefined
-        ? this.#backoffMs(attempt, error)
-        : checkMs("delayMs", delayMs, MAX_TIME),
+      delay_ms: this.delayOf(attempt, { delayMs, error }),
       error: error === undefined ? "" : this.#errorLine(error),
       reason, // Redis puts the number of attempts in front
     }) as GivenBack;
@@ -370,15 +375,6 @@ export class Settler {
   #settled(hand: Hand, count: number): void {
     hand.left -= count;
     if (hand.left === 0) this.#onFinished(hand);
-  }
-
-  /** A backoff that throws, or gives no duration, must not keep the message in the hand. */
-  #backoffMs(attempt: number, error: unknown): number {
-    try {
-      return checkMs("backoff", this.#options.backoff(attempt, error), MAX_TIME);
-    } catch {
-      return DEFAULT_BACKOFF(attempt, error);
-    }
   }
 
   #errorLine(error: unknown): string {
