@@ -16,7 +16,7 @@ import { isRetryable } from "../redis/errors.ts";
 import { type QueueKeys, REGISTRY_KEY } from "../redis/keys.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
-import { backoffMs, sleep, within } from "../redis/timers.ts";
+import { backoffMs, nextTurn, sleep, within } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
 import { Claimer } from "./claimer.ts";
 import { type Delivery, WORKED } from "./delivery.ts";
@@ -188,6 +188,9 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
       const taking = this.#claim(free, signal);
       taking.catch(() => {}); // thrown by the next take
       this.#ahead = { most: free, taking };
+      // The client writes at the end of a turn; handlers that begin now would keep it waiting.
+      await nextTurn();
+      await nextTurn();
     }
     return batch;
   }
