@@ -421,7 +421,7 @@ redisTest("ListQueue works with a client that its user made", async (test) => {
 
 redisTest("ListQueue keeps enqueue quick while eight consumers are blocked", async (test) => {
   const idle = new ListQueue<number>(test.redis, `${test.name}:idle`);
-  await using queue = new ListQueue<number>(test.redis, test.name);
+  let queue = new ListQueue<number>(test.redis, test.name);
   const medianMs = async () => {
     const times: number[] = [];
     for (let i = 0; i < 300; i++) {
@@ -432,15 +432,27 @@ redisTest("ListQueue keeps enqueue quick while eight consumers are blocked", asy
     return times.toSorted((a, b) => a - b)[150]!;
   };
   await medianMs(); // warm
-  const without = await medianMs();
-  const stop = new AbortController();
+  // A round trip takes one of two times here, as the machine sleeps between turns or does not; so the
+  // better one of interleaved rounds is compared, not one sample with another.
+  const [without, withEight] = [[] as number[], [] as number[]];
   const before = await connectedClients(test.redis);
-  const consumers = Array.from({ length: 8 }, async () => {
-    for await (const _ of queue.consume({ signal: stop.signal })) assert(false);
-  });
-  await eventually(async () => assertEquals(await connectedClients(test.redis), before + 8));
-  const withEight = await medianMs();
-  stop.abort();
-  await Promise.all(consumers);
-  assertLess(withEight, without * 3, `${withEight} ms with, ${without} ms without`);
+  for (let round = 0; round < 5; round++) {
+    without.push(await medianMs());
+    const stop = new AbortController();
+    const consumers = Array.from({ length: 8 }, async () => {
+      for await (const _ of queue.consume({ signal: stop.signal })) assert(false);
+    });
+    await eventually(async () => assertEquals(await connectedClients(test.redis), before + 8));
+    withEight.push(await medianMs());
+    stop.abort();
+    await Promise.all(consumers);
+    await queue.close();
+    queue = new ListQueue<number>(test.redis, test.name);
+    await eventually(async () => assertEquals(await connectedClients(test.redis), before));
+  }
+  assertLess(
+    Math.min(...withEight),
+    Math.min(...without) * 3,
+    `${withEight} with, ${without} without`,
+  );
 });
