@@ -70,7 +70,7 @@ export class Claimer {
   ): Promise<{ hand: Hand; messages: Uint8Array[] } | undefined> {
     const lease = `${this.consumer}:${most}:${(this.#count++).toString(10)}`;
     const finished = this.#finished.splice(0, MAX_FINISHED);
-    const rest = finished.flatMap((hand) => [hand.lease, String(hand.size)]);
+    const rest = finished.flatMap((hand) => [hand.lease, String(hand.unproved)]);
     const askedAt = performance.now();
     const { now, dueInMs, leaseMs, messages } = await this.#persist(() =>
       this.#scripts.claim.run(send, this.#keys, {
@@ -103,7 +103,7 @@ export class Claimer {
   async forget(send: Send): Promise<void> {
     while (this.#finished.length > 0) {
       const finished = this.#finished.splice(0, MAX_FINISHED);
-      const rest = finished.flatMap((hand) => [hand.lease, String(hand.size)]);
+      const rest = finished.flatMap((hand) => [hand.lease, String(hand.unproved)]);
       await forgetScript.run(send, this.#keys, {}, rest);
     }
   }

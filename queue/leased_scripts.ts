@@ -359,8 +359,8 @@ export const LEASED_SCRIPTS: Record<ReadyKind, LeasedScripts> = {
 
 /**
  * Done with messages. rest, for each lease: its name; how many messages, and their indexes; how many
- * further ones with a chosen id, and for each its index, the id and the uid. Gives 1 for each lease that lives and 0 for
- * each that is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
+ * further ones with a chosen id, and for each its index, the id and the uid. Gives for each lease how many messages
+ * it removed, or -1 where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
 export const ackScript = defineScript({
   name: "ack",
@@ -368,26 +368,27 @@ export const ackScript = defineScript({
   args: [],
   lua: `
 redis.call("HLEN", leased); redis.call("HLEN", ids)
-local alive, i = {}, first_of_rest
+local removed, i = {}, first_of_rest
 while i <= #ARGV do
   local lease, messages, fields = ARGV[i], tonumber(ARGV[i + 1]), {}
   local chosen = tonumber(ARGV[i + 2 + messages])
-  local lives = redis.call("ZSCORE", leases, lease)
-  alive[#alive + 1] = lives and 1 or 0
-  if lives then
+  local count = -1
+  if redis.call("ZSCORE", leases, lease) then
     for j = 1, messages do fields[j] = lease .. ":" .. ARGV[i + 1 + j] end
-    if messages > 0 then redis.call("HDEL", leased, unpack(fields)) end
+    count = messages > 0 and redis.call("HDEL", leased, unpack(fields)) or 0
     for j = i + 3 + messages, i + 2 + messages + 3 * chosen, 3 do
       local gone = redis.call("HDEL", leased, lease .. ":" .. ARGV[j]) == 1
+      if gone then count = count + 1 end
       -- Settled in another way before, the message may be alive, and with it its id.
       if gone and redis.call("HGET", ids, ARGV[j + 1]) == ARGV[j + 2] then
         redis.call("HDEL", ids, ARGV[j + 1])
       end
     end
   end
+  removed[#removed + 1] = count
   i = i + 3 + messages + 3 * chosen
 end
-return alive`,
+return removed`,
   reply: (raw) => (raw as number[]).map(Number),
 });
 

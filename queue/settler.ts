@@ -68,6 +68,8 @@ export class Hand {
   expiresAt: number;
   /** Messages that are not settled yet. */
   left: number;
+  /** How many of them Redis has said that it removed. */
+  removed = 0;
   readonly #aborters = new Set<AbortController>();
   #endsAt: number; // by performance.now(): the wall clock may jump
   #lost: LeaseLostError | undefined;
@@ -86,6 +88,14 @@ export class Hand {
     this.receivedAt = receivedAt;
     this.expiresAt = receivedAt + leaseMs;
     this.#endsAt = performance.now() + leaseMs;
+  }
+
+  /**
+   * How many fields have to be looked at before the lease may be removed: none if Redis has confirmed
+   * that each is gone; all if a repeated settling hid what an earlier one had done.
+   */
+  get unproved(): number {
+    return this.removed === this.size ? 0 : this.size;
   }
 
   /** Milliseconds until the lease ends, as far as we know. */
@@ -319,7 +329,7 @@ export class Settler {
         }),
     );
     if (where === "lost") throw hand.lost();
-    this.#settled(hand, 1);
+    this.#settled(hand, 1, where === "done" ? 0 : 1);
     // "done": an earlier call did it and its reply was lost; where the message went is not known.
     return where === "done" ? "ready" : where;
   }
@@ -329,7 +339,7 @@ export class Settler {
     try {
       return await this.#persist(run, hand.leftMs);
     } catch (error) {
-      this.#settled(hand, 1);
+      this.#settled(hand, 1, 0);
       throw error;
     }
   }
@@ -355,25 +365,27 @@ export class Settler {
       rest.push(String(chosen.length / 3), ...chosen);
     }
     try {
-      const alive = await this.#persist(
+      const removed = await this.#persist(
         () => ackScript.run(this.#send, this.#keys, {}, rest),
         Math.max(...batch.map(({ hand }) => hand.leftMs)),
       );
       batch.forEach(({ hand, count, settled }, i) => {
-        const error = alive[i] === 1 ? undefined : hand.lost();
-        if (!error) this.#settled(hand, count);
+        const gone = removed[i]!;
+        const error = gone >= 0 ? undefined : hand.lost();
+        if (!error) this.#settled(hand, count, gone);
         for (const tell of settled) tell(error);
       });
     } catch (error) {
       for (const { hand, count, settled } of batch) {
-        this.#settled(hand, count); // given up: no heartbeat for it, so that its lease ends
+        this.#settled(hand, count, 0); // given up: no heartbeat for it, so that its lease ends
         for (const tell of settled) tell(error as Error);
       }
     }
   }
 
-  #settled(hand: Hand, count: number): void {
+  #settled(hand: Hand, count: number, removed: number): void {
     hand.left -= count;
+    hand.removed += removed;
     if (hand.left === 0) this.#onFinished(hand);
   }
 

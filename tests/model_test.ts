@@ -503,7 +503,7 @@ class Run {
       assertEquals(String(await again()), alive(rest[0]!) ? "done" : "lost");
     } else if (is(ackScript)) {
       const leases = rest.filter((word) => LEASE.test(word));
-      assertEquals(await again(), leases.map((lease) => alive(lease) ? 1 : 0));
+      assertEquals(await again(), leases.map((lease) => alive(lease) ? 0 : -1), "nothing more");
     } else if (is(extendScript)) {
       const [, ...leases] = rest;
       assertEquals(text(await again()), text(leases.filter((lease) => !alive(lease))));
