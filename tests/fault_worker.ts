@@ -1,17 +1,22 @@
 /**
- * A consumer in a process of its own, to be killed, stopped and misled by `leased_faults_test.ts`.
- * What it does it says by lines in a file, since a dead process answers no questions:
+ * A consumer in a process of its own, to be killed, stopped, asked to leave and misled by
+ * `leased_processes_test.ts`. What it does it says by lines in a file, since a dead process answers no
+ * questions:
  *
  * ```
  * start 17 1 4242     message 17 was handed over (attempt 1) to process 4242
  * done 17 1 4242      its handler has finished
  * acked 17 1 4242     Redis has the ack
  * lost 17 1 4242      Redis refused it: the lease was over
+ * failed 17 1 4242    the handler threw, or was left behind: the message was given back
  * ```
+ *
+ * It consumes as users do, by a `Worker` that leaves on SIGTERM, or by a loop of its own.
  *
  * @module
  */
-import type { Delivery } from "@workshop/redis-patterns";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Delivery, PriorityQueue, ReliableQueue } from "@workshop/redis-patterns";
 
 /** What the consumer is told, as JSON in its first argument. */
 export interface Orders {
@@ -23,74 +28,128 @@ export interface Orders {
   kind: "reliable" | "priority" | "plain";
   /** Where to write. */
   file: string;
+  /** By the library's `Worker`, which is the default, or by a loop of `receiveMany` and `ack`. */
+  by?: "worker" | "receive";
   leaseMs?: number;
   maxAttempts?: number;
-  /** Most messages in one claim. */
+  /** The worker's concurrency, or the most messages that the loop takes at once. */
   batch?: number;
-  /** How long a handler takes. */
-  handleMs?: number;
+  /** How long a handler takes. Of several, message 0 takes the first, message 1 the second … */
+  handleMs?: number | number[];
+  /** Whether handlers end when their signal aborts; else they ignore it. */
+  heed?: boolean;
+  /** How long the worker lets its handlers finish when it is asked to leave. */
+  graceMs?: number;
   /** The message whose handler kills its own process. */
   killer?: number;
+  /** The message whose handler blocks the event loop at its first attempt, and how long. */
+  blocker?: { message: number; ms: number };
   /** How wrong the clock is. */
   clockMs?: number;
   /** Enqueue this many first, due after so many milliseconds. */
   enqueue?: { first: number; count: number; delayMs: number };
 }
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+type Queue = ReliableQueue<number> | PriorityQueue<number>;
+type Handed = Pick<Delivery<number>, "payload" | "attempt">;
 
-async function work(orders: Orders): Promise<void> {
-  const { url, name, kind, leaseMs, maxAttempts, clockMs = 0, enqueue } = orders;
-  setClock(clockMs);
-  // Imported when the clock is wrong already.
-  const { connect, ListQueue, PriorityQueue, ReliableQueue } = await import(
-    "@workshop/redis-patterns"
-  );
-  const redis = await connect({ url });
+const orders = JSON.parse(Deno.args[0]!) as Orders;
+setClock(orders.clockMs ?? 0);
+// Imported when the clock is wrong already.
+const library = await import("@workshop/redis-patterns");
+
+/** How many handlers are at work. */
+let active = 0;
+
+async function main(): Promise<void> {
+  const { url, name, kind, by = "worker", leaseMs, maxAttempts, enqueue } = orders;
+  const redis = await library.connect({ url });
   if (kind === "plain") {
-    for await (const { payload } of new ListQueue<number>(redis, name).consume()) {
-      say(orders, "start", payload, 1);
-      if (orders.handleMs) await pause(orders.handleMs);
-      say(orders, "done", payload, 1);
-    }
+    const list = new library.ListQueue<number>(redis, name);
+    for await (const { payload } of list.consume()) await handle({ payload, attempt: 1 });
     return;
   }
   const options = { leaseMs, maxAttempts, backoff: () => 50 };
   const queue = kind === "reliable"
-    ? new ReliableQueue<number>(redis, name, options)
-    : new PriorityQueue<number>(redis, name, options);
+    ? new library.ReliableQueue<number>(redis, name, options)
+    : new library.PriorityQueue<number>(redis, name, options);
   if (enqueue) {
     const { first, count, delayMs } = enqueue;
     await queue.enqueueMany(Array.from({ length: count }, (_, i) => first + i), { delayMs });
   }
-  const batch = orders.batch ?? 1;
-  if (batch === 1) {
-    for await (const delivery of queue.consume()) await handle(delivery, orders);
-  }
+  if (by === "receive") return await receive(queue);
+  await work(queue);
+  await queue.close();
+  await redis.close();
+  // Only a handler that was left behind may keep the process: the library has let go of it.
+  if (active > 0) Deno.exit();
+}
+
+/** Until SIGTERM or SIGINT, then with grace; without when it is asked again. */
+async function work(queue: Queue): Promise<void> {
+  const worker = new library.Worker(
+    queue,
+    (_, context) => handle(context.delivery, orders.heed ? context.signal : undefined),
+    {
+      concurrency: orders.batch,
+      graceMs: orders.graceMs,
+      onEvent: (event) => {
+        if (event.type === "done") say("acked", event.delivery);
+        if (event.type === "lost" || event.type === "failed") say(event.type, event.delivery);
+      },
+    },
+  );
+  let signals = 0;
+  const onSignal = () => void worker.stop(++signals === 1 ? {} : { graceMs: 0 });
+  Deno.addSignalListener("SIGTERM", onSignal);
+  Deno.addSignalListener("SIGINT", onSignal);
+  await worker.run();
+}
+
+async function receive(queue: Queue): Promise<never> {
   for (;;) {
-    const deliveries = await queue.receiveMany(batch);
-    for (const delivery of deliveries) await handle(delivery, orders);
+    const deliveries = await queue.receiveMany(orders.batch ?? 1);
+    for (const delivery of deliveries) {
+      await handle(delivery);
+      await ack(delivery);
+    }
     if (deliveries.length === 0) await pause(20);
   }
 }
 
-async function handle(delivery: Delivery<number>, orders: Orders): Promise<void> {
-  const { payload, attempt } = delivery;
-  say(orders, "start", payload, attempt);
-  if (payload === orders.killer) Deno.kill(Deno.pid, "SIGKILL");
-  if (orders.handleMs) await pause(orders.handleMs);
-  say(orders, "done", payload, attempt);
+async function ack(delivery: Delivery<number>): Promise<void> {
   try {
     await delivery.ack();
-    say(orders, "acked", payload, attempt);
+    say("acked", delivery);
   } catch (error) {
-    say(orders, (error as Error).name === "LeaseLostError" ? "lost" : "failed", payload, attempt);
+    say((error as Error).name === "LeaseLostError" ? "lost" : "failed", delivery);
   }
 }
 
-function say({ file }: Orders, what: string, payload: number, attempt: number): void {
+async function handle(handed: Handed, signal?: AbortSignal): Promise<void> {
+  const { payload, attempt } = handed;
+  const { handleMs, killer, blocker } = orders;
+  say("start", handed);
+  active++;
+  try {
+    if (payload === killer) Deno.kill(Deno.pid, "SIGKILL");
+    if (payload === blocker?.message && attempt === 1) block(blocker.ms);
+    const ms = Array.isArray(handleMs) ? handleMs[payload % handleMs.length] : handleMs;
+    if (ms) await pause(ms, undefined, { signal });
+  } finally {
+    active--;
+  }
+  say("done", handed);
+}
+
+function say(what: string, { payload, attempt }: Handed): void {
   const line = `${what} ${payload} ${attempt} ${Deno.pid}\n`;
-  Deno.writeTextFileSync(file, line, { append: true });
+  Deno.writeTextFileSync(orders.file, line, { append: true });
+}
+
+function block(ms: number): void {
+  const until = performance.now() + ms;
+  while (performance.now() < until);
 }
 
 function setClock(clockMs: number): void {
@@ -106,4 +165,4 @@ function setClock(clockMs: number): void {
   } as DateConstructor;
 }
 
-if (import.meta.main) await work(JSON.parse(Deno.args[0]!) as Orders);
+await main();

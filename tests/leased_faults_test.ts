@@ -1,15 +1,14 @@
 /**
- * What the queues with leases promise when something breaks for real: processes that are killed and
- * stopped, a server that is killed, replies that are lost, a full memory, foreign entries. Every test
- * has a server of its own. What happened is read from files that the consumers append to, not from
- * Redis, which is what is being tested.
+ * What the queues with leases promise when Redis, or the way to it, breaks for real: a server that is
+ * killed, replies that are lost, a full memory, forgotten scripts, foreign entries. Every test has a
+ * server of its own. What consumers' processes suffer is in `leased_processes_test.ts`.
  *
  * The figures of a run are printed: they say how hard it was.
  *
  * @module
  */
 // deno-lint-ignore-file no-console -- figures
-import { assert, assertEquals, assertLess, assertLessOrEqual, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import {
   connect,
   type ConnectedClient,
@@ -22,7 +21,6 @@ import { Buffer } from "node:buffer";
 import { ackScript, LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
 import { queueKeys } from "../redis/keys.ts";
 import type { RedisServer } from "../tools/redis_server.ts";
-import type { Orders } from "./fault_worker.ts";
 import { FaultyProxy, type ReplyPredicate } from "./proxy.ts";
 import { eventually, serverTest } from "./support.ts";
 
@@ -34,115 +32,6 @@ const NONE = { ready: 0, leased: 0, delayed: 0, dead: 0 };
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i);
-
-for (const kind of KINDS) {
-  serverTest(
-    `${kind}: consumers killed all the time lose nothing (hazards 1, 6)`,
-    async (server) => {
-      await using crew = await Crew.start(server, {
-        kind,
-        leaseMs: 600,
-        maxAttempts: 100,
-        handleMs: 8,
-      });
-      await using redis = await client(server);
-      const queue = new CLASSES[kind]<number>(redis, crew.name);
-      for (let i = 0; i < 4; i++) crew.spawn();
-      let sent = 0, kills = 0;
-      const until = performance.now() + 3_200;
-      let killAt = performance.now() + 500;
-      while (performance.now() < until) {
-        // Half of them delayed, so that promoting is interrupted as well.
-        await queue.enqueueMany(numbers(4, sent));
-        await queue.enqueueMany(numbers(4, sent + 4), { delayMs: Math.random() * 300 });
-        sent += 8;
-        if (performance.now() > killAt) {
-          killAt += 200;
-          kills++;
-          await crew.killOne();
-          crew.spawn();
-        }
-        await pause(20);
-      }
-      await eventually(async () => assertEquals(await queue.counts(), NONE), 15_000);
-      const { never, doubleAcks, twice } = crew.audit(sent);
-      const cut = crew.count("start") - crew.count("done");
-      console.log(
-        `${kind}: ${sent} messages, ${kills} kills, ${cut} of them during a handler; ` +
-          `${never} lost, ${doubleAcks} acked twice, ${twice} run twice`,
-      );
-      assertEquals({ never, doubleAcks }, { never: 0, doubleAcks: 0 });
-      assertLessOrEqual(twice, kills);
-    },
-  );
-}
-
-serverTest("control: a plain pop under the same kills loses messages", async (server) => {
-  await using crew = await Crew.start(server, { kind: "plain", handleMs: 4 });
-  await using redis = await client(server);
-  for (let i = 0; i < 4; i++) crew.spawn();
-  await crew.see("start", 0, () => redis.lPush(crew.name, "0"));
-  let sent = 1, kills = 0;
-  for (; kills < 6; kills++) {
-    const some = numbers(100, sent);
-    sent += 100;
-    await redis.lPush(crew.name, some.map(String));
-    await eventually(async () => assertLess(await redis.lLen(crew.name), 40));
-    await crew.killOne();
-    crew.spawn();
-  }
-  await eventually(async () => assertEquals(await redis.lLen(crew.name), 0), 10_000);
-  await pause(100);
-  const { never } = crew.audit(sent);
-  console.log(`control: ${sent} messages, ${kills} kills, ${never} lost`);
-  assert(never > 0, "a control that loses nothing proves nothing about the others");
-});
-
-serverTest("A message of a killed consumer is back within its lease and 0.5 s", async (server) => {
-  const leaseMs = 500;
-  await using redis = await client(server);
-  for (const kind of KINDS) {
-    await using crew = await Crew.start(server, { kind, leaseMs, handleMs: 60_000 });
-    const queue = new CLASSES[kind]<number>(redis, crew.name);
-    for (const n of [0, 1]) {
-      crew.spawn();
-      await crew.see("start", n, () => queue.enqueue(n));
-      await crew.killOne();
-      const killedAt = performance.now();
-      const delivery = await eventually(async () => {
-        const delivery = await queue.receive();
-        assert(delivery);
-        return delivery;
-      });
-      assertEquals([delivery.payload, delivery.attempt], [n, 2]);
-      assertLess(performance.now() - killedAt, leaseMs + 500);
-      await delivery.ack();
-    }
-  }
-});
-
-serverTest("A consumer that is stopped past its lease cannot ack (hazard 4)", async (server) => {
-  const leaseMs = 300;
-  await using redis = await client(server);
-  for (const kind of KINDS) {
-    await using crew = await Crew.start(server, { kind, leaseMs, handleMs: 50 });
-    const queue = new CLASSES[kind]<number>(redis, crew.name, { leaseMs });
-    const child = crew.spawn();
-    for (const n of numbers(4)) {
-      await crew.see("start", n, () => queue.enqueue(n));
-      child.kill("SIGSTOP");
-      await pause(leaseMs * 1.6);
-      const delivery = await queue.receive();
-      assertEquals([delivery?.payload, delivery?.attempt], [n, 2]);
-      // Refused while another one has it, and after that one has settled it.
-      if (n % 2 === 0) await delivery!.ack();
-      await crew.see("lost", n, () => child.kill("SIGCONT"));
-      if (n % 2 === 1) await delivery!.ack();
-      assertEquals(await queue.counts(), NONE);
-    }
-    assertEquals(crew.lines().filter((line) => line.startsWith("acked")), []);
-  }
-});
 
 for (const kind of KINDS) {
   serverTest(
@@ -285,66 +174,6 @@ for (const kind of KINDS) {
       );
     },
     { aof: true },
-  );
-}
-
-serverTest("A consumer's clock may be an hour wrong (hazard 7)", async (server) => {
-  await using redis = await client(server);
-  for (const clockMs of [-3_600_000, 3_600_000]) {
-    await using crew = await Crew.start(server, {
-      kind: "reliable",
-      leaseMs: 1_000,
-      handleMs: 2,
-      clockMs,
-      enqueue: { first: 50, count: 10, delayMs: 400 },
-    });
-    const queue = new ReliableQueue<number>(redis, crew.name, { leaseMs: 1_000 });
-    await queue.enqueueMany(numbers(50));
-    crew.spawn();
-    await eventually(async () => assertEquals((await queue.counts()).delayed, 10));
-    const { messages } = await queue.peek("delayed");
-    const inMs = messages[0]!.dueAt! - Number(await redis.eval(NOW));
-    assert(inMs > 0 && inMs <= 400, `due in ${inMs} ms`);
-    await eventually(() => assertEquals(crew.count("acked"), 60), 5_000);
-    const { never, doubleAcks, twice } = crew.audit(60);
-    assertEquals([never, doubleAcks, twice, crew.count("lost")], [0, 0, 0, 0]);
-  }
-});
-
-for (const kind of KINDS) {
-  serverTest(
-    `${kind}: of 200 messages only the one that kills dies (hazard 11)`,
-    async (server) => {
-      const killer = 77;
-      await using crew = await Crew.start(server, {
-        kind,
-        killer,
-        leaseMs: 300,
-        maxAttempts: 3,
-        batch: 10,
-      });
-      await using redis = await client(server);
-      const queue = new CLASSES[kind]<number>(redis, crew.name, { leaseMs: 300, maxAttempts: 3 });
-      await queue.enqueueMany(numbers(200));
-      const tended = crew.tend();
-      await eventually(
-        async () => assertEquals(await queue.counts(), { ...NONE, dead: 1 }),
-        10_000,
-      );
-      const { messages: [letter] } = await queue.peek("dead");
-      assertEquals([letter!.payload, letter!.attempts, letter!.reason], [
-        killer,
-        3,
-        "lease lapsed",
-      ]);
-      assertEquals(letter!.errors.map((error) => error.message), Array(3).fill("lease lapsed"));
-      const handed = crew.lines().filter((line) => line.startsWith(`start ${killer} `));
-      assertEquals(handed.map((line) => line.split(" ")[2]), ["1", "2", "3"]);
-      const done = new Set(crew.numbers("acked"));
-      assertEquals(done.size, 199);
-      crew.dismiss();
-      await tended;
-    },
   );
 }
 
@@ -577,8 +406,6 @@ serverTest(
   },
 );
 
-const NOW = `local time = redis.call("TIME") return time[1] * 1000 + math.floor(time[2] / 1000)`;
-
 type Eight = [D, D, D, D, D, D, D, D];
 type D = Delivery<number>;
 
@@ -642,100 +469,5 @@ class Faulty implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const redis of this.#clients) redis.destroy();
     await this.#proxy[Symbol.asyncDispose]();
-  }
-}
-
-/** Consumers in processes of their own, and the file they write to. */
-class Crew implements AsyncDisposable {
-  readonly name = `q${crypto.randomUUID().slice(0, 8)}`;
-  readonly #orders: Orders;
-  readonly #alive = new Set<Deno.ChildProcess>();
-  #dismissed = false;
-
-  private constructor(server: RedisServer, orders: Omit<Orders, "url" | "name" | "file">) {
-    const file = `${server.dir}/${this.name}.txt`;
-    Deno.writeTextFileSync(file, "");
-    this.#orders = { ...orders, url: server.url, name: this.name, file };
-  }
-
-  static start(
-    server: RedisServer,
-    orders: Omit<Orders, "url" | "name" | "file">,
-  ): Promise<Crew> {
-    return Promise.resolve(new Crew(server, orders));
-  }
-
-  spawn(): Deno.ChildProcess {
-    const program = new URL("./fault_worker.ts", import.meta.url).pathname;
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-lock", "--no-check", program, JSON.stringify(this.#orders)],
-      stdin: "null",
-      stdout: "null",
-      stderr: "inherit",
-    }).spawn();
-    this.#alive.add(child);
-    void child.status.then(() => this.#alive.delete(child));
-    return child;
-  }
-
-  /** kill -9 for one that is handling a message, if there is one; else for the oldest. */
-  async killOne(): Promise<void> {
-    const last = new Map(
-      this.lines().map((line) => {
-        const [what, , , pid] = line.split(" ");
-        return [Number(pid), what];
-      }),
-    );
-    const all = [...this.#alive];
-    const child = all.find(({ pid }) => last.get(pid) === "start") ?? all[0];
-    child!.kill("SIGKILL");
-    await child!.status;
-  }
-
-  /** Keeps one consumer alive until {@linkcode dismiss}. */
-  async tend(): Promise<void> {
-    while (!this.#dismissed) await this.spawn().status;
-  }
-
-  dismiss(): void {
-    this.#dismissed = true;
-    for (const child of this.#alive) child.kill("SIGKILL");
-  }
-
-  lines(): string[] {
-    return Deno.readTextFileSync(this.#orders.file).split("\n").slice(0, -1);
-  }
-
-  /** The messages of which this was said. */
-  numbers(what: string): number[] {
-    return this.lines().filter((line) => line.startsWith(`${what} `))
-      .map((line) => Number(line.split(" ")[1]));
-  }
-
-  count(what: string): number {
-    return this.numbers(what).length;
-  }
-
-  /** Does something, and waits until a consumer has said this of the message. */
-  async see(what: string, n: number, after: () => unknown): Promise<void> {
-    await after();
-    await eventually(() => assert(this.numbers(what).includes(n), `no "${what} ${n}"`), 8_000);
-  }
-
-  /** How many of the messages from 0 were never finished, acked twice, finished more than once. */
-  audit(sent: number): { never: number; doubleAcks: number; twice: number } {
-    const done = this.numbers("done");
-    const acked = this.numbers("acked");
-    const finished = new Set(done);
-    return {
-      never: numbers(sent).filter((n) => !finished.has(n)).length,
-      doubleAcks: acked.length - new Set(acked).size,
-      twice: done.length - finished.size,
-    };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.dismiss();
-    await Promise.all([...this.#alive].map((child) => child.status));
   }
 }
