@@ -39,12 +39,29 @@ export {
 } from "./queue/priority_queue.ts";
 export { LeasedQueue } from "./queue/leased_queue.ts";
 export type {
+  ConsumerInfo,
   Counts,
   Enqueued,
+  EnqueueManyOptions,
   EnqueueOptions,
+  Found,
   LeasedQueueOptions,
+  PeekState,
+  RedriveOptions,
   Waiting,
 } from "./queue/leased_types.ts";
+export type { DedupeOptions, DedupeWindow, QueueDedupeOptions } from "./queue/dedupe.ts";
+export type { LogLimits } from "./queue/limits.ts";
+export type { RateLimit } from "./queue/rate_limit.ts";
+export { listQueues, type RegisteredQueue } from "./queue/registry.ts";
+export { type OnFull, QueueFullError } from "./queue/room.ts";
+export {
+  SchemaError,
+  type SchemaIssue,
+  type SchemaResult,
+  type StandardSchema,
+} from "./queue/schema.ts";
+export type { Counted, Percentiles, QueueStats } from "./queue/stats.ts";
 export { Delivery, type GivenBack, type NackOptions, type Settlement } from "./queue/delivery.ts";
 export { LeaseLostError } from "./queue/settler.ts";
 export type { AttemptError } from "./queue/envelope.ts";

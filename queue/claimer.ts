@@ -34,16 +34,18 @@ export class Claimer {
   readonly #scripts: LeasedScripts;
   readonly #leaseMs: number;
   readonly #options: SettleOptions;
+  readonly #rate: string;
   readonly #finished: Hand[] = [];
   #count = 0;
 
   constructor(
-    { consumer = random(10), keys, scripts, leaseMs, options }: {
+    { consumer = random(10), keys, scripts, leaseMs, options, rate }: {
       consumer?: string;
       keys: QueueKeys;
       scripts: LeasedScripts;
       leaseMs: number;
       options: SettleOptions;
+      rate: string;
     },
   ) {
     this.consumer = consumer;
@@ -51,6 +53,7 @@ export class Claimer {
     this.#scripts = scripts;
     this.#leaseMs = leaseMs;
     this.#options = options;
+    this.#rate = rate;
   }
 
   /** Nothing is left under this lease, and Redis has said so: a later claim removes it. */
@@ -78,9 +81,9 @@ export class Claimer {
         most,
         room,
         lease_ms: this.#leaseMs,
-        max_attempts: this.#options.maxAttempts,
-        dead_most: this.#options.deadMost,
-        dead_age: this.#options.deadAgeMs,
+        policy: this.#options.policy,
+        rate: this.#rate,
+        counting: this.#options.counting,
       }, rest)
     );
     this.dueAt = dueInMs < 0 ? Infinity : askedAt + dueInMs;
@@ -112,9 +115,9 @@ export class Claimer {
   async tick(send: Send): Promise<void> {
     const askedAt = performance.now();
     const dueInMs = await this.#scripts.tick.run(send, this.#keys, {
-      max_attempts: this.#options.maxAttempts,
-      dead_most: this.#options.deadMost,
-      dead_age: this.#options.deadAgeMs,
+      policy: this.#options.policy,
+      rate: this.#rate,
+      counting: this.#options.counting,
     });
     this.dueAt = dueInMs < 0 ? Infinity : askedAt + dueInMs;
   }

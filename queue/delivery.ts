@@ -29,8 +29,11 @@ export interface NackOptions {
   error?: unknown;
 }
 
-/** Where a message went that was not acknowledged. */
-export type GivenBack = "ready" | "delayed" | "dead";
+/**
+ * Where a message went that was not acknowledged; `"cancelled"` if somebody cancelled it while it was in
+ * hand, so that it is gone.
+ */
+export type GivenBack = "ready" | "delayed" | "dead" | "cancelled";
 
 /** What a delivery can be done with; also from another process, by its token. */
 export interface Settlement {
@@ -161,16 +164,14 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
 
   /** Names this delivery: `queue.delivery(token)` settles it from another process. */
   get token(): string {
-    const { uid, id } = this.#envelope;
-    const chosen = id === uid ? "" : `:${uid}:${encodeURIComponent(id)}`;
-    return `${this.#hand.lease}:${this.#index}:${this.attempt}${chosen}`;
+    return `${this.#hand.lease}:${this.#index}:${this.attempt}:${this.receivedAt}`;
   }
 
   /** See {@linkcode Settlement.ack}. */
   ack(): Promise<void> {
     return this.#once(
       "ack",
-      () => this.#settler.ack(this.#hand, this.#index, chosenId(this.#envelope)),
+      () => this.#settler.ack(this.#hand, this.#index, this.#envelope),
     ) as Promise<void>;
   }
 
@@ -215,7 +216,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
       ackLater: (settled) => {
         this.#settled = "ack";
         if (this.#aborter) this.#hand.unwatch(this.#aborter);
-        this.#settler.ackLater(this.#hand, this.#index, chosenId(this.#envelope), settled);
+        this.#settler.ackLater(this.#hand, this.#index, this.#envelope, settled);
       },
       release: async () => {
         this.#settled = "nack";
@@ -248,9 +249,4 @@ export interface WorkedDelivery {
   release(): Promise<void>;
   /** What the handler's own settling comes to. */
   readonly settling: Promise<unknown> | undefined;
-}
-
-/** The id to free when the message is gone, if its producer chose one. */
-export function chosenId({ id, uid }: Envelope): [id: string, uid: string] | undefined {
-  return id === uid ? undefined : [id, uid];
 }

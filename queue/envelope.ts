@@ -2,11 +2,13 @@
  * The message as it stands in Redis: one string, a line of header and the payload.
  *
  * ```
- * 0mb3k…-7 2 0 1795320605233 118 0 invoice-17⏎{"message":"timed out",…}⏎{"total":12}
- * uid      │ │ enqueuedAt    │   │ id, if the producer chose one
- *   attempts │               │   priority
- *     lapsed: 1 if the last lease was not given back but ran out
- *                            bytes of history: errors of past attempts, a JSON line each
+ * 0mb3k…-7 2 0 1795320605233+5000 118 0 invoice-17⇥ann⏎{"message":"timed out",…}⏎{"total":12}
+ * uid      │ │ enqueuedAt    │    │   │ │          └ the key that it takes, if it is deduplicated
+ *   attempts │               │    │   │ id, if the producer chose one
+ *            │               │    │   priority
+ *            │               │    bytes of history: errors of past attempts, a JSON line each
+ *            │               how much later it began to wait: it was delayed, or came back
+ *            1 if the last lease was not given back but ran out; x if it was cancelled
  * ```
  *
  * A message is moved, never copied, so nothing can point at it and dangle. Lua reads and rewrites the
@@ -40,8 +42,14 @@ export interface Envelope {
   readonly attempts: number;
   /** Whether its last lease ran out, as when a process dies. */
   readonly lapsed: boolean;
+  /** Whether somebody has cancelled it: only the mark is left, to be thrown away. */
+  readonly cancelled: boolean;
   /** When it was enqueued, in milliseconds since 1970, by the producer's clock. */
   readonly enqueuedAt: number;
+  /** From when on it waited to be claimed, by the clocks of its producer and of Redis. */
+  readonly waitsFrom: number;
+  /** The key that it takes, or "". */
+  readonly key: string;
   /** Its priority; 0 in queues that have none. */
   readonly priority: number;
   /** Errors of past attempts, a JSON line each. */
@@ -50,19 +58,28 @@ export interface Envelope {
   readonly body: Buffer;
 }
 
-const HEADER = /^(\S+) (\d+) ([01]) (\d+) (\d+) (-?\d+)(?: (.+))?$/;
+const HEADER = /^(\S+) (\d+) ([01x]) (\d+)(?:\+(\d+))? (\d+) (-?\d+)(?: ([^\t]*)(?:\t(.+))?)?$/;
 
-/** The header longer than this is none: ids have 200 bytes at most. */
-const MAX_HEADER_BYTES = 400;
+/** The header longer than this is none: ids and keys have 200 bytes at most. */
+const MAX_HEADER_BYTES = 600;
 
 /** The string of a new message. */
 export function writeEnvelope(
-  { uid, id, enqueuedAt, priority }: Pick<Envelope, "uid" | "enqueuedAt" | "priority"> & {
+  { uid, id = "", key = "", enqueuedAt, delayMs = 0, priority }: {
+    uid: string;
+    /** If the producer chose one. */
     id?: string;
+    /** If it is deduplicated. */
+    key?: string;
+    enqueuedAt: number;
+    delayMs?: number;
+    priority: number;
   },
   body: string | Buffer,
 ): string | Buffer {
-  const header = `${uid} 0 0 ${enqueuedAt} 0 ${priority}${id === undefined ? "" : ` ${id}`}\n`;
+  const since = delayMs > 0 ? `${enqueuedAt}+${delayMs}` : enqueuedAt;
+  const names = key ? ` ${id}\t${key}` : id && ` ${id}`;
+  const header = `${uid} 0 0 ${since} 0 ${priority}${names}\n`;
   return typeof body === "string" ? header + body : Buffer.concat([Buffer.from(header), body]);
 }
 
@@ -72,15 +89,19 @@ export function readEnvelope(entry: Buffer): Envelope | undefined {
   if (end < 0 || end > MAX_HEADER_BYTES) return undefined;
   const match = HEADER.exec(entry.toString("utf8", 0, end));
   if (!match) return undefined;
-  const [, uid, attempts, lapsed, enqueuedAt, historyBytes, priority, id = uid] = match;
+  const [, uid, attempts, flag, enqueuedAt, later = "0", historyBytes, priority, id, key = ""] =
+    match;
   const bodyAt = end + 1 + Number(historyBytes);
   if (bodyAt > entry.length) return undefined;
   return {
     uid: uid!,
-    id: id!,
+    id: id || uid!,
+    key,
     attempts: Number(attempts),
-    lapsed: lapsed === "1",
+    lapsed: flag === "1",
+    cancelled: flag === "x",
     enqueuedAt: Number(enqueuedAt),
+    waitsFrom: Number(enqueuedAt) + Number(later),
     priority: Number(priority),
     history: entry.subarray(end + 1, bodyAt),
     body: entry.subarray(bodyAt),

@@ -30,7 +30,7 @@ const TICK_MS = 1_000;
 
 /** How often a worker says that it is there, and how long that is believed. */
 const PRESENCE_MS = 10_000;
-const PRESENCE_TTL_MS = 30_000;
+export const PRESENCE_TTL_MS = 30_000;
 
 /** How long the end may take while Redis does not answer. */
 const CLOSE_MS = 500;
@@ -53,6 +53,8 @@ export interface LeasedIntakeOptions<T> {
   scripts: LeasedScripts;
   leaseMs: number;
   options: SettleOptions;
+  /** How much may be handed out; see rate_limit.ts. */
+  rate: string;
   /** Puts errors of Redis into words. */
   explain: (send: Send) => Send;
   /** Makes deliveries of messages; buries what cannot be read. */

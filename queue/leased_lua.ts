@@ -15,29 +15,38 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function parse(message)
   local eol = string.find(message, "\\n", 1, true)
-  if eol and eol <= 401 then
-    local uid, attempts, lapsed, at, bytes, priority, id = string.match(
-      string.sub(message, 1, eol - 1), "^(%S+) (%d+) ([01]) (%d+) (%d+) (%-?%d+) ?(.*)$")
+  if eol and eol <= 601 then
+    local uid, attempts, flag, at, later, bytes, priority, names = string.match(
+      string.sub(message, 1, eol - 1),
+      "^(%S+) (%d+) ([01x]) (%d+)%+?(%d*) (%d+) (%-?%d+) ?(.*)$")
     if uid and eol + bytes <= #message then
+      local id, key = string.match(names, "^([^\\t]*)\\t?(.*)$")
       return {
-        uid = uid, attempts = tonumber(attempts), lapsed = lapsed, at = at, id = id,
-        priority = tonumber(priority), history = string.sub(message, eol + 1, eol + bytes),
+        uid = uid, attempts = tonumber(attempts), flag = flag, at = at,
+        later = tonumber(later) or 0, id = id, key = key, priority = tonumber(priority),
+        history = string.sub(message, eol + 1, eol + bytes),
         body = string.sub(message, eol + bytes + 1)
       }
     end
   end
   -- Somebody else's entry: a header that says nothing carries it wherever a message can go.
   return {
-    uid = "foreign-" .. redis.sha1hex(message), attempts = 0, lapsed = "0", at = tostring(now),
-    id = "", priority = 0, history = "", body = message
+    uid = "foreign-" .. redis.sha1hex(message), attempts = 0, flag = "0",
+    at = string.format("%.0f", now), later = 0, id = "", key = "", priority = 0, history = "",
+    body = message
   }
 end
 
 local function write(h)
-  local header = {h.uid, h.attempts, h.lapsed, h.at, #h.history, h.priority}
-  if h.id ~= "" then header[7] = h.id end
+  local since = h.later > 0 and h.at .. string.format("+%.0f", h.later) or h.at
+  local header = {h.uid, h.attempts, h.flag, since, #h.history, h.priority}
+  if h.key ~= "" then header[7] = h.id .. "\\t" .. h.key
+  elseif h.id ~= "" then header[7] = h.id end
   return table.concat(header, " ") .. "\\n" .. h.history .. h.body
 end
+
+-- From when on it waits to be claimed, which is not when it was enqueued if it was delayed or came back.
+local function waits_from(h, time) h.later = math.max(0, time - h.at) end
 
 -- An attempt's error goes along with the message; the oldest go when they grow too many.
 local function remember(h, line)
@@ -69,7 +78,7 @@ local function put(messages)
   if #messages == 0 then return end
   local last, members = redis.call("INCRBY", seq, #messages), {}
   for i, message in ipairs(messages) do
-    local priority = tonumber(string.match(message, "^%S+ %d+ [01] %d+ %d+ (%-?%d+)")) or 0
+    local priority = tonumber(string.match(message, "^%S+ %d+ [01x] [%d+]+ %d+ (%-?%d+)")) or 0
     members[2 * i - 1] = string.format("%.0f", priority * 4398046511104 + last - #messages + i)
     members[2 * i] = message
   end
@@ -82,14 +91,16 @@ local function put_back(message) put({message}) end`,
 export const CHECK = `
 redis.call("LLEN", lapsed); redis.call("HLEN", leased); redis.call("ZCARD", leases)
 redis.call("ZCARD", delayed); redis.call("HLEN", dead); redis.call("ZCARD", dead_at)
-redis.call("HLEN", ids); redis.call("ZCARD", replays); redis.call("LLEN", wake)
-redis.call("HLEN", replies)
+redis.call("HLEN", ids); redis.call("HLEN", dedupe); redis.call("ZCARD", dedupe_until)
+redis.call("ZCARD", replays); redis.call("HLEN", replies); redis.call("LLEN", wake)
+redis.call("HLEN", control); redis.call("LLEN", grants); redis.call("LLEN", completed)
+redis.call("LLEN", failed); redis.call("HLEN", stats)
 redis.call("STRLEN", seq); waiting()`;
 
 /** INCRBY would fail half way at a counter that is none. */
 export const GUARD = `
-local count = redis.call("GET", seq)
-if count and not string.match(count, "^%d+$") then
+local order = redis.call("GET", seq)
+if order and not string.match(order, "^%d+$") then
   return redis.error_reply("WRONGTYPE the counter of the order holds no number")
 end`;
 
@@ -113,22 +124,69 @@ local function forget_finished(from)
   end
 end`;
 
-/** What the transitions are made of. */
+/** Whether something waits that may be claimed, and who is told. */
+export const WAKE = `
+local function waiting_in_all() return waiting() + redis.call("LLEN", lapsed) end
+
+local is_paused
+local function paused()
+  if is_paused == nil then is_paused = redis.call("HEXISTS", control, "paused") == 1 end
+  return is_paused
+end
+
+-- A token for whoever waits, if there is none. pcall: at maxmemory it may be refused, and is made up
+-- for by the longest wait.
+local function push_token()
+  if redis.call("LLEN", wake) == 0 and not paused() then redis.pcall("LPUSH", wake, "1") end
+end
+
+-- A token if there is something to claim, and none if there is nothing. While messages are delayed, one
+-- that is there stays: it may be for a consumer that has yet to hear of them.
+local function wake_one()
+  if waiting_in_all() > 0 then
+    if spare_rate > 0 then push_token() end
+  else
+    -- Nobody is in order before anybody when nobody waits: the counter begins anew.
+    redis.call("DEL", seq)
+    if redis.call("ZCARD", delayed) == 0 then redis.call("DEL", wake) end
+  end
+end
+
+-- Milliseconds until the next delayed message is due, or until the rate permits a claim; or -1.
+local function next_due()
+  local first = redis.call("ZRANGE", delayed, 0, 0, "WITHSCORES")
+  local due = first[2] and math.max(0, first[2] - now) or -1
+  if spare_rate <= 0 and (due < 0 or spare_in < due) and waiting_in_all() > 0 then return spare_in end
+  return due
+end`;
+
+/** What the transitions are made of. `policy` is read where something ends; see limits.ts. */
 export const MOVES = `
--- An id that a producer chose is free again when its message is gone; only its holder frees it.
-local function free(h)
-  if h.id ~= "" and redis.call("HGET", ids, h.id) == h.uid then redis.call("HDEL", ids, h.id) end
+local function limit(name)
+  return tonumber(string.match(policy, name .. "=(%d+)"))
 end
 
 local function drop_dead(id)
   local record = redis.call("HGET", dead, id)
   redis.call("HDEL", dead, id)
   redis.call("ZREM", dead_at, id)
-  if record then free(parse(string.sub(record, (string.find(record, "\\n", 1, true) or 0) + 1))) end
+  if record then free(parse(string.sub(record, (string.find(record, "\\n", 1, true) or 0) + 1)), true) end
 end
 
--- reason is a JSON string, so it has no line break. At most ten go for one that comes.
-local function bury(h, reason, most, age)
+-- At most ten go at a time.
+local function drop_old_dead()
+  for _ = 1, 10 do
+    local oldest = redis.call("ZRANGE", dead_at, 0, 0, "WITHSCORES")
+    if not oldest[1] then return end
+    if redis.call("ZCARD", dead_at) <= limit("dead") and now - oldest[2] <= limit("dead_age") then
+      return
+    end
+    drop_dead(oldest[1])
+  end
+end
+
+-- reason is a JSON string, so it has no line break.
+local function bury(h, reason)
   local id = h.id ~= "" and h.id or h.uid
   -- Foreign entries that are alike are several all the same.
   for n = 2, 1000 do
@@ -137,13 +195,9 @@ local function bury(h, reason, most, age)
   end
   redis.call("HSET", dead, id, reason .. "\\n" .. write(h))
   redis.call("ZADD", dead_at, now, id)
-  for _ = 1, 10 do
-    local oldest = redis.call("ZRANGE", dead_at, 0, 0, "WITHSCORES")
-    if redis.call("ZCARD", dead_at) <= tonumber(most) and now - oldest[2] <= tonumber(age) then
-      return
-    end
-    drop_dead(oldest[1])
-  end
+  free_key(h)
+  count("dead", 1)
+  drop_old_dead()
 end
 
 local function promote(most)
@@ -160,7 +214,7 @@ end
 
 -- Messages of leases that ran out wait again, apart: what killed one consumer may kill the next,
 -- and is handed out alone. Every hand-over counts, so in the end it dies.
-local function sweep(max_attempts, most, age)
+local function sweep()
   local left = 1000
   for _, lease in ipairs(redis.call("ZRANGE", leases, "-inf", now, "BYSCORE", "LIMIT", 0, 100)) do
     local n = asked_for(lease)
@@ -171,15 +225,19 @@ local function sweep(max_attempts, most, age)
     redis.call("ZREM", leases, lease)
     if n > 0 then redis.call("HDEL", leased, unpack(fields)) end
     for i = 1, n do
-      if held[i] then
-        local h = parse(held[i])
+      local h = held[i] and parse(held[i])
+      if h and h.flag ~= "x" then
         h.attempts = h.attempts + 1
+        waits_from(h, now)
+        local worker = string.match(lease, "^[%w-]*")
         remember(h, string.format('{"attempt":%d,"message":"lease lapsed","at":%.0f,"worker":"%s"}\\n',
-          h.attempts, now, string.match(lease, "^[%w-]*")))
-        if h.attempts >= tonumber(max_attempts) then
-          bury(h, '"lease lapsed"', most, age)
+          h.attempts, now, worker))
+        count("lapsed", 1)
+        log_failed(h, 0, worker)
+        if h.attempts >= limit("attempts") then
+          bury(h, '"lease lapsed"')
         else
-          h.lapsed = "1"
+          h.flag = "1"
           redis.call("LPUSH", lapsed, write(h))
         end
       end
@@ -187,29 +245,8 @@ local function sweep(max_attempts, most, age)
   end
 end
 
-local function waiting_in_all() return waiting() + redis.call("LLEN", lapsed) end
-
--- A token if there is something to claim, and none if there is nothing. While messages are delayed, one
--- that is there stays: it may be for a consumer that has yet to hear of them. pcall: at maxmemory a token may be refused,
--- and is made up for by the longest wait.
-local function wake_one()
-  if waiting_in_all() > 0 then
-    if redis.call("LLEN", wake) == 0 then redis.pcall("LPUSH", wake, "1") end
-  else
-    -- Nobody is in order before anybody when nobody waits: the counter begins anew.
-    redis.call("DEL", seq)
-    if redis.call("ZCARD", delayed) == 0 then redis.call("DEL", wake) end
-  end
-end
-
 local function reversed(list)
   local back = {}
   for i = #list, 1, -1 do back[#back + 1] = list[i] end
   return back
-end
-
--- Milliseconds until the next delayed message is due, or -1.
-local function next_due()
-  local first = redis.call("ZRANGE", delayed, 0, 0, "WITHSCORES")
-  return first[2] and math.max(0, first[2] - now) or -1
 end`;

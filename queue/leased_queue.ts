@@ -29,6 +29,7 @@ import type { Send } from "../redis/script.ts";
 import { backoffMs, checkCount, checkMs, sleep } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
 import { Claimer } from "./claimer.ts";
+import { type Deduper, deduper } from "./dedupe.ts";
 import { Delivery, type Settlement } from "./delivery.ts";
 import { readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
@@ -38,30 +39,50 @@ import {
   MAX_BATCH,
   type ReadyKind,
   REPLAY_MS,
+  type Seen,
 } from "./leased_scripts.ts";
+import { Inspector } from "./inspector.ts";
 import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
-import { LeasedIntake } from "./leased_intake.ts";
+import { LeasedIntake, PRESENCE_TTL_MS } from "./leased_intake.ts";
+import { logLimits, policyOf } from "./limits.ts";
+import { readLogEntry } from "./logs.ts";
 import type { ReceiveOptions } from "./message.ts";
+import { rateOf } from "./rate_limit.ts";
+import { Registration } from "./registry.ts";
+import { type OnFull, QueueFullError, Room } from "./room.ts";
+import { type Validate, validator } from "./schema.ts";
 import { Hand, MAX_TIME, type SettleOptions, Settler } from "./settler.ts";
+import type { QueueStats } from "./stats.ts";
 import { explaining } from "./explain.ts";
 import type {
+  ConsumerInfo,
   Counts,
   Enqueued,
   EnqueueOptions,
+  Found,
   LeasedQueueOptions,
+  PeekState,
+  RedriveOptions,
   Waiting,
 } from "./leased_types.ts";
 import { makeUid } from "./uid.ts";
 
 interface Item {
-  uid: string;
+  /** What its producer gets: the id that it chose, or the one made here. */
   id: string;
   message: CommandArgument;
   /** Milliseconds since 1970, or "+ms" from now; "" for ready at once. */
   due: string;
-  chosen: boolean;
+  /** The id that its producer chose, or "". */
+  own: string;
+  /** The key that it takes, or "", and for how long. */
+  key: string;
+  ttlMs: number;
   length: number;
 }
+
+/** What an item needs besides its payload. */
+type ItemOptions = Omit<EnqueueOptions, "signal"> & { priority: number };
 
 /** How long an enqueue whose reply was lost is repeated: well within what Redis recognises. */
 const ENQUEUE_MS = REPLAY_MS / 3;
@@ -70,7 +91,8 @@ const ENQUEUE_MS = REPLAY_MS / 3;
  * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue} and
  * {@linkcode PriorityQueue} have in common.
  *
- * @typeParam T What a payload is.
+ * @typeParam T What a payload is to a consumer.
+ * @typeParam I What it is to a producer; something else where a schema converts.
  *
  * @example From enqueue to dead letter and back
  * ```ts
@@ -91,7 +113,7 @@ const ENQUEUE_MS = REPLAY_MS / 3;
  * await redis.close();
  * ```
  */
-export abstract class LeasedQueue<T> implements AsyncDisposable {
+export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   /** The queue's name. */
   readonly name: string;
   readonly #client: RedisClient;
@@ -99,11 +121,19 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
   readonly #keys: QueueKeys;
   readonly #scripts: LeasedScripts;
   readonly #kind: ReadyKind;
-  readonly #codec: Codec<T>;
+  readonly #codec: Codec<I>;
+  readonly #validate: Validate<T> | undefined;
   readonly #maxBytes: number;
   readonly #leaseMs: number;
   readonly #settle: SettleOptions;
-  readonly #merger: Merger<Item, Enqueued>;
+  readonly #rate: string;
+  readonly #maxReady: number;
+  readonly #onFull: OnFull;
+  readonly #dedupe: Deduper<I>;
+  readonly #merger: Merger<Item, Enqueued | undefined>;
+  readonly #room: Room<Item, Enqueued>;
+  readonly #registration: Registration;
+  readonly #inspector: Inspector<T>;
   readonly #settler: Settler;
   readonly #claimer: Claimer;
   readonly #own: OwnConnections;
@@ -113,7 +143,7 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
     client: RedisClient,
     name: string,
     kind: ReadyKind,
-    options: LeasedQueueOptions<T>,
+    options: LeasedQueueOptions<T, I>,
   ) {
     const {
       leaseMs = 30_000,
@@ -123,6 +153,12 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
       maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES,
       maxDead = 10_000,
       maxDeadAgeMs = 14 * 24 * 3_600_000,
+      stats = true,
+      dedupe,
+      maxReady,
+      onFull = "throw",
+      rateLimit,
+      schema,
     } = options;
     this.#client = checkClient(client);
     this.#keys = queueKeys(name);
@@ -132,12 +168,34 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
     this.#codec = codecOf(codec);
     this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
     this.#leaseMs = Math.ceil(checkMs("leaseMs", leaseMs, { min: 10 }));
+    const completed = logLimits("keepCompleted", options.keepCompleted);
+    const failed = logLimits("keepFailed", options.keepFailed);
+    const ages = { min: 1, max: Number.MAX_SAFE_INTEGER };
     this.#settle = {
-      maxAttempts: checkCount("maxAttempts", maxAttempts),
       backoff: backoffOf(backoff),
-      deadMost: checkCount("maxDead", maxDead),
-      deadAgeMs: checkMs("maxDeadAgeMs", maxDeadAgeMs, { min: 1, max: Number.MAX_SAFE_INTEGER }),
+      keep: completed.count > 0 ? `${completed.count} ${completed.ageMs}` : "",
+      counting: checkSwitch("stats", stats) ? "1" : "0",
+      policy: policyOf({
+        attempts: checkCount("maxAttempts", maxAttempts),
+        dead: checkCount("maxDead", maxDead),
+        dead_age: Math.ceil(checkMs("maxDeadAgeMs", maxDeadAgeMs, ages)),
+        failed: failed.count,
+        failed_age: failed.ageMs,
+        completed: completed.count,
+        completed_age: completed.ageMs,
+      }),
     };
+    this.#rate = rateOf(rateLimit);
+    this.#maxReady = maxReady === undefined ? 0 : checkCount("maxReady", maxReady, MOST_READY);
+    if (onFull !== "throw" && onFull !== "wait") {
+      throw new TypeError(`onFull must be "throw" or "wait", but is ${JSON.stringify(onFull)}`);
+    }
+    if (options.onFull !== undefined && maxReady === undefined) {
+      throw new TypeError(`onFull (${JSON.stringify(onFull)}) means nothing without maxReady`);
+    }
+    this.#onFull = onFull;
+    this.#dedupe = deduper(dedupe);
+    this.#validate = validator(name, schema);
     this.#send = explaining(
       client,
       this.name,
@@ -145,6 +203,14 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
       (args) => call(client, args, { raw: true }),
     );
     this.#merger = new Merger((items) => this.#store(items));
+    this.#room = new Room((item) => this.#merger.add(item));
+    this.#registration = new Registration(kind, name);
+    this.#inspector = new Inspector({
+      ...this.#parts(),
+      send: this.#send,
+      counting: this.#settle.counting,
+      show: (state, seen) => this.#show(state, seen),
+    });
     this.#claimer = new Claimer(this.#parts());
     this.#settler = new Settler({
       ...this.#parts(),
@@ -155,12 +221,13 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
   }
 
   /** Checks and stores one message; the classes that extend it give it a priority. */
-  protected store(
-    payload: T,
-    { id, delayMs, runAt, priority }: EnqueueOptions & { priority: number },
-  ): Promise<Enqueued> {
+  protected store(payload: I, options: EnqueueOptions & { priority: number }): Promise<Enqueued> {
     try {
-      return this.#merger.add(this.#item(payload, { id, delayMs, runAt, priority }));
+      const { signal } = options;
+      const item = this.#item(payload, options);
+      const checked = this.#validate?.(payload);
+      if (checked instanceof Promise) return checked.then(() => this.#admit(item, signal));
+      return this.#admit(item, signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -168,11 +235,12 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
 
   /** Checks all messages before the first is sent. */
   protected async storeMany(
-    payloads: readonly T[],
-    options: { delayMs?: number; runAt?: number; priority: number },
+    payloads: readonly I[],
+    options: Omit<EnqueueOptions, "id"> & { priority: number },
   ): Promise<Enqueued[]> {
     const items = payloads.map((payload) => this.#item(payload, options));
-    return await Promise.all(items.map((item) => this.#merger.add(item)));
+    if (this.#validate) await Promise.all(payloads.map(this.#validate));
+    return await Promise.all(items.map((item) => this.#admit(item, options.signal)));
   }
 
   /**
@@ -220,105 +288,126 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
    */
   delivery(token: string): Settlement {
     const match = TOKEN.exec(String(token));
-    const id = match?.[5] === undefined ? undefined : decoded(match[5]);
-    if (!match || id === null) throw new TypeError(`Not a delivery's token: ${String(token)}`);
-    const [, lease, index, attempt = "1", uid] = match;
+    if (!match) throw new TypeError(`Not a delivery's token: ${String(token)}`);
+    const [, lease, index, attempt = "1", receivedAt = 0] = match;
     // Lengthened by whoever holds it: Redis knows how long it lives, we do not.
-    const hand = new Hand({ lease: lease!, size: 1, receivedAt: Date.now(), leaseMs: 5_000 });
+    const hand = new Hand({
+      lease: lease!,
+      size: 1,
+      receivedAt: Number(receivedAt),
+      leaseMs: 5_000,
+    });
     const settler = new Settler({ ...this.#parts(), send: this.#send });
     return {
-      ack: () => settler.ack(hand, Number(index), id === undefined ? undefined : [id, uid!]),
+      ack: () => settler.ack(hand, Number(index)),
       nack: (options = {}) => settler.nack(hand, Number(index), Number(attempt), options),
       deadLetter: (reason, { error } = {}) => settler.bury(hand, Number(index), reason, error),
       extend: async (ms) => void await settler.extend([hand], ms, true),
     };
   }
 
-  /** How many messages are in each state. O(1). */
+  /** How many messages are in each state, and how long the next one has waited. O(1). */
   async counts(): Promise<Counts> {
-    const reply = await this.#scripts.counts.run(this.#send, this.#keys, {});
-    const [ready = 0, leased = 0, delayed = 0, dead = 0, age = -1] = reply;
-    return { ready, leased, delayed, dead, ...(age >= 0 && { oldestReadyMs: age }) };
+    return await this.#inspector.counts();
+  }
+
+  /**
+   * What the queue has done, and how long messages waited and ran.
+   *
+   * @param options `windowMs`: over which time rates and percentiles are taken, in whole minutes; from one
+   * minute to an hour, five minutes by default.
+   * @throws {RangeError} for another window.
+   */
+  async stats({ windowMs = 300_000 }: { windowMs?: number } = {}): Promise<QueueStats> {
+    return await this.#inspector.stats(windowMs);
+  }
+
+  /** The workers that have said within 30 s that they are there; a killed one is named until then. */
+  async consumers(): Promise<ConsumerInfo[]> {
+    return await this.#inspector.consumers(PRESENCE_TTL_MS);
   }
 
   /**
    * Looks at messages and leaves them where they are.
    *
    * @param state `"ready"`: what comes out next in front. `"delayed"`: what is due next in front.
-   * `"dead"`: the oldest in front; these have a `reason` and `deadAt`.
+   * `"dead"`: the oldest in front; these have a `reason` and `deadAt`. `"leased"`: in no order; these have
+   * a `consumer`, `leaseExpiresAt` and a `token`. `"completed"` and `"failed"`: the newest in front, where
+   * the queue keeps them; these have `receivedAt`, `finishedAt` and `consumer`.
    * @param options `limit`: from 1 to 1,000, 20 by default. `cursor`: where the page before ended.
    * Pages count from the front, so what moves meanwhile shifts them.
-   * @throws {TypeError} for another state: leased messages are in their consumers' hands.
+   * @throws {TypeError} for another state.
    * @throws {RangeError} for a bad `limit` or `cursor`.
    */
   async peek(
-    state: "ready" | "delayed" | "dead",
-    { limit = 20, cursor = "0" }: { limit?: number; cursor?: string } = {},
+    state: PeekState,
+    options: { limit?: number; cursor?: string } = {},
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
-    checkState("peek", state);
-    checkCount("limit", limit, { max: MAX_BATCH });
-    if (!/^\d{1,15}$/.test(cursor)) {
-      throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
-    }
-    const from = Number(cursor);
-    const entries = await this.#scripts.peek.run(this.#send, this.#keys, {
-      state,
-      from,
-      most: limit + 1,
-    });
-    const messages = entries.slice(0, limit).flatMap(([entry, at]) =>
-      entry ? [this.#waiting(state, entry, Number(at))] : [] // a dead letter that went meanwhile
-    );
-    return { messages, ...(entries.length > limit && { cursor: String(from + limit) }) };
+    return await this.#inspector.peek(state, options);
   }
 
   /**
-   * Makes dead letters ready again. They start at attempt 1 and keep their history.
+   * Looks for a message by its id. A dead letter is found at once; else the whole queue is gone through,
+   * in short steps: some two seconds for a million messages.
    *
-   * @param options `ids`: which; by default the oldest. `limit`: how many at most, all by default.
-   * @returns How many there were.
+   * @returns The message and its state; undefined if there is none, or if it went back to a state that had
+   * been gone through already.
+   * @throws {TypeError} for what can be no id.
    */
-  async redrive(
-    { ids, limit = Infinity }: { ids?: readonly string[]; limit?: number } = {},
-  ): Promise<
-    number
-  > {
-    if (limit !== Infinity) checkCount("limit", limit);
-    const chosen = ids?.map(checkMessageId).slice(0, limit);
-    let total = 0;
-    for (;;) {
-      const batch = chosen?.splice(0, MAX_BATCH);
-      const most = Math.min(MAX_BATCH, batch?.length ?? limit - total);
-      if (most === 0) return total;
-      const [seen, redriven] = await this.#scripts.redrive.run(
-        this.#send,
-        this.#keys,
-        { most },
-        batch,
-      );
-      total += redriven;
-      if (!chosen && seen < most) return total;
-    }
+  async find(id: string): Promise<Found<T> | undefined> {
+    return await this.#inspector.find(id);
   }
 
   /**
-   * Removes all messages of a state.
+   * Takes a message out, wherever it is. Its id and its key are free again. A consumer that has it in hand
+   * goes on and may acknowledge it; it is not handed out again. In the list of a `ReliableQueue` a mark
+   * stays in its place, which counts as ready until a consumer meets it and throws it away.
+   *
+   * @returns The state that it was in; undefined as with {@linkcode LeasedQueue.find}.
+   * @throws {TypeError} for what can be no id.
+   */
+  async cancel(id: string): Promise<Found<T>["state"] | undefined> {
+    return await this.#inspector.cancel(id);
+  }
+
+  /**
+   * Makes dead letters ready again, the oldest first. They start at attempt 1 and keep their history.
+   * Those that die while it works are left.
+   *
+   * @returns How many there were.
+   * @throws {TypeError} for both `ids` and `match`.
+   * @throws {RangeError} for a bad `limit` or `perSecond`.
+   */
+  async redrive(options: RedriveOptions<T> = {}): Promise<number> {
+    return await this.#inspector.redrive(options);
+  }
+
+  /**
+   * Removes all messages of a state, or a log.
    *
    * @returns How many there were.
    * @throws {TypeError} for a state that cannot be purged: leased messages belong to their consumers.
    */
-  async purge(state: "ready" | "delayed" | "dead"): Promise<number> {
-    checkState("purge", state);
-    for (let total = 0;;) {
-      const args = { state, most: MAX_BATCH };
-      const gone = await this.#scripts.purge.run(this.#send, this.#keys, args);
-      total += gone;
-      if (gone < MAX_BATCH) return total;
-    }
+  async purge(state: Exclude<PeekState, "leased">): Promise<number> {
+    return await this.#inspector.purge(state);
+  }
+
+  /**
+   * Hands nothing out any more, to nobody, until {@linkcode LeasedQueue.resume}. What is in hand may be
+   * settled, and producers go on. Kept in Redis: it outlives this program.
+   */
+  async pause(): Promise<void> {
+    await this.#inspector.pause("pause");
+  }
+
+  /** Hands messages out again; consumers that wait hear of it at once. */
+  async resume(): Promise<void> {
+    await this.#inspector.pause("resume");
   }
 
   /** Ends the connections on which this object waits. Not needed where the client itself is closed. */
   async close(): Promise<void> {
+    this.#room.close();
     await this.#settler.drained();
     // Left to lapse otherwise: a client that is closed already cannot be asked.
     if (this.#client.isOpen) await this.#claimer.forget(this.#send);
@@ -356,48 +445,81 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
       scripts: this.#scripts,
       leaseMs: this.#leaseMs,
       options: this.#settle,
+      rate: this.#rate,
     };
   }
 
-  #item(
-    payload: T,
-    { id, delayMs, runAt, priority }: EnqueueOptions & { priority: number },
-  ): Item {
+  #item(payload: I, { id, delayMs, runAt, priority, dedupe }: ItemOptions): Item {
     if (id !== undefined) checkMessageId(id);
-    let due = "";
     if (delayMs !== undefined && runAt !== undefined) {
       throw new TypeError(`Either delayMs (${delayMs}) or runAt (${runAt}), not both`);
     }
+    const enqueuedAt = Date.now();
+    let due = "";
+    let laterMs = 0;
     if (delayMs !== undefined && checkMs("delayMs", delayMs, MAX_TIME) > 0) {
-      due = `+${Math.ceil(delayMs)}`;
+      laterMs = Math.ceil(delayMs);
+      due = `+${laterMs}`;
     }
-    if (runAt !== undefined) due = String(Math.ceil(checkMs("runAt", runAt, MAX_TIME)));
-    if (due === "" && id !== undefined) due = "+0";
-    const uid = makeUid();
+    if (runAt !== undefined) {
+      due = String(Math.ceil(checkMs("runAt", runAt, MAX_TIME)));
+      laterMs = Number(due) - enqueuedAt;
+    }
     const body = encode(this.#codec, payload, this.#maxBytes);
-    const message = writeEnvelope({ uid, id, enqueuedAt: Date.now(), priority }, body);
-    return { uid, id: id ?? uid, message, due, chosen: id !== undefined, length: message.length };
+    const { key, ttlMs } = this.#dedupe(payload, body, dedupe) ?? { key: "", ttlMs: 0 };
+    if (due === "" && (id !== undefined || key !== "")) due = "+0";
+    const uid = makeUid();
+    const header = { uid, id, key, enqueuedAt, delayMs: laterMs, priority };
+    const message = writeEnvelope(header, body);
+    return { id: id ?? uid, message, due, own: id ?? "", key, ttlMs, length: message.length };
   }
 
-  /** One script for a turn's messages, repeated under the same name when its reply was lost. */
-  async #store(items: Item[]): Promise<Enqueued[]> {
-    // Plain messages travel bare. Beside one with an id that is ready at once they do not, so that all
+  /** Stores it, if there is room, or when there is. */
+  async #admit(item: Item, signal?: AbortSignal): Promise<Enqueued> {
+    if (this.#onFull === "wait") return await this.#room.store(item, signal);
+    const enqueued = await this.#merger.add(item);
+    if (enqueued === undefined) throw new QueueFullError(this.name, this.#maxReady);
+    return enqueued;
+  }
+
+  /**
+   * One script for a turn's messages, repeated under the same name when its reply was lost. Gives
+   * undefined for those for which there was no room.
+   */
+  async #store(items: Item[]): Promise<(Enqueued | undefined)[]> {
+    // Plain messages travel bare. Beside one with a name that is ready at once they do not, so that all
     // stay in order.
     const bare = (item: Item) => item.due === "" && !mixed;
     const mixed = items.some((item) => item.due === "+0");
     const plain = items.filter(bare);
     const others = items.filter((item) => !bare(item));
     const rest: CommandArgument[] = plain.map((item) => item.message);
-    for (const { due, chosen, id, message } of others) {
-      rest.push(due || "+0", chosen ? id : "", message);
+    for (const { due, own, key, ttlMs, message } of others) {
+      rest.push(due || "+0", own, key, String(ttlMs), message);
     }
-    const args = { batch: makeUid(), plain: plain.length, replay_ms: REPLAY_MS };
+    const args = {
+      batch: makeUid(),
+      plain: plain.length,
+      replay_ms: REPLAY_MS,
+      max_ready: this.#maxReady,
+      counting: this.#settle.counting,
+    };
     const until = performance.now() + ENQUEUE_MS;
     for (let failures = 0;; failures++) {
       try {
-        const taken = await this.#scripts.enqueue.run(this.#send, this.#keys, args, rest);
-        const duplicates = new Set(taken.map((position) => others[position - 1]));
-        return items.map((item) => ({ id: item.id, duplicate: duplicates.has(item) }));
+        const [stored] = await Promise.all([
+          this.#scripts.enqueue.run(this.#send, this.#keys, args, rest),
+          this.#registration.renew(this.#send),
+        ]);
+        const refused = new Map(
+          [...stored.refused].map(([position, id]) => [others[position]!, id]),
+        );
+        for (const item of plain.slice(stored.plain)) refused.set(item, "");
+        return items.map((item) => {
+          const holder = refused.get(item);
+          if (holder === undefined) return { id: item.id, duplicate: false };
+          return holder === "" ? undefined : { id: holder, duplicate: true };
+        });
       } catch (error) {
         const pause = backoffMs(failures);
         if (!isRetryable(error) || performance.now() + pause > until) throw error;
@@ -468,63 +590,81 @@ export abstract class LeasedQueue<T> implements AsyncDisposable {
     onUndecodable: (error: DecodeError) => void = () => {}, // it is with the dead letters
   ): Promise<Delivery<T>[]> {
     const deliveries: Delivery<T>[] = [];
-    const burying: Promise<void>[] = [];
-    messages.forEach((message, i) => {
+    const settling: Promise<void>[] = [];
+    for (const [i, message] of messages.entries()) {
       const envelope = readEnvelope(message as Buffer);
+      const index = i + 1;
+      if (envelope?.cancelled) {
+        settling.push(settler.release(hand, index)); // only the mark is left
+        continue;
+      }
       try {
         if (!envelope) throw new TypeError("not a message of this library");
-        const payload = this.#codec.decode(envelope.body);
-        deliveries.push(new Delivery({ envelope, payload, hand, index: i + 1, settler }));
+        let payload = this.#codec.decode(envelope.body) as unknown as T;
+        if (this.#validate) {
+          const checked = this.#validate(payload);
+          payload = checked instanceof Promise ? await checked : checked;
+        }
+        deliveries.push(new Delivery({ envelope, payload, hand, index, settler }));
       } catch (cause) {
         const error = new DecodeError(this.name, new Uint8Array(envelope?.body ?? message), cause);
         onUndecodable(error);
-        burying.push(
-          settler.bury(hand, i + 1, error.message, error),
-        );
+        settling.push(settler.bury(hand, index, error.message, error));
       }
-    });
+    }
     // What could not be buried comes back by its lease, and is then.
-    await Promise.allSettled(burying);
+    if (settling.length > 0) await Promise.allSettled(settling);
     return deliveries;
   }
 
-  #waiting(state: string, entry: Buffer, at: number): Waiting<T> {
+  /** An entry that was looked at, as it is shown; undefined for what is gone, or only a mark. */
+  async #show(state: PeekState, [entry, at, field]: Seen): Promise<Waiting<T> | undefined> {
+    if (!entry) return undefined;
+    const log = state === "completed" || state === "failed" ? readLogEntry(entry) : undefined;
     const reasonEnd = state === "dead" ? entry.indexOf(10) : -1;
-    const envelope = readEnvelope(entry.subarray(reasonEnd + 1));
-    const waiting: Waiting<T> = {
-      id: envelope?.id ?? "",
+    const message = log?.message ?? entry.subarray(reasonEnd + 1);
+    const envelope = readEnvelope(message);
+    if (envelope?.cancelled) return undefined;
+    const shown: Waiting<T> = {
+      id: state === "dead" ? String(field) : envelope?.id ?? "",
       raw: new Uint8Array(envelope?.body ?? entry),
       attempts: envelope?.attempts ?? 0,
       enqueuedAt: envelope?.enqueuedAt ?? 0,
       errors: envelope ? readHistory(envelope.history) : [],
-      ...(state === "delayed" && { dueAt: at }),
-      ...(state === "dead" &&
-        { deadAt: at, reason: readReason(entry.toString("utf8", 0, reasonEnd)) }),
+      ...(state === "delayed" && { dueAt: Number(at) }),
+      ...(state === "dead" && {
+        deadAt: Number(at),
+        reason: readReason(entry.toString("utf8", 0, reasonEnd)),
+      }),
+      ...(state === "leased" && {
+        consumer: String(field).split(":")[0]!,
+        leaseExpiresAt: Number(at),
+        token: `${String(field)}:${(envelope?.attempts ?? 0) + 1}`,
+      }),
+      ...(log && {
+        consumer: log.worker,
+        finishedAt: log.finishedAt,
+        ...(log.receivedAt !== undefined && { receivedAt: log.receivedAt }),
+      }),
     };
     try {
-      return { ...waiting, payload: this.#codec.decode(waiting.raw) };
+      const payload = this.#codec.decode(shown.raw) as unknown as T;
+      return { ...shown, payload: this.#validate ? await this.#validate(payload) : payload };
     } catch {
-      return waiting; // without a payload: the raw bytes are there
+      return shown; // without a payload: the raw bytes are there
     }
   }
 }
 
-/** Lease, index, attempt, and the uid and id of a message whose producer chose an id. */
-const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::([^:]+):([^:]+))?)?$/i;
+/** Lease, index, attempt, and when it was handed over. */
+const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::(\d+))?)?$/i;
 
-function checkState(verb: string, state: string): void {
-  if (!["ready", "delayed", "dead"].includes(state)) {
-    throw new TypeError(`${verb} takes "ready", "delayed" or "dead", not ${JSON.stringify(state)}`);
-  }
-}
+/** As many as there may be messages of one priority. */
+const MOST_READY = { max: 1_000_000_000 };
 
-/** The text, or null for a bad escape. */
-function decoded(text: string): string | null {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return null;
-  }
+function checkSwitch(name: string, value: boolean): boolean {
+  if (typeof value === "boolean") return value;
+  throw new TypeError(`${name} must be true or false, but is ${JSON.stringify(value)}`);
 }
 
 function readReason(line: string): string {

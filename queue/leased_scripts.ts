@@ -13,7 +13,11 @@
  */
 import type { Buffer } from "node:buffer";
 import { defineScript, type Script } from "../redis/script.ts";
-import { CHECK, FORGET, GUARD, MESSAGE, MOVES, READY, type ReadyKind } from "./leased_lua.ts";
+import { NAMES } from "./dedupe.ts";
+import { CHECK, FORGET, GUARD, MESSAGE, MOVES, READY, type ReadyKind, WAKE } from "./leased_lua.ts";
+import { LOG_FAILED, LOGS } from "./logs.ts";
+import { NO_RATE, RATE } from "./rate_limit.ts";
+import { COUNT_TIMES, STATS } from "./stats.ts";
 
 export type { ReadyKind } from "./leased_lua.ts";
 
@@ -32,34 +36,67 @@ const KEYS = [
   "dead",
   "dead_at",
   "ids",
+  "dedupe",
+  "dedupe_until",
   "replays",
   "replies",
   "wake",
   "seq",
+  "control",
+  "grants",
+  "completed",
+  "failed",
+  "stats",
 ] as const;
 
 type Key = typeof KEYS[number];
-type Caps = "max_attempts" | "dead_most" | "dead_age";
+
+/** States whose messages can be looked at. */
+export type PeekState = "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
+
+/** Where a scan looks: the parts of a queue that have no index by id. */
+export type Place = "delayed" | "ready" | "lapsed" | "leased";
+
+/** An entry that was looked at, its time, and the field of the HASH that it is in, if it is in one. */
+export type Seen = [entry: Buffer | null, at: Buffer | number, field: Buffer | string | null];
 
 /** The scripts of a kind of queue; each is described where it is defined. */
 export interface LeasedScripts {
-  enqueue: Script<Key, "batch" | "plain" | "replay_ms", number[]>;
-  claim: Script<Key, "lease" | "most" | "room" | "lease_ms" | Caps, Claim>;
+  enqueue: Script<Key, "batch" | "plain" | "replay_ms" | "max_ready" | "counting", Stored>;
+  claim: Script<
+    Key,
+    "lease" | "most" | "room" | "lease_ms" | "policy" | "rate" | "counting",
+    Claim
+  >;
   giveBack: Script<
     Key,
-    "lease" | "index" | "how" | "delay_ms" | "error" | "reason" | Caps,
+    | "lease"
+    | "index"
+    | "how"
+    | "delay_ms"
+    | "error"
+    | "reason"
+    | "received"
+    | "policy"
+    | "counting",
     string
   >;
-  tick: Script<Key, Caps, number>;
+  tick: Script<Key, "policy" | "rate" | "counting", number>;
   handOn: Script<Key, never, number>;
-  redrive: Script<Key, "most", [seen: number, redriven: number]>;
-  purge: Script<Key, "state" | "most", number>;
-  peek: Script<Key, "state" | "from" | "most", [entry: Buffer | null, at: Buffer | number][]>;
+  redrive: Script<Key, "most" | "counting", [seen: number, redriven: number]>;
+  purge: Script<Key, "state" | "most", [seen: number, purged: number]>;
+  pause: Script<Key, "how", number>;
+  peek: Script<Key, "state" | "from" | "most", Page>;
+  scan: Script<Key, "place" | "from" | "most" | "id" | "how" | "counting", Scan>;
+  removeDead: Script<Key, "id" | "counting", number>;
   counts: Script<Key, never, number[]>;
 }
 
-/** Scripts that write nothing. */
+/** Scripts that write nothing, so that a counter that is none does not matter to them. */
 const READS = new Set(["counts", "peek"]);
+
+/** Scripts that hand messages out. */
+const RATED = new Set(["claim", "tick"]);
 
 /** The scripts of one kind of queue. */
 function scriptsOf(kind: ReadyKind): LeasedScripts {
@@ -73,60 +110,80 @@ function scriptsOf(kind: ReadyKind): LeasedScripts {
       name: `${name}_${kind}`,
       keys: KEYS,
       args,
-      lua: [MESSAGE, READY[kind], CHECK, READS.has(name) ? "" : GUARD, FORGET, MOVES, lua].join(
-        "\n",
-      ),
+      lua: [
+        MESSAGE,
+        READY[kind],
+        CHECK,
+        READS.has(name) ? "" : GUARD,
+        RATED.has(name) ? RATE : NO_RATE,
+        STATS,
+        NAMES,
+        LOGS,
+        LOG_FAILED,
+        FORGET,
+        WAKE,
+        MOVES,
+        lua,
+      ].join("\n"),
       reply,
     });
 
   return {
     /**
      * rest: `plain` messages that are ready, oldest first; then for each other one its due time
-     * (ms since 1970, or +ms from now), the id that its producer chose or "", and the message.
-     * Gives the positions, from 1, of the others whose id is taken.
+     * (ms since 1970, or +ms from now), the id that its producer chose or "", the key that it takes or
+     * "", for how long, and the message. Gives how many of the plain ones were stored, and for each
+     * other one that was not its position, from 1, and why: "full", or "=" and the id of the message
+     * that is there already.
      */
     enqueue: define(
       "enqueue",
-      ["batch", "plain", "replay_ms"],
+      ["batch", "plain", "replay_ms", "max_ready", "counting"],
       `
 if redis.call("ZSCORE", replays, batch) then  -- the reply was lost: the same again
   local said = {}
-  for position in string.gmatch(redis.call("HGET", replies, batch) or "", "%d+") do
-    said[#said + 1] = tonumber(position)
+  for word in string.gmatch(redis.call("HGET", replies, batch) or plain, "[^\\n]+") do
+    said[#said + 1] = word
   end
   return said
 end
+local room = math.huge
+if tonumber(max_ready) > 0 then room = math.max(0, max_ready - waiting_in_all()) end
+local stored_plain = math.min(tonumber(plain), room)
+local stored, said, ready_now = stored_plain, {tostring(stored_plain)}, {}
+room = room - stored_plain
 local first_other = first_of_rest + plain
-local taken, ready_now = {}, {}
-for i = first_other, #ARGV, 3 do
-  local id = ARGV[i + 1]
-  if id ~= "" and redis.call("HEXISTS", ids, id) == 1 then
-    taken[#taken + 1] = (i - first_other) / 3 + 1
+for i = first_other, #ARGV, 5 do
+  local due, id, key, ttl, message = unpack(ARGV, i, i + 4)
+  local holder = holder_of(id, key)
+  if string.sub(due, 1, 1) == "+" then due = now + string.sub(due, 2) end
+  due = tonumber(due)
+  if holder or (due <= now and room < 1) then
+    said[#said + 1] = tostring((i - first_other) / 5 + 1)
+    said[#said + 1] = holder and "=" .. holder or "full"
   else
-    local due, h = ARGV[i], parse(ARGV[i + 2])
-    if string.sub(due, 1, 1) == "+" then due = now + string.sub(due, 2) end
-    if tonumber(due) <= now then
-      ready_now[#ready_now + 1] = ARGV[i + 2]
+    if due <= now then
+      ready_now[#ready_now + 1] = message
+      room = room - 1
     else
       local before = redis.call("ZRANGE", delayed, 0, 0, "WITHSCORES")[2]
-      redis.call("ZADD", delayed, due, ARGV[i + 2])
+      redis.call("ZADD", delayed, due, message)
       -- Whoever waits for a later one has to hear of it.
-      if (not before or tonumber(due) < tonumber(before)) and redis.call("LLEN", wake) == 0 then
-        redis.call("LPUSH", wake, "1")
-      end
+      if not before or due < tonumber(before) then push_token() end
     end
-    if id ~= "" then redis.call("HSET", ids, id, h.uid) end
+    hold(string.match(message, "^%S+"), id, key, ttl)
+    stored = stored + 1
   end
 end
-for i = 1, plain, 1000 do
-  put({unpack(ARGV, first_of_rest + i - 1, first_of_rest + math.min(plain, i + 999) - 1)})
+for i = 1, stored_plain, 1000 do
+  put({unpack(ARGV, first_of_rest + i - 1, first_of_rest + math.min(stored_plain, i + 999) - 1)})
 end
 put(ready_now)
-if plain + #ready_now > 0 and redis.call("LLEN", wake) == 0 then redis.call("LPUSH", wake, "1") end
+if stored_plain + #ready_now > 0 then push_token() end
 redis.call("ZADD", replays, now, batch)
 redis.call("PEXPIRE", replays, replay_ms)
-if #taken > 0 then
-  redis.call("HSET", replies, batch, table.concat(taken, " "))
+if #said > 1 or stored_plain < tonumber(plain) then
+  redis.call("HSET", replies, batch, table.concat(said, "\\n"))
   redis.call("PEXPIRE", replies, replay_ms)
 end
 local old = redis.call("ZRANGE", replays, "-inf", now - replay_ms, "BYSCORE", "LIMIT", 0, 100)
@@ -134,32 +191,38 @@ if #old > 0 then
   redis.call("ZREM", replays, unpack(old))
   redis.call("HDEL", replies, unpack(old))
 end
-return taken`,
-      (raw) => (raw as number[]).map(Number),
+if first_other <= #ARGV then end_windows(100) end
+count("enqueued", stored)
+return said`,
+      readStored,
     ),
 
     /**
      * rest: leases that are finished, each with how many messages it had. `room`: how many messages
      * with a lapsed lease may be among them. Gives the time, milliseconds until the next delayed
-     * message is due (or -1), milliseconds until the lease ends, and the messages.
+     * message is due (or -1), milliseconds until the lease ends, how long nothing may be claimed (0 if it
+     * may, -1 while the queue is paused), and the messages.
      */
     claim: define(
       "claim",
-      ["lease", "most", "room", "lease_ms", "max_attempts", "dead_most", "dead_age"],
+      ["lease", "most", "room", "lease_ms", "policy", "rate", "counting"],
       `
 local messages = {}
 if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same again
   for _, message in ipairs(redis.call("HMGET", leased, unpack(fields_of(lease, asked_for(lease))))) do
     if message then messages[#messages + 1] = message end
   end
-  return {now, next_due(), redis.call("ZSCORE", leases, lease) - now, messages}
+  return {now, next_due(), redis.call("ZSCORE", leases, lease) - now, 0, messages}
 end
 forget_finished(first_of_rest)
 promote(100)
-sweep(max_attempts, dead_most, dead_age)
-if tonumber(room) > 0 then messages = redis.call("RPOP", lapsed, room) or {} end
-if #messages < tonumber(most) then
-  for _, message in ipairs(take(most - #messages)) do messages[#messages + 1] = message end
+sweep()
+local free_slots = paused() and 0 or math.min(tonumber(most), spare_rate)
+if free_slots > 0 and tonumber(room) > 0 then messages = redis.call("RPOP", lapsed, room) or {} end
+if #messages == 0 and free_slots > 0 then
+  messages = take(free_slots)
+elseif #messages < free_slots then
+  for _, message in ipairs(take(free_slots - #messages)) do messages[#messages + 1] = message end
 end
 if #messages > 0 then
   local held = {}
@@ -169,16 +232,18 @@ if #messages > 0 then
   end
   redis.call("HSET", leased, unpack(held))
   redis.call("ZADD", leases, now + lease_ms, lease)
+  if rate ~= "" then grant(#messages) end
 end
 wake_one()
-return {now, next_due(), tonumber(lease_ms), messages}`,
+local refused = paused() and -1 or (spare_rate <= 0 and spare_in or 0)
+return {now, next_due(), tonumber(lease_ms), refused, messages}`,
       readClaim,
     ),
 
     /**
      * Gives one message back, or buries it. `how`: "retry" spends an attempt, "release" does not,
-     * "dead" buries. Gives where it is now: "ready", "delayed" or "dead"; "done" if it was settled
-     * already; "lost" if the lease is gone.
+     * "dead" buries. Gives where it is now: "ready", "delayed" or "dead", or "cancelled" if somebody
+     * has cancelled it meanwhile; "done" if it was settled already; "lost" if the lease is gone.
      */
     giveBack: define(
       "give_back",
@@ -189,9 +254,9 @@ return {now, next_due(), tonumber(lease_ms), messages}`,
         "delay_ms",
         "error",
         "reason",
-        "max_attempts",
-        "dead_most",
-        "dead_age",
+        "received",
+        "policy",
+        "counting",
       ],
       `
 if not redis.call("ZSCORE", leases, lease) then return "lost" end
@@ -199,27 +264,29 @@ local field = lease .. ":" .. index
 local message = redis.call("HGET", leased, field)
 if not message then return "done" end
 redis.call("HDEL", leased, field)
+local h = parse(message)
+if h.flag == "x" then return "cancelled" end
 if how == "release" then
-  if parse(message).lapsed == "1" then redis.call("RPUSH", lapsed, message) else put_back(message) end
+  if h.flag == "1" then redis.call("RPUSH", lapsed, message) else put_back(message) end
   wake_one()
   return "ready"
 end
-local h = parse(message)
 h.attempts = h.attempts + 1
-h.lapsed = "0"
+h.flag = "0"
+count("failed", 1)
 -- The number of the attempt is known here, also to whoever settles by a token.
 if error ~= "" then remember(h, '{"attempt":' .. h.attempts .. "," .. string.sub(error, 2)) end
+log_failed(h, received, string.match(lease, "^[%w-]*"))
 if how == "retry" then reason = '"after ' .. h.attempts .. " attempts: " .. string.sub(reason, 2) end
-if how == "dead" or h.attempts >= tonumber(max_attempts) then
-  bury(h, reason, dead_most, dead_age)
+if how == "dead" or h.attempts >= limit("attempts") then
+  bury(h, reason)
   return "dead"
 end
+waits_from(h, now + delay_ms)
 if tonumber(delay_ms) > 0 then
   local before = next_due()
   redis.call("ZADD", delayed, now + delay_ms, write(h))
-  if (before < 0 or tonumber(delay_ms) < before) and redis.call("LLEN", wake) == 0 then
-    redis.pcall("LPUSH", wake, "1")
-  end
+  if before < 0 or tonumber(delay_ms) < before then push_token() end
   return "delayed"
 end
 put({write(h)})
@@ -228,13 +295,20 @@ return "ready"`,
       String,
     ),
 
-    /** Promotes and sweeps. Gives milliseconds until the next delayed message is due, or -1. */
+    /**
+     * Promotes and sweeps; what is too old goes. Gives milliseconds until the next delayed message is
+     * due, or until the rate permits a claim, or -1.
+     */
     tick: define(
       "tick",
-      ["max_attempts", "dead_most", "dead_age"],
+      ["policy", "rate", "counting"],
       `
 promote(1000)
-sweep(max_attempts, dead_most, dead_age)
+sweep()
+drop_old_dead()
+end_windows(1000)
+trim_log(completed, limit("completed_age"))
+trim_log(failed, limit("failed_age"))
 wake_one()
 return next_due()`,
       Number,
@@ -248,9 +322,7 @@ return next_due()`,
       "hand_on",
       [],
       `
-if redis.call("ZCARD", delayed) > 0 and redis.call("LLEN", wake) == 0 then
-  redis.call("LPUSH", wake, "1")
-end
+if redis.call("ZCARD", delayed) > 0 then push_token() end
 return 1`,
       Number,
     ),
@@ -258,7 +330,7 @@ return 1`,
     /** rest: ids, or none for the oldest. Gives how many it looked at, and how many are ready again. */
     redrive: define(
       "redrive",
-      ["most"],
+      ["most", "counting"],
       `
 local chosen = {unpack(ARGV, first_of_rest)}
 if #chosen == 0 then chosen = redis.call("ZRANGE", dead_at, 0, most - 1) end
@@ -270,23 +342,33 @@ for _, id in ipairs(chosen) do
   if record then
     local h = parse(string.sub(record, (string.find(record, "\\n", 1, true) or 0) + 1))
     h.attempts = 0
-    h.lapsed = "0"
+    h.flag = "0"
+    waits_from(h, now)
     again[#again + 1] = write(h)
   end
 end
 put(again)
 wake_one()
+count("redriven", #again)
 return {#chosen, #again}`,
       (raw) => (raw as number[]).map(Number) as [number, number],
     ),
 
-    /** Removes up to `most` messages of a state. Gives how many. */
+    /**
+     * Removes up to `most` messages of a state, or a whole log. Gives how many entries went, and how many
+     * messages those were: what was cancelled is none any more.
+     */
     purge: define(
       "purge",
       ["state", "most"],
       `
 local gone = {}
-if state == "ready" then
+if state == "completed" or state == "failed" then
+  local list = state == "failed" and failed or completed
+  local entries = redis.call("LLEN", list)
+  redis.call("UNLINK", list)
+  return {0, entries}
+elseif state == "ready" then
   gone = redis.call("RPOP", lapsed, most) or {}
   for _, message in ipairs(take(most - #gone)) do gone[#gone + 1] = message end
 elseif state == "delayed" then
@@ -295,56 +377,191 @@ elseif state == "delayed" then
 elseif state == "dead" then
   local oldest = redis.call("ZRANGE", dead_at, 0, most - 1)
   for _, id in ipairs(oldest) do drop_dead(id) end
-  return #oldest
+  return {#oldest, #oldest}
 end
-for _, message in ipairs(gone) do free(parse(message)) end
+local purged = 0
+for _, message in ipairs(gone) do
+  local h = parse(message)
+  if h.flag ~= "x" then purged = purged + 1 end
+  free(h, true)
+end
 wake_one()
-return #gone`,
+return {#gone, purged}`,
+      (raw) => (raw as number[]).map(Number) as [number, number],
+    ),
+
+    /** `how`: "pause" or "resume". Removes first: also at `maxmemory` a queue can be paused. */
+    pause: define(
+      "pause",
+      ["how"],
+      `
+if how == "pause" then
+  redis.call("DEL", wake)
+  redis.call("HSETNX", control, "paused", string.format("%.0f", now))
+else
+  redis.call("HDEL", control, "paused")
+  wake_one()
+  if redis.call("ZCARD", delayed) > 0 then push_token() end
+end
+return 1`,
       Number,
     ),
 
-    /** Up to `most` entries of a state from position `from` on, each with its time. */
+    /**
+     * Up to `most` entries of a state from position `from` on, each with its time; leased ones with when
+     * the lease ends, and their field; dead ones with their id. Where the positions are not numbers from 0 on (the hands are a
+     * HASH, which has no order) the next one is given.
+     */
     peek: define(
       "peek",
       ["state", "from", "most"],
       `
 local entries = {}
-local first, last = tonumber(from), from + most - 1
-if state == "ready" then
+if state == "leased" then
+  -- A small hash comes whole, whatever is asked for: then the position inside it goes behind a dot.
+  local at, skip = string.match(from, "^(%d+)%.?(%d*)$")
+  skip = tonumber(skip) or 0
+  local found = redis.call("HSCAN", leased, at, "COUNT", most)
+  for i = 2 * skip + 1, #found[2], 2 do
+    if #entries == tonumber(most) then return {entries, at .. "." .. (i - 1) / 2} end
+    local field = found[2][i]
+    local ends = redis.call("ZSCORE", leases, (string.gsub(field, ":%d+$", "")))
+    entries[#entries + 1] = {found[2][i + 1], ends or 0, field}
+  end
+  return {entries, found[1] ~= "0" and found[1] .. ".0" or ""}
+end
+local first, last = tonumber(from), from + most  -- one more, to know whether there are more
+if state == "completed" or state == "failed" then
+  for _, entry in ipairs(redis.call("LRANGE", state == "failed" and failed or completed, first, last)) do
+    entries[#entries + 1] = {entry, 0, false}
+  end
+elseif state == "ready" then
   local before = redis.call("LLEN", lapsed)
   local page = {}
   if first < before then page = redis.call("LRANGE", lapsed, -1 - last, -1 - first) end
-  for i = #page, 1, -1 do entries[#entries + 1] = {page[i], 0} end
-  first, last = math.max(0, first - before), last - before
-  if last >= first then
+  for i = #page, 1, -1 do entries[#entries + 1] = {page[i], 0, false} end
+  local next_first, next_last = math.max(0, first - before), last - before
+  if next_last >= next_first then
     for _, message in ipairs(${
         kind === "list"
-          ? `reversed(redis.call("LRANGE", ready, -1 - last, -1 - first))`
-          : `redis.call("ZRANGE", ready, first, last)`
-      }) do entries[#entries + 1] = {message, 0} end
+          ? `reversed(redis.call("LRANGE", ready, -1 - next_last, -1 - next_first))`
+          : `redis.call("ZRANGE", ready, next_first, next_last)`
+      }) do entries[#entries + 1] = {message, 0, false} end
   end
-  return entries
+else
+  local found = redis.call("ZRANGE", state == "dead" and dead_at or delayed, first, last, "WITHSCORES")
+  for i = 1, #found, 2 do
+    local entry, id = found[i], false
+    if state == "dead" then entry, id = redis.call("HGET", dead, entry), entry end
+    entries[#entries + 1] = {entry, found[i + 1], id}
+  end
 end
-local found = redis.call("ZRANGE", state == "dead" and dead_at or delayed, first, last, "WITHSCORES")
-for i = 1, #found, 2 do
-  local entry = found[i]
-  if state == "dead" then entry = redis.call("HGET", dead, entry) end
-  entries[#entries + 1] = {entry, found[i + 1]}
-end
-return entries`,
-      (raw) => raw as [Buffer | null, Buffer | number][],
+if #entries <= tonumber(most) then return {entries, ""} end
+entries[#entries] = nil
+return {entries, string.format("%d", first + most)}`,
+      readPage,
     ),
 
-    /** Ready, leased, delayed, dead; and how long the next one to come out has waited, or -1. */
+    /**
+     * Looks for a message by its id, or the uid that the queue gave it, among up to `most` entries of a
+     * place, newest first: what is taken out at the old end meanwhile shifts nothing. `how`: "find", or
+     * "cancel", which takes it out. In a list and in a hand, a mark stays in its place, for the
+     * consumer to throw away. Gives where to go on ("" at the end), how many bytes it looked
+     * at, and what it found.
+     */
+    scan: define(
+      "scan",
+      ["place", "from", "most", "id", "how", "counting"],
+      `
+local function is_it(message)
+  local eol = string.find(message, "\\n", 1, true)
+  if not eol or eol > 601 or not string.find(string.sub(message, 1, eol), id, 1, true) then return end
+  local h = parse(message)
+  return (h.uid == id or h.id == id) and h.flag ~= "x" and h or nil
+end
+
+local first, page, stride, following = tonumber(from), nil, 1, ""
+if place == "leased" then
+  local found = redis.call("HSCAN", leased, from, "COUNT", most)
+  page, stride, following = found[2], 2, found[1] ~= "0" and found[1] or ""
+elseif place == "delayed" then
+  page = redis.call("ZRANGE", delayed, first, first + most - 1, "REV")
+elseif place == "lapsed" then
+  page = redis.call("LRANGE", lapsed, first, first + most - 1)
+else
+  page = redis.call(${
+        kind === "list"
+          ? `"LRANGE", ready, first, first + most - 1`
+          : `"ZRANGE", ready, first, first + most - 1, "REV"`
+      })
+end
+if stride == 1 and #page == tonumber(most) then following = string.format("%d", first + #page) end
+local bytes = 0
+for i = stride, #page, stride do
+  local message = page[i]
+  bytes = bytes + #message
+  local h = is_it(message)
+  if h then
+    local at, field = 0, false
+    if place == "delayed" then at = redis.call("ZSCORE", delayed, message) end
+    if place == "leased" then
+      field = page[i - 1]
+      at = redis.call("ZSCORE", leases, (string.gsub(field, ":%d+$", ""))) or 0
+    end
+    if how == "cancel" then
+      local mark = write({uid = h.uid, attempts = h.attempts, flag = "x", at = h.at, later = h.later,
+        history = "", priority = h.priority, id = "", key = "", body = ""})
+      if place == "leased" then
+        redis.call("HDEL", leased, field)
+        redis.call("HSET", leased, field, mark)
+      elseif place == "delayed" then
+        redis.call("ZREM", delayed, message)
+      elseif place == "lapsed" then
+        redis.call("LSET", lapsed, first + i - 1, mark)
+      else
+        ${
+        kind === "list"
+          ? `redis.call("LSET", ready, first + i - 1, mark)`
+          : `redis.call("ZREM", ready, message)`
+      }
+      end
+      free(h, true)
+      count("cancelled", 1)
+      wake_one()
+    end
+    return {"", bytes, {message, at, field}}
+  end
+end
+return {following, bytes}`,
+      readScan,
+    ),
+
+    /** Removes one dead letter. Gives 1 if it was there. */
+    removeDead: define(
+      "remove_dead",
+      ["id", "counting"],
+      `
+if redis.call("HEXISTS", dead, id) == 0 then return 0 end
+drop_dead(id)
+count("cancelled", 1)
+return 1`,
+      Number,
+    ),
+
+    /**
+     * Ready, leased, delayed, dead; how long the next one to come out has waited, or -1; and 1 if the
+     * queue is paused.
+     */
     counts: define(
       "counts",
       [],
       `
 local next_out = redis.call("LINDEX", lapsed, -1)
   or ${kind === "list" ? `redis.call("LINDEX", ready, -1)` : `redis.call("ZRANGE", ready, 0, 0)[1]`}
+local h = next_out and parse(next_out)
 return {
   waiting_in_all(), redis.call("HLEN", leased), redis.call("ZCARD", delayed),
-  redis.call("ZCARD", dead_at), next_out and math.max(0, now - parse(next_out).at) or -1
+  redis.call("ZCARD", dead_at), h and math.max(0, now - h.at - h.later) or -1, paused() and 1 or 0
 }`,
       (raw) => (raw as number[]).map(Number),
     ),
@@ -358,35 +575,65 @@ export const LEASED_SCRIPTS: Record<ReadyKind, LeasedScripts> = {
 };
 
 /**
- * Done with messages. rest, for each lease: its name; how many messages, and their indexes; how many
- * further ones with a chosen id, and for each its index, the id and the uid. Gives for each lease how many messages
- * it removed, or -1 where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
+ * Done with messages. rest, for each lease: its name; when it was claimed; how many messages, and their
+ * indexes; how many further ones that hold a name (or may), and their indexes: these are looked at, and
+ * what they hold is freed. `keep`: how many of the log of what was done are kept, and for how long, or
+ * "". `times`: how long they waited and ran. Gives for each lease how many messages it removed, or -1
+ * where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
 export const ackScript = defineScript({
   name: "ack",
-  keys: ["leased", "leases", "ids"],
-  args: [],
+  keys: ["leased", "leases", "ids", "dedupe", "dedupe_until", "completed", "stats"],
+  args: ["keep", "times", "counting"],
   lua: `
-redis.call("HLEN", leased); redis.call("HLEN", ids)
-local removed, i = {}, first_of_rest
+${MESSAGE}
+redis.call("HLEN", leased); redis.call("HLEN", ids); redis.call("HLEN", dedupe)
+redis.call("ZCARD", dedupe_until); redis.call("LLEN", completed); redis.call("HLEN", stats)
+${STATS}
+${COUNT_TIMES}
+${NAMES}
+${LOGS}
+local keep_most, keep_age = string.match(keep, "^(%d+) (%d+)$")
+
+local function fields_at(lease, from, n)
+  local fields = {}
+  for j = 1, n do fields[j] = lease .. ":" .. ARGV[from + j - 1] end
+  return fields
+end
+
+local removed, acked, i = {}, 0, first_of_rest
 while i <= #ARGV do
-  local lease, messages, fields = ARGV[i], tonumber(ARGV[i + 1]), {}
-  local chosen = tonumber(ARGV[i + 2 + messages])
-  local count = -1
+  local lease, received, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local looks = tonumber(ARGV[i + 3 + n])
+  local gone = -1
   if redis.call("ZSCORE", leases, lease) then
-    for j = 1, messages do fields[j] = lease .. ":" .. ARGV[i + 1 + j] end
-    count = messages > 0 and redis.call("HDEL", leased, unpack(fields)) or 0
-    for j = i + 3 + messages, i + 2 + messages + 3 * chosen, 3 do
-      local gone = redis.call("HDEL", leased, lease .. ":" .. ARGV[j]) == 1
-      if gone then count = count + 1 end
-      -- Settled in another way before, the message may be alive, and with it its id.
-      if gone and redis.call("HGET", ids, ARGV[j + 1]) == ARGV[j + 2] then
-        redis.call("HDEL", ids, ARGV[j + 1])
+    gone = 0
+    local fields, held_names = fields_at(lease, i + 3, n), fields_at(lease, i + 4 + n, looks)
+    local entries = {}
+    local function look(fields, names)
+      for _, message in ipairs(#fields > 0 and redis.call("HMGET", leased, unpack(fields)) or {}) do
+        -- What was settled in another way before may be alive, and with it what it holds.
+        if message then
+          if names then free(parse(message)) end
+          if keep_most and not string.match(message, "^%S+ %d+ x ") then
+            entries[#entries + 1] = log_entry(received, string.match(lease, "^[%w-]*"), message)
+          end
+        end
       end
     end
+    if keep_most then look(fields, false) end
+    look(held_names, true)
+    if n > 0 then gone = gone + redis.call("HDEL", leased, unpack(fields)) end
+    if looks > 0 then gone = gone + redis.call("HDEL", leased, unpack(held_names)) end
+    if #entries > 0 then log(completed, tonumber(keep_most), tonumber(keep_age), entries) end
+    acked = acked + gone
   end
-  removed[#removed + 1] = count
-  i = i + 3 + messages + 3 * chosen
+  removed[#removed + 1] = gone
+  i = i + 4 + n + looks
+end
+if acked > 0 then
+  count("acked", acked)
+  count_times(times)
 end
 return removed`,
   reply: (raw) => (raw as number[]).map(Number),
@@ -452,19 +699,110 @@ return 1`,
   reply: Number,
 });
 
+/** Everything that a queue has counted, and Redis's clock. */
+export const statsScript = defineScript({
+  name: "stats",
+  keys: ["stats"],
+  args: [],
+  lua: `
+local time = redis.call("TIME")
+return {time[1] * 1000 + math.floor(time[2] / 1000), redis.call("HGETALL", stats)}`,
+  reply: (raw) => {
+    const [now, flat] = raw as [number, Buffer[]];
+    const fields = new Map<string, string>();
+    for (let i = 0; i < flat.length; i += 2) fields.set(String(flat[i]), String(flat[i + 1]));
+    return { now: Number(now), fields };
+  },
+});
+
+/** The consumers that have said lately that they are there: name and what they said. */
+export const consumersScript = defineScript({
+  name: "consumers",
+  keys: ["workers", "workers_until"],
+  args: [],
+  lua: `
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local found = {}
+for _, consumer in ipairs(redis.call("ZRANGE", workers_until, now, "+inf", "BYSCORE", "LIMIT", 0, 1000)) do
+  local info = redis.call("HGET", workers, consumer)
+  if info then
+    found[#found + 1] = consumer
+    found[#found + 1] = info
+    found[#found + 1] = redis.call("ZSCORE", workers_until, consumer) - now
+  end
+end
+return found`,
+  reply: (raw) => raw as (Buffer | number)[],
+});
+
+/** What became of the messages of an enqueue. */
+export interface Stored {
+  /** How many of the plain ones were stored, from the first on. */
+  plain: number;
+  /** Of the others, those that were not: their position, from 0, and the id that is there already, or "". */
+  refused: Map<number, string>;
+}
+
+function readStored(raw: unknown): Stored {
+  const [plain, ...words] = (raw as unknown[]).map(String);
+  const refused = new Map<number, string>();
+  for (let i = 0; i < words.length; i += 2) {
+    refused.set(Number(words[i]) - 1, words[i + 1] === "full" ? "" : words[i + 1]!.slice(1));
+  }
+  return { plain: Number(plain), refused };
+}
+
 /** What a claim gives. */
 export interface Claim {
   /** Redis's clock, in milliseconds since 1970. */
   now: number;
-  /** Milliseconds until the next delayed message is due, or -1. */
+  /** Milliseconds until the next delayed message is due, or the rate permits a claim; or -1. */
   dueInMs: number;
   /** Milliseconds until the lease ends. */
   leaseMs: number;
+  /** For how long nothing may be claimed: 0 if it may, -1 while the queue is paused. */
+  refusedMs: number;
   /** The messages, as they stand in the hand. */
   messages: Uint8Array[];
 }
 
 function readClaim(raw: unknown): Claim {
-  const [now, dueInMs, leaseMs, messages] = raw as [number, number, number, Uint8Array[]];
-  return { now: Number(now), dueInMs: Number(dueInMs), leaseMs: Number(leaseMs), messages };
+  const [now, due, lease, refused, messages] = raw as [
+    number,
+    number,
+    number,
+    number,
+    Uint8Array[],
+  ];
+  return {
+    now: Number(now),
+    dueInMs: Number(due),
+    leaseMs: Number(lease),
+    refusedMs: Number(refused),
+    messages,
+  };
+}
+
+/** A page of entries, and where the next one begins, or "". */
+export interface Page {
+  entries: Seen[];
+  next: string;
+}
+
+function readPage(raw: unknown): Page {
+  const [entries, next] = raw as [Seen[], Buffer];
+  return { entries, next: String(next) };
+}
+
+/** A step of a scan: where to go on, or ""; how many bytes it looked at; and what it found. */
+export interface Scan {
+  next: string;
+  bytes: number;
+  found?: Seen;
+}
+
+function readScan(raw: unknown): Scan {
+  const [next, bytes, found] = raw as [Buffer, number, Seen | undefined];
+  return { next: String(next), bytes: Number(bytes), ...(found && { found }) };
 }

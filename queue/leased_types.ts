@@ -5,10 +5,21 @@
  */
 import type { CodecOption } from "../redis/codec.ts";
 import type { Backoff } from "./backoff.ts";
+import type { DedupeOptions, QueueDedupeOptions } from "./dedupe.ts";
 import type { AttemptError } from "./envelope.ts";
+import type { LogLimits } from "./limits.ts";
+import type { RateLimit } from "./rate_limit.ts";
+import type { OnFull } from "./room.ts";
+import type { StandardSchema } from "./schema.ts";
 
-/** Options of every queue with leases. */
-export interface LeasedQueueOptions<T> {
+/**
+ * Options of every queue with leases. Those from `dedupe` on are off by default, and cost nothing then.
+ * Objects for one queue, in one program or in several, should be given the same.
+ *
+ * @typeParam T What consumers get.
+ * @typeParam I What producers give; something else where a schema converts.
+ */
+export interface LeasedQueueOptions<T, I = T> {
   /**
    * How long a delivery is yours before it is handed out again, in milliseconds. A worker lengthens
    * it while the handler runs.
@@ -33,7 +44,7 @@ export interface LeasedQueueOptions<T> {
    *
    * @default "json"
    */
-  codec?: CodecOption<T>;
+  codec?: CodecOption<I>;
   /**
    * Largest payload, in bytes as stored.
    *
@@ -52,6 +63,55 @@ export interface LeasedQueueOptions<T> {
    * @default 1_209_600_000 (14 days)
    */
   maxDeadAgeMs?: number;
+  /**
+   * Whether the queue counts what it does, for `stats()`.
+   *
+   * @default true
+   */
+  stats?: boolean;
+  /**
+   * Does not store what is there already: `true` compares contents. Holds for all messages that bring no
+   * `dedupe` of their own.
+   *
+   * @default false
+   */
+  dedupe?: boolean | QueueDedupeOptions<I>;
+  /**
+   * Keeps what was acknowledged, for `peek("completed")`.
+   *
+   * @default nothing is kept
+   */
+  keepCompleted?: LogLimits;
+  /**
+   * Keeps every attempt that failed, for `peek("failed")`; also of messages that later succeed.
+   *
+   * @default nothing is kept
+   */
+  keepFailed?: LogLimits;
+  /**
+   * How many messages may be ready. Delayed messages, and those that come back, are let in above it.
+   *
+   * @default no limit
+   */
+  maxReady?: number;
+  /**
+   * What `enqueue` does when `maxReady` are ready: it throws a `QueueFullError`, or waits for room.
+   *
+   * @default "throw"
+   */
+  onFull?: OnFull;
+  /**
+   * How many messages may be handed out in a time, to all consumers together.
+   *
+   * @default no limit
+   */
+  rateLimit?: RateLimit;
+  /**
+   * Checks payloads: before they are sent, and when they are handed out.
+   *
+   * @default payloads are not checked
+   */
+  schema?: StandardSchema<I, T>;
 }
 
 /** Options of one message. */
@@ -67,13 +127,24 @@ export interface EnqueueOptions {
   delayMs?: number;
   /** When the message may be claimed, in milliseconds since 1970. */
   runAt?: number;
+  /**
+   * Does not store the message if another one holds its key; `true` compares contents.
+   *
+   * @default the queue's
+   */
+  dedupe?: boolean | DedupeOptions;
+  /** Ends waiting for room, with `onFull: "wait"`; `enqueue` then rejects with the signal's reason. */
+  signal?: AbortSignal;
 }
+
+/** Options of several messages. */
+export type EnqueueManyOptions = Omit<EnqueueOptions, "id">;
 
 /** What became of an enqueued message. */
 export interface Enqueued {
-  /** Its id. */
+  /** Its id; of a duplicate, the id of the message that is there. */
   readonly id: string;
-  /** Whether a message with this id was there already, so that this one was not stored. */
+  /** Whether a message with this id or key was there already, so that this one was not stored. */
   readonly duplicate: boolean;
 }
 
@@ -87,11 +158,19 @@ export interface Counts {
   readonly delayed: number;
   /** Given up. */
   readonly dead: number;
-  /** How long ago the message that comes out next was enqueued, in milliseconds, if there is one. */
+  /**
+   * How long the message that comes out next has waited, in milliseconds, if there is one. It counts
+   * from when it could be claimed: one that was delayed, or came back, from then on.
+   */
   readonly oldestReadyMs?: number;
+  /** There, and true, while the queue is paused. */
+  readonly paused?: true;
 }
 
-/** A message that is not in anybody's hand. */
+/** States whose messages can be looked at; the last two are logs. */
+export type PeekState = "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
+
+/** A message that was looked at and left where it is. */
 export interface Waiting<T> {
   /** Its id; empty for an entry that is no message of this library. */
   readonly id: string;
@@ -111,4 +190,69 @@ export interface Waiting<T> {
   readonly reason?: string;
   /** Dead: when, in milliseconds since 1970, by Redis's clock. */
   readonly deadAt?: number;
+  /** Leased, completed and failed: who has it, or had it. */
+  readonly consumer?: string;
+  /** Leased: when the lease ends, in milliseconds since 1970, by Redis's clock. */
+  readonly leaseExpiresAt?: number;
+  /** Leased: settles it in the place of its consumer, by `queue.delivery(token)`. */
+  readonly token?: string;
+  /**
+   * Completed and failed: when it was handed over, in milliseconds since 1970, by Redis's clock. Absent
+   * where a lease lapsed.
+   */
+  readonly receivedAt?: number;
+  /** Completed and failed: when that attempt ended, in milliseconds since 1970, by Redis's clock. */
+  readonly finishedAt?: number;
+}
+
+/** A message that was found by its id. */
+export interface Found<T> extends Waiting<T> {
+  /** Where it is. */
+  readonly state: "ready" | "leased" | "delayed" | "dead";
+}
+
+/** Which dead letters are redriven, and how fast. */
+export interface RedriveOptions<T> {
+  /** These. */
+  ids?: readonly string[];
+  /** Those for which it gives true; asked of the oldest first. */
+  match?: (message: Waiting<T>) => boolean;
+  /**
+   * How many at most.
+   *
+   * @default all that are dead when it begins
+   */
+  limit?: number;
+  /**
+   * Counts them and changes nothing.
+   *
+   * @default false
+   */
+  dryRun?: boolean;
+  /**
+   * How many a second, so that what is behind the queue is not flooded.
+   *
+   * @default as fast as it goes
+   */
+  perSecond?: number;
+  /** Ends it; what was redriven until then is. */
+  signal?: AbortSignal;
+}
+
+/** A worker that has said lately that it is there. */
+export interface ConsumerInfo {
+  /** Its name in leases, histories and logs. */
+  readonly consumer: string;
+  /** The machine's name, where the worker may know it, or "". */
+  readonly host: string;
+  /** Its process. */
+  readonly pid: number;
+  /** How it waits. */
+  readonly mode: string;
+  /** When it started, in milliseconds since 1970, by its clock. */
+  readonly since: number;
+  /** How many messages were in its hands. */
+  readonly holds: number;
+  /** How long ago it said so, in milliseconds; a worker says it every ten seconds. */
+  readonly seenMs: number;
 }

@@ -34,7 +34,8 @@ const NAMED: Record<string, number> = { high: 1, medium: 2, low: 3 };
  * counted.
  * **Choose another** when all messages are alike: a list is faster and smaller.
  *
- * @typeParam T What a payload is.
+ * @typeParam T What a payload is to a consumer.
+ * @typeParam I What it is to a producer; something else where a schema converts.
  *
  * @example
  * ```ts
@@ -53,7 +54,7 @@ const NAMED: Record<string, number> = { high: 1, medium: 2, low: 3 };
  * await redis.close();
  * ```
  */
-export class PriorityQueue<T = unknown> extends LeasedQueue<T> {
+export class PriorityQueue<T = unknown, I = T> extends LeasedQueue<T, I> {
   /**
    * Makes the queue object; sends nothing.
    *
@@ -62,19 +63,21 @@ export class PriorityQueue<T = unknown> extends LeasedQueue<T> {
    * @throws {TypeError} for a bad name, codec or client.
    * @throws {RangeError} for a measure out of range.
    */
-  constructor(client: RedisClient, name: string, options: LeasedQueueOptions<T> = {}) {
+  constructor(client: RedisClient, name: string, options: LeasedQueueOptions<T, I> = {}) {
     super(client, name, "priority", options);
   }
 
   /**
    * Puts a message into the queue. When the reply is lost it is sent again, and still stored once.
    *
-   * @throws {TypeError} for a payload or an id that cannot be carried. Nothing was sent then.
+   * @throws {TypeError} for a payload, an id or a key that cannot be carried. Nothing was sent then.
+   * @throws {SchemaError} for a payload that the queue's schema refuses. Nothing was sent then.
+   * @throws {QueueFullError} when `maxReady` messages are ready. It was not stored then.
    * @throws {RangeError} for a priority out of range, a payload over `maxPayloadBytes`, a negative or
    * NaN time.
    * @throws {RedisConnectionError} when Redis did not answer for 20 s.
    */
-  enqueue(payload: T, options: PriorityEnqueueOptions = {}): Promise<Enqueued> {
+  enqueue(payload: I, options: PriorityEnqueueOptions = {}): Promise<Enqueued> {
     try {
       return this.store(payload, { ...options, priority: priorityOf(options.priority) });
     } catch (error) {
@@ -89,7 +92,7 @@ export class PriorityQueue<T = unknown> extends LeasedQueue<T> {
    * @throws As {@linkcode PriorityQueue.enqueue}; then some of them may be stored.
    */
   async enqueueMany(
-    payloads: readonly T[],
+    payloads: readonly I[],
     options: Omit<PriorityEnqueueOptions, "id"> = {},
   ): Promise<Enqueued[]> {
     return await this.storeMany(payloads, { ...options, priority: priorityOf(options.priority) });

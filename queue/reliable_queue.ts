@@ -5,7 +5,12 @@
  */
 import type { RedisClient } from "../redis/client.ts";
 import { LeasedQueue } from "./leased_queue.ts";
-import type { Enqueued, EnqueueOptions, LeasedQueueOptions } from "./leased_types.ts";
+import type {
+  Enqueued,
+  EnqueueManyOptions,
+  EnqueueOptions,
+  LeasedQueueOptions,
+} from "./leased_types.ts";
 
 /**
  * A queue that loses nothing when a consumer dies.
@@ -20,7 +25,8 @@ import type { Enqueued, EnqueueOptions, LeasedQueueOptions } from "./leased_type
  * **Choose another** when a message may be lost but not done twice (`ListQueue`), or when some are
  * more urgent (`PriorityQueue`).
  *
- * @typeParam T What a payload is.
+ * @typeParam T What a payload is to a consumer.
+ * @typeParam I What it is to a producer; something else where a schema converts.
  *
  * @example
  * ```ts
@@ -39,7 +45,7 @@ import type { Enqueued, EnqueueOptions, LeasedQueueOptions } from "./leased_type
  * await redis.close();
  * ```
  */
-export class ReliableQueue<T = unknown> extends LeasedQueue<T> {
+export class ReliableQueue<T = unknown, I = T> extends LeasedQueue<T, I> {
   /**
    * Makes the queue object; sends nothing.
    *
@@ -48,7 +54,7 @@ export class ReliableQueue<T = unknown> extends LeasedQueue<T> {
    * @throws {TypeError} for a bad name, codec or client.
    * @throws {RangeError} for a measure out of range.
    */
-  constructor(client: RedisClient, name: string, options: LeasedQueueOptions<T> = {}) {
+  constructor(client: RedisClient, name: string, options: LeasedQueueOptions<T, I> = {}) {
     super(client, name, "list", options);
   }
 
@@ -56,11 +62,13 @@ export class ReliableQueue<T = unknown> extends LeasedQueue<T> {
    * Puts a message at the end of the queue. When the reply is lost it is sent again, and still stored
    * once.
    *
-   * @throws {TypeError} for a payload or an id that cannot be carried. Nothing was sent then.
+   * @throws {TypeError} for a payload, an id or a key that cannot be carried. Nothing was sent then.
+   * @throws {SchemaError} for a payload that the queue's schema refuses. Nothing was sent then.
+   * @throws {QueueFullError} when `maxReady` messages are ready. It was not stored then.
    * @throws {RangeError} for a payload over `maxPayloadBytes`, a negative or NaN time.
    * @throws {RedisConnectionError} when Redis did not answer for 20 s.
    */
-  enqueue(payload: T, options: EnqueueOptions = {}): Promise<Enqueued> {
+  enqueue(payload: I, options: EnqueueOptions = {}): Promise<Enqueued> {
     return this.store(payload, { ...options, priority: 0 });
   }
 
@@ -71,8 +79,8 @@ export class ReliableQueue<T = unknown> extends LeasedQueue<T> {
    * @throws As {@linkcode ReliableQueue.enqueue}; then some of them may be stored.
    */
   enqueueMany(
-    payloads: readonly T[],
-    options: Omit<EnqueueOptions, "id"> = {},
+    payloads: readonly I[],
+    options: EnqueueManyOptions = {},
   ): Promise<Enqueued[]> {
     return this.storeMany(payloads, { ...options, priority: 0 });
   }

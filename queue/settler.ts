@@ -11,8 +11,9 @@ import type { QueueKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
-import { toText, writeError } from "./envelope.ts";
+import { type Envelope, toText, writeError } from "./envelope.ts";
 import { ackScript, extendScript, type LeasedScripts } from "./leased_scripts.ts";
+import { Times } from "./stats.ts";
 
 /**
  * The lease of a delivery ran out before it was settled: the message was handed out again, or will
@@ -71,7 +72,9 @@ export class Hand {
   /** How many of them Redis has said that it removed. */
   removed = 0;
   readonly #aborters = new Set<AbortController>();
-  #endsAt: number; // by performance.now(): the wall clock may jump
+  /** When it was claimed, by `performance.now()`: the wall clock may jump. */
+  readonly claimedAt: number = performance.now();
+  #endsAt: number; // by performance.now()
   #lost: LeaseLostError | undefined;
   #timer: ReturnType<typeof setNodeTimeout> | undefined;
 
@@ -87,7 +90,7 @@ export class Hand {
     this.size = this.left = size;
     this.receivedAt = receivedAt;
     this.expiresAt = receivedAt + leaseMs;
-    this.#endsAt = performance.now() + leaseMs;
+    this.#endsAt = this.claimedAt + leaseMs;
   }
 
   /**
@@ -150,13 +153,14 @@ export const MAX_TIME = { max: 8_640_000_000_000_000 };
 
 /** How failed attempts are dealt with. */
 export interface SettleOptions {
-  maxAttempts: number;
+  /** What the queue keeps and how long; see limits.ts. */
+  policy: string;
   /** Milliseconds before the attempt after number `attempt`. */
   backoff: (attempt: number, error: unknown) => number;
-  /** Most dead letters. */
-  deadMost: number;
-  /** Longest that a dead letter is kept, in milliseconds. */
-  deadAgeMs: number;
+  /** How much of the log of what was done is kept: `<count> <ageMs>`, or "". */
+  keep: string;
+  /** Whether the queue counts: "1", or "0". */
+  counting: string;
   /** Who settles, for the history. */
   worker?: string;
 }
@@ -164,9 +168,10 @@ export interface SettleOptions {
 interface PendingAcks {
   hand: Hand;
   indexes: string[];
-  /** Index, id and uid of each message whose producer chose an id. */
-  chosen: string[];
-  count: number;
+  /** Indexes of messages that hold a name, or may. */
+  looks: string[];
+  /** From when on each of them waited. */
+  waited: number[];
   settled: ((error?: Error) => void)[];
 }
 
@@ -204,26 +209,29 @@ export class Settler {
   }
 
   /** Acknowledges; resolves when Redis has it. */
-  ack(hand: Hand, index: number, id?: [id: string, uid: string]): Promise<void> {
+  ack(hand: Hand, index: number, envelope?: Envelope): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.ackLater(hand, index, id, (error) => error ? reject(error) : resolve());
+      this.ackLater(hand, index, envelope, (error) => error ? reject(error) : resolve());
     });
   }
 
-  /** Acknowledges at the end of this turn; `settled` is told when Redis has it. */
+  /**
+   * Acknowledges at the end of this turn; `settled` is told when Redis has it. Without its envelope, as
+   * with a token, the message is looked at for what it holds.
+   */
   ackLater(
     hand: Hand,
     index: number,
-    id: [id: string, uid: string] | undefined,
+    envelope: Envelope | undefined,
     settled?: (error?: Error) => void,
   ): void {
     let acks = this.#pending.get(hand);
     if (!acks) {
-      this.#pending.set(hand, acks = { hand, indexes: [], chosen: [], count: 0, settled: [] });
+      this.#pending.set(hand, acks = { hand, indexes: [], looks: [], waited: [], settled: [] });
     }
-    if (id) acks.chosen.push(String(index), ...id);
-    else acks.indexes.push(String(index));
-    acks.count++;
+    const plain = envelope && envelope.id === envelope.uid && envelope.key === "";
+    (plain ? acks.indexes : acks.looks).push(String(index));
+    if (envelope) acks.waited.push(envelope.waitsFrom);
     if (settled) acks.settled.push(settled);
     this.#unanswered++;
     if (++this.#count >= MAX_ACKS) return this.#flush();
@@ -313,7 +321,7 @@ export class Settler {
     index: number,
     args: { how: string; delay_ms: number; error: string; reason: string },
   ): Promise<string> {
-    const { maxAttempts, deadMost, deadAgeMs } = this.#options;
+    const { policy, counting } = this.#options;
     const where = await this.#givingUp(
       hand,
       () =>
@@ -323,9 +331,9 @@ export class Settler {
           index,
           delay_ms: Math.ceil(args.delay_ms),
           reason: JSON.stringify(args.reason.slice(0, 2_048)),
-          max_attempts: maxAttempts,
-          dead_most: deadMost,
-          dead_age: deadAgeMs,
+          received: hand.receivedAt,
+          policy,
+          counting,
         }),
     );
     if (where === "lost") throw hand.lost();
@@ -349,8 +357,8 @@ export class Settler {
     if (this.#count === 0) return;
     const batch = [...this.#pending.values()];
     this.#pending = new Map();
+    const count = this.#count;
     this.#count = 0;
-    const count = batch.reduce((sum, acks) => sum + acks.count, 0);
     const flushing = this.#acknowledge(batch).finally(() => {
       this.#unanswered -= count;
       this.#flushing.delete(flushing);
@@ -359,26 +367,30 @@ export class Settler {
   }
 
   async #acknowledge(batch: PendingAcks[]): Promise<void> {
+    const { keep, counting } = this.#options;
     const rest: CommandArgument[] = [];
-    for (const { hand, indexes, chosen } of batch) {
-      rest.push(hand.lease, String(indexes.length), ...indexes);
-      rest.push(String(chosen.length / 3), ...chosen);
+    for (const { hand, indexes, looks } of batch) {
+      rest.push(hand.lease, String(hand.receivedAt), String(indexes.length), ...indexes);
+      rest.push(String(looks.length), ...looks);
     }
+    const times = counting === "1" ? String(timesOf(batch)) : "";
     try {
       const removed = await this.#persist(
-        () => ackScript.run(this.#send, this.#keys, {}, rest),
+        () => ackScript.run(this.#send, this.#keys, { keep, times, counting }, rest),
         Math.max(...batch.map(({ hand }) => hand.leftMs)),
       );
-      batch.forEach(({ hand, count, settled }, i) => {
+      batch.forEach((acks, i) => {
+        const { hand, settled } = acks;
         const gone = removed[i]!;
         const error = gone >= 0 ? undefined : hand.lost();
-        if (!error) this.#settled(hand, count, gone);
+        if (!error) this.#settled(hand, countOf(acks), gone);
         for (const tell of settled) tell(error);
       });
     } catch (error) {
-      for (const { hand, count, settled } of batch) {
-        this.#settled(hand, count, 0); // given up: no heartbeat for it, so that its lease ends
-        for (const tell of settled) tell(error as Error);
+      for (const acks of batch) {
+        // Given up: no heartbeat for it, so that its lease ends.
+        this.#settled(acks.hand, countOf(acks), 0);
+        for (const tell of acks.settled) tell(error as Error);
       }
     }
   }
@@ -406,4 +418,19 @@ export class Settler {
       }
     }
   }
+}
+
+function countOf({ indexes, looks }: PendingAcks): number {
+  return indexes.length + looks.length;
+}
+
+/** How long the messages waited, and how long they ran: all acks of a turn are told at its end. */
+function timesOf(batch: PendingAcks[]): Times {
+  const times = new Times();
+  const now = performance.now();
+  for (const { hand, waited } of batch) {
+    for (const waitsFrom of waited) times.add("w", hand.receivedAt - waitsFrom);
+    if (waited.length > 0) times.add("r", now - hand.claimedAt, waited.length);
+  }
+  return times;
 }

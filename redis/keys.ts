@@ -36,6 +36,10 @@ export interface QueueKeys {
   readonly dead_at: string;
   /** HASH: ids that a producer chose, to the message that holds each. */
   readonly ids: string;
+  /** HASH: keys of deduplication, to the message that holds each. */
+  readonly dedupe: string;
+  /** ZSET: of these, those taken for a time, by its end. */
+  readonly dedupe_until: string;
   /** ZSET: batches that were enqueued lately, by time. */
   readonly replays: string;
   /** HASH: of these, the batches that had something to say, to their reply. */
@@ -44,6 +48,16 @@ export interface QueueKeys {
   readonly wake: string;
   /** Counter: the order inside a priority. */
   readonly seq: string;
+  /** HASH: whether the queue is paused, and how much of its rate is used. */
+  readonly control: string;
+  /** LIST: what was handed out in the time of the rate limit. */
+  readonly grants: string;
+  /** LIST: messages that were acknowledged, if they are kept. */
+  readonly completed: string;
+  /** LIST: attempts that failed, if they are kept. */
+  readonly failed: string;
+  /** HASH: the statistics. */
+  readonly stats: string;
   /** HASH: consumer to what it says of itself. */
   readonly workers: string;
   /** ZSET: consumers by the time their entry expires. */
@@ -65,10 +79,17 @@ export function queueKeys(name: string): QueueKeys {
     dead: `${prefix}dead`,
     dead_at: `${prefix}dead:at`,
     ids: `${prefix}ids`,
+    dedupe: `${prefix}dedupe`,
+    dedupe_until: `${prefix}dedupe:until`,
     replays: `${prefix}replays`,
     replies: `${prefix}replies`,
     wake: `${prefix}wake`,
     seq: `${prefix}seq`,
+    control: `${prefix}control`,
+    grants: `${prefix}grants`,
+    completed: `${prefix}completed`,
+    failed: `${prefix}failed`,
+    stats: `${prefix}stats`,
     workers: `${prefix}workers`,
     workers_until: `${prefix}workers:until`,
   };
@@ -111,7 +132,12 @@ export function checkMessageId(id: string): string {
   return checkText("message id", id);
 }
 
-function checkText(what: string, name: string): string {
+/**
+ * Checks a text that becomes part of a key or a message's header: 1 to 200 bytes, no control characters.
+ *
+ * @throws {TypeError} naming the value and what is wrong with it.
+ */
+export function checkText(what: string, name: string): string {
   if (typeof name !== "string") {
     throw new TypeError(`A ${what} must be a string, but is ${typeof name}: ${String(name)}`);
   }

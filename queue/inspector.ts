@@ -1,0 +1,274 @@
+/**
+ * Looking inside a queue with leases, and putting things right: the operator's side.
+ *
+ * Whatever has no index is gone through in steps that hold Redis for a few milliseconds each; a step is
+ * chosen by what the one before weighed, so that large messages do not make long steps.
+ *
+ * @module
+ */
+import type { Buffer } from "node:buffer";
+import { checkMessageId, type QueueKeys } from "../redis/keys.ts";
+import type { Send } from "../redis/script.ts";
+import { checkCount, sleep } from "../redis/timers.ts";
+import {
+  consumersScript,
+  type LeasedScripts,
+  MAX_BATCH,
+  type Place,
+  type Seen,
+  statsScript,
+} from "./leased_scripts.ts";
+import type {
+  ConsumerInfo,
+  Counts,
+  Found,
+  PeekState,
+  RedriveOptions,
+  Waiting,
+} from "./leased_types.ts";
+import { type QueueStats, readStats } from "./stats.ts";
+
+/** Most entries, and about how many bytes, in one step of a scan. */
+const STEP = 1_500;
+const STEP_BYTES = 262_144;
+
+/** Where a message may be, in the order in which it moves: one that moves on meanwhile is still met. */
+const PLACES: readonly Place[] = ["delayed", "ready", "lapsed", "leased"];
+
+/** Makes what is shown of an entry. */
+export type Show<T> = (state: PeekState, seen: Seen) => Promise<Waiting<T> | undefined>;
+
+/** See the module. */
+export class Inspector<T> {
+  readonly #send: Send;
+  readonly #keys: QueueKeys;
+  readonly #scripts: LeasedScripts;
+  readonly #counting: string;
+  readonly #show: Show<T>;
+
+  constructor(
+    { send, keys, scripts, counting, show }: {
+      send: Send;
+      keys: QueueKeys;
+      scripts: LeasedScripts;
+      counting: string;
+      show: Show<T>;
+    },
+  ) {
+    this.#send = send;
+    this.#keys = keys;
+    this.#scripts = scripts;
+    this.#counting = counting;
+    this.#show = show;
+  }
+
+  /** How many messages are in each state. */
+  async counts(): Promise<Counts> {
+    const reply = await this.#scripts.counts.run(this.#send, this.#keys, {});
+    const [ready = 0, leased = 0, delayed = 0, dead = 0, age = -1, paused = 0] = reply;
+    return {
+      ready,
+      leased,
+      delayed,
+      dead,
+      ...(age >= 0 && { oldestReadyMs: age }),
+      ...(paused === 1 && { paused: true }),
+    };
+  }
+
+  /** What the queue has done. */
+  async stats(windowMs: number): Promise<QueueStats> {
+    const { now, fields } = await statsScript.run(this.#send, this.#keys, {});
+    return readStats(fields, now, windowMs);
+  }
+
+  /** The consumers that have said lately that they are there. */
+  async consumers(ttlMs: number): Promise<ConsumerInfo[]> {
+    const flat = await consumersScript.run(this.#send, this.#keys, {});
+    return Array.from({ length: flat.length / 3 }, (_, i) => {
+      const [consumer, info, leftMs] = flat.slice(3 * i, 3 * i + 3);
+      const { host, pid, mode, since, holds } = readInfo(info as Buffer);
+      return {
+        consumer: String(consumer),
+        host: String(host ?? ""),
+        pid: Number(pid ?? 0),
+        mode: String(mode ?? ""),
+        since: Number(since ?? 0),
+        holds: Number(holds ?? 0),
+        seenMs: Math.max(0, ttlMs - Number(leftMs)),
+      };
+    });
+  }
+
+  /** One page of a state. */
+  async peek(
+    state: PeekState,
+    { limit = 20, cursor = "0" }: { limit?: number; cursor?: string },
+  ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
+    checkState("peek", state, ["ready", "leased", "delayed", "dead", "completed", "failed"]);
+    checkCount("limit", limit, { max: MAX_BATCH });
+    const form = state === "leased" ? /^\d{1,20}(\.\d{1,15})?$/ : /^\d{1,15}$/;
+    if (typeof cursor !== "string" || !form.test(cursor)) {
+      throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
+    }
+    const args = { state, from: cursor, most: limit };
+    const { entries, next } = await this.#scripts.peek.run(this.#send, this.#keys, args);
+    const shown = await Promise.all(entries.map((seen) => this.#show(state, seen)));
+    const messages = shown.filter((message) => message !== undefined); // some went meanwhile
+    return { messages, ...(next && { cursor: next }) };
+  }
+
+  /** Looks for a message by its id. */
+  async find(id: string): Promise<Found<T> | undefined> {
+    checkMessageId(id);
+    return await this.#findDead(id) ?? await this.#scan(id, "find") ?? await this.#findDead(id);
+  }
+
+  /** Takes a message out, wherever it is. */
+  async cancel(id: string): Promise<Found<T>["state"] | undefined> {
+    checkMessageId(id);
+    const args = { id, counting: this.#counting };
+    const removeDead = async () =>
+      await this.#scripts.removeDead.run(this.#send, this.#keys, args) === 1 ? "dead" : undefined;
+    return await removeDead() ?? (await this.#scan(id, "cancel"))?.state ?? await removeDead();
+  }
+
+  /** Makes dead letters ready again. */
+  async redrive(
+    { ids, match, limit = Infinity, dryRun = false, perSecond = Infinity, signal }: RedriveOptions<
+      T
+    >,
+  ): Promise<number> {
+    if (limit !== Infinity) checkCount("limit", limit);
+    if (ids && match) throw new TypeError("Either ids or match, not both");
+    if (match !== undefined && typeof match !== "function") {
+      throw new TypeError(`match must be a function, but is ${JSON.stringify(match)}`);
+    }
+    if (typeof perSecond !== "number" || !(perSecond > 0)) {
+      throw new RangeError(`perSecond must be a number above 0, but is ${String(perSecond)}`);
+    }
+    // A quarter of a second's worth at once, and the rest of the quarter is a pause.
+    const step = Math.max(1, Math.min(MAX_BATCH, Math.floor(perSecond / 4)));
+    let total = 0;
+    for await (const batch of this.#letters(ids?.map(checkMessageId), match, limit, step, dryRun)) {
+      if (signal?.aborted) break;
+      if (dryRun) total += await this.#countDead(batch);
+      else {
+        const args = { most: batch.length, counting: this.#counting };
+        total += (await this.#scripts.redrive.run(this.#send, this.#keys, args, batch))[1];
+        if (perSecond < Infinity) await sleep(1_000 * batch.length / perSecond, signal);
+      }
+    }
+    return total;
+  }
+
+  /** Removes all messages of a state. */
+  async purge(state: Exclude<PeekState, "leased">): Promise<number> {
+    checkState("purge", state, ["ready", "delayed", "dead", "completed", "failed"]);
+    for (let total = 0;;) {
+      const args = { state, most: MAX_BATCH };
+      const [seen, purged] = await this.#scripts.purge.run(this.#send, this.#keys, args);
+      total += purged;
+      if (seen < MAX_BATCH) return total;
+    }
+  }
+
+  /** Refuses claims, or permits them again. */
+  async pause(how: "pause" | "resume"): Promise<void> {
+    await this.#scripts.pause.run(this.#send, this.#keys, { how });
+  }
+
+  /**
+   * The ids of the dead letters to redrive, in batches: those that were dead when it began, so that what
+   * dies again at once is not redriven for ever.
+   */
+  async *#letters(
+    ids: readonly string[] | undefined,
+    match: ((message: Waiting<T>) => boolean) | undefined,
+    limit: number,
+    step: number,
+    dryRun: boolean,
+  ): AsyncGenerator<string[]> {
+    if (ids) {
+      const chosen = ids.slice(0, limit);
+      for (let i = 0; i < chosen.length; i += step) yield chosen.slice(i, i + step);
+      return;
+    }
+    const { dead } = await this.counts();
+    let left = limit;
+    // Letters that were passed over stay in front of those that have not been looked at.
+    for (let seen = 0, passed = 0; seen < dead && left > 0;) {
+      const most = Math.min(MAX_BATCH, dead - seen, match ? MAX_BATCH : Math.min(left, step));
+      const page = await this.#deadIds(passed, most, match);
+      if (page.length === 0) return;
+      seen += page.length;
+      const chosen = page.filter(({ chosen }) => chosen).slice(0, left).map(({ id }) => id);
+      passed += dryRun ? page.length : page.length - chosen.length;
+      left -= chosen.length;
+      for (let i = 0; i < chosen.length; i += step) yield chosen.slice(i, i + step);
+    }
+  }
+
+  async #deadIds(
+    from: number,
+    most: number,
+    match: ((message: Waiting<T>) => boolean) | undefined,
+  ): Promise<{ id: string; chosen: boolean }[]> {
+    if (!match) {
+      const range = ["ZRANGE", this.#keys.dead_at, String(from), String(from + most - 1)];
+      return (await this.#send(range) as Buffer[]).map((id) => ({ id: String(id), chosen: true }));
+    }
+    const args = { state: "dead", from, most };
+    const { entries } = await this.#scripts.peek.run(this.#send, this.#keys, args);
+    return await Promise.all(entries.map(async (seen) => {
+      const message = await this.#show("dead", seen);
+      return { id: String(seen[2]), chosen: message !== undefined && match(message) === true };
+    }));
+  }
+
+  async #countDead(ids: string[]): Promise<number> {
+    const times = await this.#send(["ZMSCORE", this.#keys.dead_at, ...ids]) as unknown[];
+    return times.filter((at) => at !== null).length;
+  }
+
+  async #findDead(id: string): Promise<Found<T> | undefined> {
+    const [entry, at] = await Promise.all([
+      this.#send(["HGET", this.#keys.dead, id]),
+      this.#send(["ZSCORE", this.#keys.dead_at, id]),
+    ]) as [Buffer | null, Buffer | number | null];
+    const shown = entry && await this.#show("dead", [entry, at ?? 0, id]);
+    return shown ? { ...shown, state: "dead" } : undefined;
+  }
+
+  async #scan(id: string, how: "find" | "cancel"): Promise<Found<T> | undefined> {
+    for (const place of PLACES) {
+      let most = 50;
+      for (let from = "0"; from !== "";) {
+        const args = { place, from, most, id, how, counting: this.#counting };
+        const { next, bytes, found } = await this.#scripts.scan.run(this.#send, this.#keys, args);
+        const state = place === "lapsed" ? "ready" : place;
+        const shown = found && await this.#show(state, found);
+        if (shown) return { ...shown, state };
+        const weight = Math.max(1, bytes / most);
+        most = Math.max(1, Math.min(STEP, 4 * most, Math.floor(STEP_BYTES / weight)));
+        from = next;
+      }
+    }
+    return undefined;
+  }
+}
+
+function checkState(verb: string, state: string, states: readonly string[]): void {
+  if (states.includes(state)) return;
+  const known = states.map((name) => JSON.stringify(name)).join(", ");
+  throw new TypeError(`${verb} takes one of ${known}, not ${JSON.stringify(state)}`);
+}
+
+/** What a consumer said of itself; somebody else's entry says nothing. */
+function readInfo(info: Buffer): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(info.toString("utf8")));
+  } catch {
+    return {};
+  }
+}

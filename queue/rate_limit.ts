@@ -1,0 +1,80 @@
+/**
+ * A queue's rate limit: in any `perMs` milliseconds, at most `count` messages are handed out, however
+ * many workers there are.
+ *
+ * Redis keeps the grants of the last `perMs` (a sliding log), on its own clock. A consumer that is told
+ * to wait learns how long, and its scheduler pushes a token then; so nobody asks in between. Where the
+ * rate has small steps, several are gathered: it is asked four times a second at most, and four times in
+ * `perMs`.
+ *
+ * @module
+ */
+import { checkCount, checkMs } from "../redis/timers.ts";
+
+/** How many messages may be handed out in a time. */
+export interface RateLimit {
+  /** How many, at most 100,000. A message that is handed out again counts again. */
+  count: number;
+  /**
+   * In how many milliseconds.
+   *
+   * @default 1_000
+   */
+  perMs?: number;
+}
+
+/**
+ * The limit as the scripts read it: `<count> <perMs>`, or "" for none.
+ *
+ * @throws {TypeError} for what is no object.
+ * @throws {RangeError} for a measure out of range.
+ */
+export function rateOf(limit: RateLimit | undefined): string {
+  if (limit === undefined) return "";
+  if (typeof limit !== "object" || limit === null) {
+    throw new TypeError(`rateLimit must be { count, perMs }, but is ${JSON.stringify(limit)}`);
+  }
+  const { count, perMs = 1_000 } = limit;
+  checkCount("rateLimit.count", count, { max: 100_000 });
+  return `${count} ${Math.ceil(checkMs("rateLimit.perMs", perMs, { min: 1 }))}`;
+}
+
+/** For scripts that hand nothing out. */
+export const NO_RATE = `
+local spare_rate, spare_in = math.huge, 0`;
+
+/** spare_rate: how many may be handed out now; spare_in: when none, for how many milliseconds. */
+export const RATE = `
+local spare_rate, spare_in = math.huge, 0
+local rate_most, rate_per = string.match(rate, "^(%d+) (%d+)$")
+
+-- Several steps of a fine rate are waited for together, or all workers would ask at each.
+local function wait_for_rate(frees) spare_in = math.max(frees, math.min(250, rate_per / 4)) end
+
+if rate_most then
+  local granted, was = tonumber(redis.call("HGET", control, "granted") or 0) or 0, 0
+  local frees = 0
+  was = granted
+  for i = 1, 1000 do
+    local at, n = string.match(redis.call("LINDEX", grants, -1) or "", "^(%d+) (%d+)$")
+    if not at then granted = 0 break end
+    frees = at + rate_per - now
+    -- One that lies in the future was written before the clock was set back.
+    if frees > 0 and tonumber(at) <= now then break end
+    redis.call("RPOP", grants)
+    granted = math.max(0, granted - n)
+  end
+  if granted ~= was then redis.call("HSET", control, "granted", granted) end
+  spare_rate = math.max(0, rate_most - granted)
+  if spare_rate == 0 then wait_for_rate(frees) end
+end
+
+local function grant(n)
+  if not rate_most or n == 0 then return end
+  redis.call("LPUSH", grants, string.format("%.0f %d", now, n))
+  redis.call("HSET", control, "granted", rate_most - spare_rate + n)
+  spare_rate = spare_rate - n
+  if spare_rate == 0 then
+    wait_for_rate(string.match(redis.call("LINDEX", grants, -1), "^(%d+)") + rate_per - now)
+  end
+end`;

@@ -1,0 +1,85 @@
+/**
+ * Which queues there are. Every queue with leases enters itself when it is used, so nobody has to search
+ * Redis for keys.
+ *
+ * @module
+ */
+import { call } from "../redis/call.ts";
+import { checkClient, type RedisClient } from "../redis/client.ts";
+import { REGISTRY_KEY } from "../redis/keys.ts";
+import type { Send } from "../redis/script.ts";
+import { checkCount } from "../redis/timers.ts";
+
+/** The longest-unused queues go when there are more. */
+const MAX_QUEUES = 10_000;
+
+/** How often one object says that it uses a queue, in milliseconds. */
+const AGAIN_MS = 600_000;
+
+/** A queue with leases that has been used. */
+export interface RegisteredQueue {
+  /** Its name. */
+  readonly name: string;
+  /** `"list"` for a `ReliableQueue`, `"priority"` for a `PriorityQueue`. */
+  readonly kind: string;
+  /** When it was used last, to some ten minutes, in milliseconds since 1970. */
+  readonly lastUsedAt: number;
+}
+
+/** Enters a queue, now and then. */
+export class Registration {
+  readonly #member: string;
+  #again = 0;
+
+  constructor(kind: string, name: string) {
+    this.#member = `${kind} ${name}`;
+  }
+
+  /** Enters it, if that was not said lately. Work goes on unseen if Redis does not permit it. */
+  async renew(send: Send): Promise<void> {
+    const now = performance.now();
+    if (now < this.#again) return;
+    this.#again = now + AGAIN_MS;
+    try {
+      await send(["ZADD", REGISTRY_KEY, String(Date.now()), this.#member]);
+      await send(["ZREMRANGEBYRANK", REGISTRY_KEY, "0", String(-MAX_QUEUES - 1)]);
+    } catch {
+      this.#again = now; // Redis is away, at maxmemory, or does not permit it
+    }
+  }
+}
+
+/**
+ * The queues with leases on this Redis, the one that was used last in front.
+ *
+ * @param client From `connect()`, or any client of `npm:redis`.
+ * @param options `limit`: how many at most, 1,000 by default.
+ * @throws {RangeError} for a bad `limit`.
+ *
+ * @example
+ * ```ts
+ * import { connect, listQueues, ReliableQueue } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * await using queue = new ReliableQueue<string>(redis, "docs_registry");
+ * await queue.enqueue("hello");
+ * const queues = await listQueues(redis);
+ * console.log(queues.some(({ name }) => name === "docs_registry")); // true
+ * await queue.purge("ready");
+ * await redis.close();
+ * ```
+ */
+export async function listQueues(
+  client: RedisClient,
+  { limit = 1_000 }: { limit?: number } = {},
+): Promise<RegisteredQueue[]> {
+  checkCount("limit", limit, { max: MAX_QUEUES });
+  checkClient(client);
+  const args = ["ZRANGE", REGISTRY_KEY, "0", String(limit - 1), "REV", "WITHSCORES"];
+  const reply = await call(client, args) as (string | number | [string, number])[];
+  const flat = reply.flat();
+  return Array.from({ length: flat.length / 2 }, (_, i) => {
+    const [kind, ...name] = String(flat[2 * i]).split(" ");
+    return { name: name.join(" "), kind: kind!, lastUsedAt: Number(flat[2 * i + 1]) };
+  });
+}

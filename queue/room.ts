@@ -1,0 +1,130 @@
+/**
+ * A full queue: the producer is told, or waits for room.
+ *
+ * Those who wait form a line, and only its head asks: after 50 ms, and less and less often, up to once a
+ * second. Whoever comes later joins the end. Leaves the line: what was stored, what its signal calls
+ * off, and all of it when the queue object is closed.
+ *
+ * @module
+ */
+import { backoffMs, sleep } from "../redis/timers.ts";
+
+/** What to do when a queue has `maxReady` messages. */
+export type OnFull = "throw" | "wait";
+
+/**
+ * The queue has as many ready messages as it may have (`maxReady`). Nothing was stored.
+ *
+ * @example Tell the caller to come back later
+ * ```ts
+ * import { connect, QueueFullError, ReliableQueue } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const queue = new ReliableQueue<string>(redis, "docs_full", { maxReady: 1 });
+ * await queue.enqueue("first");
+ * try {
+ *   await queue.enqueue("second");
+ * } catch (error) {
+ *   if (error instanceof QueueFullError) console.log("full at", error.maxReady); // full at 1
+ * }
+ * await queue.purge("ready");
+ * await redis.close();
+ * ```
+ */
+export class QueueFullError extends Error {
+  /** The name that stack traces show. */
+  override readonly name = "QueueFullError";
+  /** The queue. */
+  readonly queue: string;
+  /** How many messages may be ready. */
+  readonly maxReady: number;
+
+  /** Makes the error. */
+  constructor(queue: string, maxReady: number) {
+    super(`The queue ${JSON.stringify(queue)} is full: ${maxReady} messages are ready (maxReady)`);
+    this.queue = queue;
+    this.maxReady = maxReady;
+  }
+}
+
+/** Most that is tried at once. */
+const HEAD = 1_000;
+
+interface Waiting<Item, R> {
+  item: Item;
+  signal: AbortSignal | undefined;
+  resolve: (result: R) => void;
+  reject: (error: unknown) => void;
+}
+
+/** The line of those who wait for room. */
+export class Room<Item, R> {
+  readonly #store: (item: Item) => Promise<R | undefined>;
+  readonly #closing = new AbortController();
+  readonly #line: Waiting<Item, R>[] = [];
+  #serving = false;
+
+  /**
+   * @param store Stores an item; gives undefined where there is no room for it.
+   */
+  constructor(store: (item: Item) => Promise<R | undefined>) {
+    this.#store = store;
+  }
+
+  /**
+   * Stores the item when there is room.
+   *
+   * @throws The reason of `signal`, if it aborts before.
+   */
+  async store(item: Item, signal?: AbortSignal): Promise<R> {
+    signal?.throwIfAborted();
+    if (this.#line.length === 0) {
+      const result = await this.#store(item);
+      if (result !== undefined) return result;
+    }
+    return await new Promise<R>((resolve, reject) => {
+      const abort = () => {
+        const at = this.#line.indexOf(waiting);
+        if (at >= 0) this.#line.splice(at, 1); // else it is being stored, and that is what it says
+        if (at >= 0) reject(signal?.reason);
+      };
+      const done = <A>(settle: (value: A) => void) => (value: A) => {
+        signal?.removeEventListener("abort", abort);
+        settle(value);
+      };
+      const waiting = { item, signal, resolve: done(resolve), reject: done(reject) };
+      if (this.#closing.signal.aborted) return reject(this.#closing.signal.reason);
+      this.#line.push(waiting);
+      signal?.addEventListener("abort", abort);
+      if (signal?.aborted) return abort();
+      if (!this.#serving) void this.#serve();
+    });
+  }
+
+  /** Ends all waiting. */
+  close(): void {
+    this.#closing.abort(new Error("The queue object was closed while this waited for room"));
+    for (const { reject } of this.#line.splice(0)) reject(this.#closing.signal.reason);
+  }
+
+  async #serve(): Promise<void> {
+    this.#serving = true;
+    for (let failures = 0; this.#line.length > 0;) {
+      await sleep(backoffMs(failures), this.#closing.signal);
+      const head = this.#line.splice(0, HEAD);
+      const results = await Promise.allSettled(head.map(({ item }) => this.#store(item)));
+      const back: Waiting<Item, R>[] = [];
+      results.forEach((result, i) => {
+        const waiting = head[i]!;
+        if (result.status === "rejected") waiting.reject(result.reason);
+        else if (result.value !== undefined) waiting.resolve(result.value);
+        else if (waiting.signal?.aborted) waiting.reject(waiting.signal.reason);
+        else back.push(waiting);
+      });
+      failures = back.length === head.length ? failures + 1 : 0;
+      this.#line.unshift(...back);
+      if (this.#closing.signal.aborted) this.close();
+    }
+    this.#serving = false;
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * A queue's statistics: how many messages were enqueued, acknowledged, failed …, in all and for each of
+ * the last sixty minutes, and how long they waited and ran.
+ *
+ * They are one HASH, counted by the scripts that move the messages. A minute has a slot (its number
+ * modulo 60), which begins anew when an hour is over, so the hash has a bound: sixty times the counters
+ * and the buckets. Times are kept as counts of buckets, four to a doubling, so a percentile is right to
+ * a tenth.
+ *
+ * ```
+ * enqueued            12345        17 minute     29922010
+ * acked               12300        17 enqueued   88
+ *                                  17 w9         41         waited 4 to 4.8 ms
+ *                                  17 r0         88         ran less than 1 ms
+ * ```
+ *
+ * @module
+ */
+import { checkMs } from "../redis/timers.ts";
+
+/** What is counted. */
+const COUNTED = ["enqueued", "acked", "failed", "lapsed", "dead", "redriven", "cancelled"] as const;
+
+/** What is counted, by name. */
+export type Counted = typeof COUNTED[number];
+
+/** 2 ** (120 / 4) ms are twelve days. */
+const MAX_BUCKET = 120;
+
+const MINUTE_MS = 60_000;
+const SLOTS = 60;
+
+/** How long something took, in milliseconds: half of the cases, 95 and 99 of 100 took no longer. */
+export interface Percentiles {
+  /** Of half of them. */
+  readonly p50: number;
+  /** Of 95 in 100. */
+  readonly p95: number;
+  /** Of 99 in 100. */
+  readonly p99: number;
+}
+
+/** What a queue has done. */
+export interface QueueStats {
+  /**
+   * Since the queue's beginning: messages enqueued and acknowledged, attempts that failed (given back or
+   * buried by their consumer) or lapsed (their consumer fell silent), messages that died, were redriven
+   * or cancelled.
+   */
+  readonly totals: Readonly<Record<Counted, number>>;
+  /** The same in the window, a second. */
+  readonly perSecond: Readonly<Record<Counted, number>>;
+  /** From when a message could be claimed until it was, in the window; of those that were acknowledged. */
+  readonly waitMs?: Percentiles;
+  /** From the claim to the ack, in the window. */
+  readonly runMs?: Percentiles;
+  /** The minutes of the window, oldest first; those in which nothing happened are left out. */
+  readonly minutes: readonly (Readonly<Record<Counted, number>> & {
+    /** When it began, in milliseconds since 1970, by Redis's clock. */
+    readonly at: number;
+  })[];
+}
+
+/** Which bucket a time belongs to; 0 is less than a millisecond. */
+export function bucketOf(ms: number): number {
+  // Not quite 4: exact powers of two belong to the bucket that they begin.
+  return ms < 1 ? 0 : Math.min(MAX_BUCKET, 1 + Math.floor(4 * Math.log2(ms) + 1e-9));
+}
+
+/** A time in the middle of a bucket. */
+function middleOf(bucket: number): number {
+  const ms = bucket === 0 ? 0.5 : 2 ** ((bucket - 0.5) / 4);
+  return ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms);
+}
+
+/** Times of one turn, as the scripts take them: `w9 41 r0 88`. */
+export class Times {
+  readonly #buckets = new Map<string, number>();
+
+  /** Counts a wait (`w`) or a run (`r`), `n` times. */
+  add(kind: "w" | "r", ms: number, n = 1): void {
+    const bucket = kind + bucketOf(ms);
+    this.#buckets.set(bucket, (this.#buckets.get(bucket) ?? 0) + n);
+  }
+
+  /** The buckets and how many are in each. */
+  toString(): string {
+    return [...this.#buckets].flat().join(" ");
+  }
+}
+
+/**
+ * Reads what Redis keeps.
+ *
+ * @param now Redis's clock.
+ * @param windowMs How far back, at most an hour.
+ * @throws {RangeError} for a window out of range.
+ */
+export function readStats(fields: Map<string, string>, now: number, windowMs: number): QueueStats {
+  checkMs("windowMs", windowMs, { min: MINUTE_MS, max: SLOTS * MINUTE_MS });
+  const numberOf = (field: string) => Number(fields.get(field)) || 0;
+  const counted = (prefix: string) =>
+    Object.fromEntries(COUNTED.map((what) => [what, numberOf(prefix + what)])) as Record<
+      Counted,
+      number
+    >;
+  const thisMinute = Math.floor(now / MINUTE_MS);
+  const first = thisMinute - Math.ceil(windowMs / MINUTE_MS) + 1;
+  const minutes: QueueStats["minutes"][number][] = [];
+  const buckets = { w: new Map<number, number>(), r: new Map<number, number>() };
+  for (let minute = first; minute <= thisMinute; minute++) {
+    const slot = `${minute % SLOTS} `;
+    if (numberOf(`${slot}minute`) !== minute) continue;
+    minutes.push({ at: minute * MINUTE_MS, ...counted(slot) });
+    for (let bucket = 0; bucket <= MAX_BUCKET; bucket++) {
+      for (const kind of ["w", "r"] as const) {
+        const n = numberOf(slot + kind + bucket);
+        if (n > 0) buckets[kind].set(bucket, (buckets[kind].get(bucket) ?? 0) + n);
+      }
+    }
+  }
+  const seconds = Math.max(1, (now - first * MINUTE_MS) / 1_000);
+  const rate = (what: Counted) => minutes.reduce((sum, minute) => sum + minute[what], 0) / seconds;
+  const [waitMs, runMs] = [percentiles(buckets.w), percentiles(buckets.r)];
+  return {
+    totals: counted(""),
+    perSecond: Object.fromEntries(COUNTED.map((what) => [what, rate(what)])) as Record<
+      Counted,
+      number
+    >,
+    ...(waitMs && { waitMs }),
+    ...(runMs && { runMs }),
+    minutes,
+  };
+}
+
+function percentiles(buckets: Map<number, number>): Percentiles | undefined {
+  const total = [...buckets.values()].reduce((sum, n) => sum + n, 0);
+  if (total === 0) return undefined;
+  const ordered = [...buckets].sort(([a], [b]) => a - b);
+  const at = (share: number) => {
+    let seen = 0;
+    return middleOf(ordered.find(([, n]) => (seen += n) >= share * total)![0]);
+  };
+  return { p50: at(0.5), p95: at(0.95), p99: at(0.99) };
+}
+
+/**
+ * count: adds to a counter, in all and for this minute. count_times: the same for the buckets of
+ * `times`. pcall: no message stays where it is because a number cannot be counted.
+ */
+export const STATS = `
+local slot
+local function slot_now()
+  if slot then return slot end
+  local minute = math.floor(now / 60000)
+  slot = string.format("%d ", minute % ${SLOTS})
+  if redis.call("HGET", stats, slot .. "minute") ~= string.format("%d", minute) then
+    local old = {${COUNTED.map((what) => `slot .. "${what}"`).join(", ")}}
+    for bucket = 0, ${MAX_BUCKET} do
+      old[#old + 1] = slot .. "w" .. bucket
+      old[#old + 1] = slot .. "r" .. bucket
+    end
+    redis.call("HDEL", stats, unpack(old))
+    redis.pcall("HSET", stats, slot .. "minute", string.format("%d", minute))
+  end
+  return slot
+end
+
+local function count(what, n)
+  if counting ~= "1" or n == 0 then return end
+  redis.pcall("HINCRBY", stats, what, n)
+  redis.pcall("HINCRBY", stats, slot_now() .. what, n)
+end`;
+
+/** For scripts that are told how long something took. */
+export const COUNT_TIMES = `
+local function count_times(times)
+  if counting ~= "1" then return end
+  for bucket, n in string.gmatch(times, "([wr]%d+) (%d+)") do
+    redis.pcall("HINCRBY", stats, slot_now() .. bucket, n)
+  end
+end`;
