@@ -55,12 +55,7 @@ export async function leasedPeer(
       ...blockedProbes({ queue, enqueue, redis, name }),
     },
     fill,
-    empty: async () => {
-      await redis.unlink(Object.values(queueKeys(name)));
-      const members = await redis.zRange(REGISTRY_KEY, 0, -1);
-      const own = members.filter((member) => member.endsWith(` ${name}`));
-      if (own.length > 0) await redis.zRem(REGISTRY_KEY, own);
-    },
+    empty: () => removeQueue(redis, name),
     close: async () => {
       await queue.close();
       await redis.close();
@@ -68,8 +63,16 @@ export async function leasedPeer(
   };
 }
 
+/** Removes every key of a queue. */
+export async function removeQueue(redis: ConnectedClient, name: string): Promise<void> {
+  await redis.unlink(Object.values(queueKeys(name)));
+  const members = await redis.zRange(REGISTRY_KEY, 0, -1);
+  const own = members.filter((member) => member.endsWith(` ${name}`));
+  if (own.length > 0) await redis.zRem(REGISTRY_KEY, own);
+}
+
 /** Until the last ack was answered, as the others are timed. */
-async function drain(
+export async function drain(
   queue: LeasedQueue<Payload>,
   count: number,
   concurrency: number,

@@ -13,12 +13,23 @@ import { RedisServer } from "../tools/redis_server.ts";
 import type { Load } from "./measure.ts";
 import { toText } from "./report.ts";
 import type { Report, Scenario } from "./scenario.ts";
+import { inspection } from "./scenarios/inspection.ts";
 import { latency } from "./scenarios/latency.ts";
 import { leased } from "./scenarios/leased.ts";
 import { list } from "./scenarios/list.ts";
+import { options } from "./scenarios/options.ts";
 import { order } from "./scenarios/order.ts";
+import { rate } from "./scenarios/rate.ts";
 
-const scenarios: Record<string, Scenario> = { list, leased, latency, order };
+const scenarios: Record<string, Scenario> = {
+  list,
+  leased,
+  latency,
+  order,
+  options,
+  rate,
+  inspection,
+};
 
 const HELP = `Compares this package with others; every figure is a median of interleaved rounds.
 
@@ -26,6 +37,9 @@ const HELP = `Compares this package with others; every figure is a median of int
   deno task bench leased    the same at least once: ReliableQueue, PriorityQueue, BullMQ, bee-queue
   deno task bench latency   how long messages wait for blocked workers; delays; killed connections
   deno task bench order     whether two consumers get 100,000 messages in order of priority
+  deno task bench options   what each option of a queue with leases costs
+  deno task bench rate      whether four workers keep a rate limit, and how much they ask meanwhile
+  deno task bench inspection   looking into a queue of ten times --count messages
 
   --rounds N      how often each is measured (default: 3)
   --count N       messages a round (default: 100000)

@@ -8,7 +8,8 @@ import { median } from "./measure.ts";
 import type { Report, Table } from "./scenario.ts";
 import type { Times } from "./times.ts";
 
-const HEAD = ["", "by", "messages/s", "min – max", "× BullMQ", "commands", "sent", "bytes"];
+const HEAD = ["by", "messages/s", "min – max"];
+const COSTS = ["commands", "sent", "bytes"];
 const TIMES = ["by", "p50 ms", "p99 ms", "longest"];
 
 /** The report as text. */
@@ -31,10 +32,11 @@ function timesText(way: string, times: Times[]): string {
   return table.toString();
 }
 
-function tableText({ title, results, baseline }: Table): string {
+function tableText({ title, results, baseline, than = "BullMQ" }: Table): string {
+  const head = [title, ...HEAD, `× ${than}`, ...COSTS];
   const table = new CliTable({
-    head: [title, ...HEAD.slice(1)],
-    colAligns: ["left", "left", ...HEAD.slice(2).map(() => "right" as const)],
+    head,
+    colAligns: ["left", "left", ...head.slice(2).map(() => "right" as const)],
     style: { head: [], border: [], compact: true },
   });
   for (const { peer, runtime, way, rates, commands, sent, bytes } of results) {

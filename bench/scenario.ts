@@ -35,6 +35,12 @@ export interface Table {
   results: Result[];
   /** Messages a second that count as 1 ×. */
   baseline: number;
+  /**
+   * Whose they are.
+   *
+   * @default "BullMQ"
+   */
+  than?: string;
 }
 
 /** A scenario. */

@@ -51,30 +51,30 @@ local rate_most, rate_per = string.match(rate, "^(%d+) (%d+)$")
 -- Several steps of a fine rate are waited for together, or all workers would ask at each.
 local function wait_for_rate(frees) spare_in = math.max(frees, math.min(250, rate_per / 4)) end
 
+-- An entry says when, how many, and how many in all until then: so the sum needs no counter.
+local function grant_at(index)
+  local at, n, total = string.match(redis.call("LINDEX", grants, index) or "", "^(%d+) (%d+) (%d+)$")
+  if at then return {at = tonumber(at), n = tonumber(n), total = tonumber(total)} end
+end
+
+local newest = rate_most and grant_at(0)
 if rate_most then
-  local granted, was = tonumber(redis.call("HGET", control, "granted") or 0) or 0, 0
-  local frees = 0
-  was = granted
-  for i = 1, 1000 do
-    local at, n = string.match(redis.call("LINDEX", grants, -1) or "", "^(%d+) (%d+)$")
-    if not at then granted = 0 break end
-    frees = at + rate_per - now
+  local oldest
+  for _ = 1, 1000 do
+    oldest = grant_at(-1)
     -- One that lies in the future was written before the clock was set back.
-    if frees > 0 and tonumber(at) <= now then break end
+    if not oldest or (oldest.at <= now and oldest.at + rate_per > now) then break end
     redis.call("RPOP", grants)
-    granted = math.max(0, granted - n)
   end
-  if granted ~= was then redis.call("HSET", control, "granted", granted) end
+  local granted = oldest and newest and newest.total - oldest.total + oldest.n or 0
   spare_rate = math.max(0, rate_most - granted)
-  if spare_rate == 0 then wait_for_rate(frees) end
+  if spare_rate == 0 then wait_for_rate(oldest.at + rate_per - now) end
 end
 
 local function grant(n)
-  if not rate_most or n == 0 then return end
-  redis.call("LPUSH", grants, string.format("%.0f %d", now, n))
-  redis.call("HSET", control, "granted", rate_most - spare_rate + n)
+  local total = (newest and newest.total or 0) + n
+  redis.call("LPUSH", grants, string.format("%.0f %d %.0f", now, n, total))
+  redis.call("PEXPIRE", grants, rate_per)
   spare_rate = spare_rate - n
-  if spare_rate == 0 then
-    wait_for_rate(string.match(redis.call("LINDEX", grants, -1), "^(%d+)") + rate_per - now)
-  end
+  if spare_rate == 0 then wait_for_rate(grant_at(-1).at + rate_per - now) end
 end`;

@@ -48,7 +48,7 @@ export interface QueueKeys {
   readonly wake: string;
   /** Counter: the order inside a priority. */
   readonly seq: string;
-  /** HASH: whether the queue is paused, and how much of its rate is used. */
+  /** HASH: since when the queue is paused. */
   readonly control: string;
   /** LIST: what was handed out in the time of the rate limit. */
   readonly grants: string;
