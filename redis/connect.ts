@@ -45,7 +45,10 @@ export interface ConnectOptions {
   heartbeatMs?: number;
   /** Ends the attempt; `connect` then rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Told about a lost and a regained connection. By default nobody is. */
+  /**
+   * Told about a lost and a regained connection, and at the start if the server would throw messages
+   * away when its memory is full. By default nobody is.
+   */
   onEvent?: (event: ConnectionEvent) => void;
   /** Name of the account; goes before one in the URL. */
   username?: string;
@@ -130,7 +133,18 @@ export async function connect(options: ConnectOptions = {}): Promise<ConnectedCl
     throw unreachable(cause, address, `tried for ${timeoutMs} ms; ${tlsHint(client)}`);
   }
   if (heartbeatMs > 0) supervise(client, { heartbeatMs, onEvent });
+  if (onEvent) await tellEviction(client, onEvent);
   return client;
+}
+
+/** Says so if the server evicts; an account that may not ask does without. */
+async function tellEviction(
+  client: ConnectedClient,
+  onEvent: (event: ConnectionEvent) => void,
+): Promise<void> {
+  const info = await call(client, ["INFO", "memory"]).catch(() => "");
+  const policy = /^maxmemory_policy:(\S+)/m.exec(String(info))?.[1] ?? "noeviction";
+  if (policy !== "noeviction") onEvent({ type: "evicting", address: addressOf(client), policy });
 }
 
 function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {

@@ -20,7 +20,12 @@ export type ConnectionEvent =
   /** The connection failed or was found dead; the client goes on trying unless `fatal`. */
   | { type: "lost"; address: string; error: Error; fatal: boolean }
   /** The connection works (again). */
-  | { type: "ready"; address: string };
+  | { type: "ready"; address: string }
+  /**
+   * The server throws keys away when its memory is full (`maxmemory-policy`), and messages with them.
+   * Queues need "noeviction".
+   */
+  | { type: "evicting"; address: string; policy: string };
 
 interface Supervision {
   /** Set while the client is closed only in order to be opened again. */

@@ -118,11 +118,28 @@ serverTest("connect waits while the server loads its data", async (server) => {
   await again.close();
 }, { config: { "enable-debug-command": "yes", "key-load-delay": "100" } });
 
+serverTest("connect tells of a server that evicts, once", async (server) => {
+  const events: ConnectionEvent[] = [];
+  const redis = await connect({ url: server.url, onEvent: (event) => events.push(event) });
+  const address = `127.0.0.1:${server.port}`;
+  assertEquals(events, [{ type: "evicting", address, policy: "allkeys-lru" }]);
+  await redis.close();
+}, { config: { "maxmemory-policy": "allkeys-lru" } });
+
+redisTest("connect says nothing of a server that does not evict", async (test) => {
+  const events: ConnectionEvent[] = [];
+  await test.connect({ onEvent: (event) => events.push(event) });
+  assertEquals(events, []);
+});
+
 redisTest("connect works for an account with no rights at all", async (test) => {
   const user = test.name.replaceAll(":", "_");
   await test.redis.aclSetUser(user, ["on", ">secret", "-@all"]);
   try {
-    const redis = await test.connect({ username: user, password: "secret" });
+    const events: ConnectionEvent[] = [];
+    const onEvent = (event: ConnectionEvent) => events.push(event);
+    const redis = await test.connect({ username: user, password: "secret", onEvent });
+    assertEquals(events, [], "what it may not ask, it does not tell");
     await assertRejects(() => redis.get("x"), Error, "NOPERM");
     await assertRejects(() => new ListQueue(redis, "x").enqueue(1), Error, "NOPERM");
   } finally {
