@@ -18,6 +18,8 @@ async function keyMap(): Promise<string[]> {
   return rows.map(([, key, type]) => `${key!.replaceAll("`", "").trim()} ${type}`).toSorted();
 }
 
+const wake = (name: string) => `queue:{${name}}:wake`;
+
 redisTest("the classes leave exactly the keys of the key map", async (test) => {
   const names = { list: `${test.name}:l`, reliable: `${test.name}:r`, priority: `${test.name}:p` };
   const list = new ListQueue(test.redis, names.list);
@@ -28,12 +30,21 @@ redisTest("the classes leave exactly the keys of the key map", async (test) => {
   await new Publisher(test.redis).publish(`${test.name}:news`, 1);
 
   const workers = [];
+  const options = {
+    leaseMs: 100,
+    maxAttempts: 3,
+    keepCompleted: {},
+    keepFailed: {},
+    rateLimit: { count: 1_000, perMs: 60_000 },
+  };
   for (
     const queue of [
-      new ReliableQueue<number>(test.redis, names.reliable, { leaseMs: 100, maxAttempts: 3 }),
-      new PriorityQueue<number>(test.redis, names.priority, { leaseMs: 100, maxAttempts: 3 }),
+      new ReliableQueue<number>(test.redis, names.reliable, options),
+      new PriorityQueue<number>(test.redis, names.priority, options),
     ]
   ) {
+    await queue.enqueue(0, { dedupe: { key: "window", ttlMs: 60_000 } });
+    await (await queue.receive())?.ack();
     await queue.enqueue(1);
     await queue.receive(); // lapses
     await new Promise((resolve) => setTimeout(resolve, 120));
@@ -46,15 +57,19 @@ redisTest("the classes leave exactly the keys of the key map", async (test) => {
     await new Promise((resolve) => setTimeout(resolve, 120));
     const held = Promise.withResolvers<void>();
     const worker = new Worker(queue, () => held.promise, { concurrency: 2 });
-    workers.push({ worker, held });
+    workers.push({ queue, worker, held });
     worker.start();
     await eventually(() => assertEquals(worker.active, 2));
     await queue.enqueueMany([6, 7]);
     // Apart from all others, so put there by hand: what lapsed while a worker holds one that did.
     await test.redis.lPush(`queue:{${queue.name}}:lapsed`, "x 1 1 0 0 0\n1");
   }
+  const pausing = [...workers].map(({ queue }) => queue);
+  const tokens = await Promise.all(pausing.map((queue) => test.redis.exists(wake(queue.name))));
+  assertEquals(tokens, [1, 1]);
+  for (const queue of pausing) await queue.pause(); // takes the tokens
 
-  const left: string[] = [];
+  const left = pausing.map((queue) => `${wake(queue.name)} LIST`);
   for await (const keys of test.redis.scanIterator({ MATCH: `*${test.name}*` })) {
     for (const key of keys) left.push(`${key} ${(await test.redis.type(key)).toUpperCase()}`);
   }
