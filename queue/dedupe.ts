@@ -143,9 +143,20 @@ local function free(h, undone)
   free_key(h, undone)
 end
 
+-- Where all keys have a window, the last one ends them all: nobody need come by.
 local function end_windows(most)
   local over = redis.call("ZRANGE", dedupe_until, "-inf", now, "BYSCORE", "LIMIT", 0, most)
-  if #over == 0 then return end
-  redis.call("ZREM", dedupe_until, unpack(over))
-  redis.call("HDEL", dedupe, unpack(over))
+  if #over > 0 then
+    redis.call("ZREM", dedupe_until, unpack(over))
+    redis.call("HDEL", dedupe, unpack(over))
+  end
+  local windows = redis.call("ZCARD", dedupe_until)
+  if windows > 0 and windows == redis.call("HLEN", dedupe) then
+    local last = redis.call("ZRANGE", dedupe_until, -1, -1, "WITHSCORES")[2]
+    redis.call("PEXPIREAT", dedupe, last)
+    redis.call("PEXPIREAT", dedupe_until, last)
+  else
+    redis.call("PERSIST", dedupe)
+    redis.call("PERSIST", dedupe_until)
+  end
 end`;

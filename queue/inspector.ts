@@ -149,14 +149,15 @@ export class Inspector<T> {
     }
     // A quarter of a second's worth at once, and the rest of the quarter is a pause.
     const step = Math.max(1, Math.min(MAX_BATCH, Math.floor(perSecond / 4)));
+    const pace = (n: number) => sleep(perSecond < Infinity ? 1_000 * n / perSecond : 0, signal);
+    if (!ids && !match && !dryRun) return await this.#redriveOldest({ limit, step, pace, signal });
     let total = 0;
     for await (const batch of this.#letters(ids?.map(checkMessageId), match, limit, step, dryRun)) {
       if (signal?.aborted) break;
       if (dryRun) total += await this.#countDead(batch);
       else {
-        const args = { most: batch.length, counting: this.#counting };
-        total += (await this.#scripts.redrive.run(this.#send, this.#keys, args, batch))[1];
-        if (perSecond < Infinity) await sleep(1_000 * batch.length / perSecond, signal);
+        total += (await this.#redrive(batch.length, batch)).redriven;
+        await pace(batch.length);
       }
     }
     return total;
@@ -176,6 +177,37 @@ export class Inspector<T> {
   /** Refuses claims, or permits them again. */
   async pause(how: "pause" | "resume"): Promise<void> {
     await this.#scripts.pause.run(this.#send, this.#keys, { how });
+  }
+
+  /** Without a look at them: Redis takes the oldest, as many as are dead when it begins. */
+  async #redriveOldest(
+    { limit, step, pace, signal }: {
+      limit: number;
+      step: number;
+      pace: (n: number) => Promise<void>;
+      signal: AbortSignal | undefined;
+    },
+  ): Promise<number> {
+    let total = 0;
+    let left = limit;
+    for (let first = true; left > 0 && !signal?.aborted; first = false) {
+      const { dead, seen, redriven } = await this.#redrive(Math.min(step, left));
+      if (first) left = Math.min(left, dead);
+      total += redriven;
+      left -= seen;
+      if (seen === 0) break;
+      if (left > 0) await pace(seen);
+    }
+    return total;
+  }
+
+  #redrive(most: number, ids?: readonly string[]) {
+    return this.#scripts.redrive.run(
+      this.#send,
+      this.#keys,
+      { most, counting: this.#counting },
+      ids,
+    );
   }
 
   /**
@@ -214,7 +246,7 @@ export class Inspector<T> {
     most: number,
     match: ((message: Waiting<T>) => boolean) | undefined,
   ): Promise<{ id: string; chosen: boolean }[]> {
-    if (!match) {
+    if (!match) { // a dry run
       const range = ["ZRANGE", this.#keys.dead_at, String(from), String(from + most - 1)];
       return (await this.#send(range) as Buffer[]).map((id) => ({ id: String(id), chosen: true }));
     }

@@ -83,7 +83,7 @@ export interface LeasedScripts {
   >;
   tick: Script<Key, "policy" | "rate" | "counting", number>;
   handOn: Script<Key, never, number>;
-  redrive: Script<Key, "most" | "counting", [seen: number, redriven: number]>;
+  redrive: Script<Key, "most" | "counting", { dead: number; seen: number; redriven: number }>;
   purge: Script<Key, "state" | "most", [seen: number, purged: number]>;
   pause: Script<Key, "how", number>;
   peek: Script<Key, "state" | "from" | "most", Page>;
@@ -327,12 +327,15 @@ return 1`,
       Number,
     ),
 
-    /** rest: ids, or none for the oldest. Gives how many it looked at, and how many are ready again. */
+    /**
+     * rest: ids, or none for the oldest. Gives how many were dead, how many it looked at, and how many
+     * are ready again.
+     */
     redrive: define(
       "redrive",
       ["most", "counting"],
       `
-local chosen = {unpack(ARGV, first_of_rest)}
+local chosen, dead_before = {unpack(ARGV, first_of_rest)}, redis.call("ZCARD", dead_at)
 if #chosen == 0 then chosen = redis.call("ZRANGE", dead_at, 0, most - 1) end
 local again = {}
 for _, id in ipairs(chosen) do
@@ -350,8 +353,11 @@ end
 put(again)
 wake_one()
 count("redriven", #again)
-return {#chosen, #again}`,
-      (raw) => (raw as number[]).map(Number) as [number, number],
+return {dead_before, #chosen, #again}`,
+      (raw) => {
+        const [dead = 0, seen = 0, redriven = 0] = (raw as number[]).map(Number);
+        return { dead, seen, redriven };
+      },
     ),
 
     /**
