@@ -3,7 +3,8 @@
  *
  * There is one claim path. Polling asks it again and again; blocking puts a wait in front of it: a
  * `BLPOP` on the queue's token, which is there if and only if something can be claimed. So a token
- * that is lost costs a wait, never a message, and both modes give the same guarantees.
+ * that is lost costs a wait, never a message, and both modes give the same guarantees. Both commands
+ * leave in one write, so that Redis claims the moment the token comes.
  *
  * A claim whose reply was lost is repeated under the same lease and gives the same messages.
  *
@@ -21,6 +22,9 @@ import { random } from "./uid.ts";
 /** How often a claim whose reply was lost is repeated before its messages are left to their lease. */
 const REPEATS = 3;
 
+/** How often whoever waits looks for lapsed leases. */
+export const TICK_MS = 1_000;
+
 /** Most finished leases that one claim takes along. */
 const MAX_FINISHED = 100;
 
@@ -28,8 +32,10 @@ const MAX_FINISHED = 100;
 export class Claimer {
   /** The consumer's name in leases, history and presence. */
   readonly consumer: string;
-  /** Milliseconds (of `performance.now()`) at which the next delayed message is due. */
+  /** When (by `performance.now()`) the next delayed message is due, or the rate permits a claim. */
   dueAt = Infinity;
+  /** Until when (by `performance.now()`) the rate limit refuses every claim. */
+  refusedUntil = 0;
   readonly #keys: QueueKeys;
   readonly #scripts: LeasedScripts;
   readonly #leaseMs: number;
@@ -64,34 +70,46 @@ export class Claimer {
   /**
    * Takes up to `most` messages under one lease, of which `room` may have had a lease that ran out.
    *
+   * @param options `waits`: it is sent behind the token, so when it runs is not known beforehand.
+   * `signal`: once it aborts, nothing is repeated.
    * @returns The hand and its messages, or undefined if there was nothing.
    */
   async claim(
     send: Send,
-    most: number,
-    room: number,
+    { most, room, waits = false, signal }: {
+      most: number;
+      room: number;
+      waits?: boolean;
+      signal?: AbortSignal;
+    },
   ): Promise<{ hand: Hand; messages: Uint8Array[] } | undefined> {
     const lease = `${this.consumer}:${most}:${(this.#count++).toString(10)}`;
     const finished = this.#finished.splice(0, MAX_FINISHED);
     const rest = finished.flatMap((hand) => [hand.lease, String(hand.unproved)]);
     const askedAt = performance.now();
-    const { now, dueInMs, leaseMs, messages } = await this.#persist(() =>
-      this.#scripts.claim.run(send, this.#keys, {
-        lease,
-        most,
-        room,
-        lease_ms: this.#leaseMs,
-        policy: this.#options.policy,
-        rate: this.#rate,
-        counting: this.#options.counting,
-      }, rest)
+    const { now, dueInMs, leaseMs, refusedMs, messages } = await this.#persist(
+      () =>
+        this.#scripts.claim.run(send, this.#keys, {
+          lease,
+          most,
+          room,
+          lease_ms: this.#leaseMs,
+          policy: this.#options.policy,
+          rate: this.#rate,
+          counting: this.#options.counting,
+        }, rest),
+      signal,
     );
-    this.dueAt = dueInMs < 0 ? Infinity : askedAt + dueInMs;
+    const ranAt = waits ? performance.now() : askedAt;
+    this.dueAt = dueInMs < 0 ? Infinity : ranAt + dueInMs;
+    this.refusedUntil = refusedMs > 0 ? ranAt + refusedMs : 0;
     if (messages.length === 0) return undefined;
+    // Its time runs from before Redis began it: a busy event loop may read the reply long after.
     const hand = new Hand({
       lease,
       size: messages.length,
       receivedAt: now,
+      claimedAt: ranAt,
       leaseMs,
     });
     return { hand, messages };
@@ -123,20 +141,25 @@ export class Claimer {
   }
 
   /**
-   * Waits for the token, `ms` at most.
-   *
-   * @returns Whether it came. Then a claim has to follow, or `tick`, which passes it on.
+   * Sends the claim behind a wait for the token, `ms` at most. However the wait ends the claim runs, so
+   * a token that came is used or passed on. A claim that is repeated does not wait again.
    */
-  async wait(own: OwnConnection, ms: number, signal?: AbortSignal): Promise<boolean> {
-    return await own.block((seconds) => ["BLPOP", this.#keys.wake, seconds], ms, signal) !== null;
+  behindToken(own: OwnConnection, ms: number, signal?: AbortSignal): Send {
+    let waited = false;
+    return (args) => {
+      if (waited) return own.call(args, signal);
+      waited = true;
+      const wait = (seconds: string) => ["BLPOP", this.#keys.wake, seconds];
+      return own.blockThen(wait, args, { blockMs: ms, signal });
+    };
   }
 
-  async #persist(run: () => Promise<Claim>): Promise<Claim> {
+  async #persist(run: () => Promise<Claim>, signal?: AbortSignal): Promise<Claim> {
     for (let failures = 0;; failures++) {
       try {
         return await run();
       } catch (error) {
-        if (!isRetryable(error) || failures >= REPEATS) throw error;
+        if (!isRetryable(error) || signal?.aborted || failures >= REPEATS) throw error;
         await sleep(backoffMs(failures));
       }
     }

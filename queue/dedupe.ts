@@ -80,7 +80,7 @@ export function deduper<I>(queue: boolean | QueueDedupeOptions<I> | undefined): 
     if (option === undefined && !common) return undefined;
     const own = option === undefined ? {} : optionsOf<DedupeOptions>(option);
     if (!own) return undefined;
-    const key = own.key ?? (keyOf ? keyOf(payload) : contentKey(body));
+    const { key = keyOf ? keyOf(payload) : contentKey(body) } = own;
     return {
       key: checkText("dedupe key", key),
       ttlMs: ttlOf(own, commonTtl),

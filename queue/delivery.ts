@@ -212,6 +212,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   [WORKED](): WorkedDelivery {
     return {
       settling: this.#settling,
+      over: (now) => this.#hand.leftAt(now) > 0 ? undefined : this.#hand,
       abort: (reason) => this.#aborter?.abort(reason),
       ackLater: (settled) => {
         this.#settled = "ack";
@@ -220,6 +221,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
       },
       release: async () => {
         this.#settled = "nack";
+        if (this.#aborter) this.#hand.unwatch(this.#aborter);
         await this.#settler.release(this.#hand, this.#index);
       },
     };
@@ -247,6 +249,8 @@ export interface WorkedDelivery {
   ackLater(settled?: (error?: Error) => void): void;
   /** Gives it back without spending an attempt. */
   release(): Promise<void>;
+  /** Its hand, if the lease is over at this instant of `performance.now()`. */
+  over(now: number): Hand | undefined;
   /** What the handler's own settling comes to. */
   readonly settling: Promise<unknown> | undefined;
 }

@@ -151,8 +151,9 @@ export class Inspector<T> {
     const step = Math.max(1, Math.min(MAX_BATCH, Math.floor(perSecond / 4)));
     const pace = (n: number) => sleep(perSecond < Infinity ? 1_000 * n / perSecond : 0, signal);
     if (!ids && !match && !dryRun) return await this.#redriveOldest({ limit, step, pace, signal });
+    const chosen = ids && [...new Set(ids.map(checkMessageId))];
     let total = 0;
-    for await (const batch of this.#letters(ids?.map(checkMessageId), match, limit, step, dryRun)) {
+    for await (const batch of this.#letters(chosen, match, limit, step, dryRun)) {
       if (signal?.aborted) break;
       if (dryRun) total += await this.#countDead(batch);
       else {

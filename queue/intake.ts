@@ -35,6 +35,11 @@ export interface Intake<D> {
   readonly answeredAt?: number;
   /** Takes up to `max`, waiting for the first. */
   take(max: number, options: ReceiveOptions): Promise<D[]>;
+  /**
+   * Why a delivery must not be begun any more, if its lease is over at this instant of
+   * `performance.now()`: it is or will be somebody else's.
+   */
+  lost?(delivery: D, now: number): Error | undefined;
   /** The handler returned. `settled` is told when that is certain, if somebody wants to know. */
   done(delivery: D, settled?: (error?: Error) => void): void;
   /** The handler threw. Gives where the message is now. */
@@ -45,8 +50,8 @@ export interface Intake<D> {
   signal(delivery: D): AbortSignal;
   /** Aborts that signal, if the handler has looked at it. */
   abort(delivery: D, reason: unknown): void;
-  /** Ends what runs beside, after the last delivery was settled. */
-  close(): Promise<void>;
+  /** Ends what runs beside, after the last delivery was settled; within `ms`, if that is given. */
+  close(ms?: number): Promise<void>;
 }
 
 /** A queue that a worker can run. */

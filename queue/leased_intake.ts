@@ -13,35 +13,38 @@
 import process from "node:process";
 import type { RedisClient } from "../redis/client.ts";
 import { isRetryable } from "../redis/errors.ts";
-import { type QueueKeys, REGISTRY_KEY } from "../redis/keys.ts";
+import type { QueueKeys } from "../redis/keys.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, nextTurn, sleep, within } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
-import { Claimer } from "./claimer.ts";
+import { Claimer, TICK_MS } from "./claimer.ts";
 import { type Delivery, WORKED } from "./delivery.ts";
 import type { Ended, Intake } from "./intake.ts";
 import { type LeasedScripts, presentScript } from "./leased_scripts.ts";
 import type { Mode, ReceiveOptions } from "./message.ts";
+import { Registration } from "./registry.ts";
 import { type Hand, type SettleOptions, Settler } from "./settler.ts";
-
-/** How often the scheduler looks for lapsed leases. */
-const TICK_MS = 1_000;
 
 /** How often a worker says that it is there, and how long that is believed. */
 const PRESENCE_MS = 10_000;
 export const PRESENCE_TTL_MS = 30_000;
 
-/** How long the end may take while Redis does not answer. */
+/** How long the end may take while Redis does not answer; connections have a part of it. */
 const CLOSE_MS = 500;
+const DISCONNECT_MS = 50;
 
 const DEFAULT_BACKOFF = backoffOf();
 
 /** How many acks may be under way before no more messages are taken. */
 const MAX_UNANSWERED = 2_000;
 
-/** While a message is handled whose last lease lapsed, others of its kind are left to others. */
+/**
+ * While a message is handled whose last lease lapsed, others of its kind are left to others: the pause
+ * after a token that was for them, and what it grows to while nothing else comes.
+ */
 const APART_MS = 50;
+const MAX_APART_MS = 1_000;
 
 /** What it is made of. */
 export interface LeasedIntakeOptions<T> {
@@ -76,6 +79,8 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   readonly #loops: Promise<void>[];
   readonly #since = Date.now();
   #apart = 0; // how many messages with a lapsed lease are in hand
+  #pauseMs = APART_MS;
+  #apartOver: () => void = () => {};
   #rearm: () => void = () => {};
   #ahead: { most: number; taking: Promise<Delivery<T>[]> } | undefined;
   #failure: unknown;
@@ -102,16 +107,24 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     if (this.#failure) throw this.#failure;
     // What is done and not yet said would all be done again after a crash: do not run ahead.
     while (this.#settler.unanswered > MAX_UNANSWERED && !signal?.aborted) await sleep(2, signal);
+    if (waitMs === 0 && performance.now() < this.#claimer.refusedUntil) return [];
     const first = await this.#takeAhead(max, signal);
     if (first.length > 0 || waitMs === 0 || signal?.aborted) return first;
-    if (this.#apart > 0) {
-      await sleep(APART_MS, signal); // a token may be for what we must not take
-      return [];
+    const until = performance.now() + waitMs;
+    const batch = await this.#claim(max, { waitMs, signal });
+    // The token was for what must not be taken now: the next one would be, too.
+    if (batch.length === 0 && this.#apart > 0 && performance.now() < until) {
+      await this.#pause(signal);
     }
-    const token = await this.#claimer.wait(this.#taking, waitMs, signal);
-    if (!signal?.aborted) return await this.#claim(max, signal);
-    if (token) await this.#claimer.tick(this.#settleSend); // passes it on
-    return [];
+    return batch;
+  }
+
+  lost(delivery: Delivery<T>, now: number): Error | undefined {
+    const hand = delivery[WORKED]().over(now);
+    if (!hand) return undefined;
+    this.#over(delivery);
+    this.#hands.delete(hand); // no heartbeat: if Redis still has the lease, it has to lapse
+    return hand.lost();
   }
 
   done(delivery: Delivery<T>, settled?: (error?: Error) => void): void {
@@ -142,6 +155,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   }
 
   async release(delivery: Delivery<T>): Promise<boolean> {
+    if (delivery.settled) return false; // by its handler, which knew better
     this.#over(delivery);
     await delivery[WORKED]().release();
     return true;
@@ -155,12 +169,14 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     delivery[WORKED]().abort(reason);
   }
 
-  async close(): Promise<void> {
+  async close(ms = CLOSE_MS): Promise<void> {
     // While Redis is away nothing of this can be said; what is held comes back by its lease.
-    await within(this.#leave(), CLOSE_MS).catch(() => {});
+    const left = await within(this.#leave().then(() => true), ms - 2 * DISCONNECT_MS)
+      .catch(() => false);
     this.#closing.abort();
-    await Promise.all([this.#taking.close(), this.#settling.close()]); // what still waits ends by this
-    await within(Promise.all(this.#loops), CLOSE_MS).catch(() => {});
+    const closeMs = left ? undefined : DISCONNECT_MS;
+    await Promise.all([this.#taking.close(closeMs), this.#settling.close(closeMs)]);
+    await within(Promise.all(this.#loops), DISCONNECT_MS).catch(() => {}); // what waited ends by this
   }
 
   /** Gives back what was claimed ahead, says what is done, and goes. */
@@ -184,10 +200,10 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   async #takeAhead(max: number, signal?: AbortSignal): Promise<Delivery<T>[]> {
     const asked = this.#ahead ?? { most: Math.ceil(max / 2), taking: undefined };
     this.#ahead = undefined;
-    const batch = await (asked.taking ?? this.#claim(asked.most, signal));
+    const batch = await (asked.taking ?? this.#claim(asked.most, { signal }));
     const free = max - batch.length;
     if (batch.length === asked.most && free > 0 && !signal?.aborted) {
-      const taking = this.#claim(free, signal);
+      const taking = this.#claim(free, { signal });
       taking.catch(() => {}); // thrown by the next take
       this.#ahead = { most: free, taking };
       // The client writes at the end of a turn; handlers that begin now would keep it waiting.
@@ -197,11 +213,18 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     return batch;
   }
 
-  async #claim(max: number, signal?: AbortSignal): Promise<Delivery<T>[]> {
-    const send = this.#made.explain((args) => this.#taking.call(args, signal));
-    const claimed = await this.#claimer.claim(send, max, this.#apart > 0 ? 0 : 1);
+  async #claim(most: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
+    const waits = waitMs > 0;
+    const send: Send = waits
+      ? this.#claimer.behindToken(this.#taking, waitMs, signal)
+      : (args) => this.#taking.call(args, signal);
+    // One message with a lapsed lease at a time: what killed one consumer may kill the next.
+    const room = this.#apart > 0 ? 0 : 1;
+    const options = { most, room, waits, signal };
+    const claimed = await this.#claimer.claim(this.#made.explain(send), options);
     this.#rearm();
     if (!claimed) return [];
+    this.#pauseMs = APART_MS;
     const deliveries = await this.#made.deliver(claimed.hand, claimed.messages, this.#settler);
     // Only now: a hand that could not be looked through has to lapse, not to be kept alive.
     if (claimed.hand.left > 0) this.#hands.add(claimed.hand);
@@ -209,8 +232,18 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     return deliveries;
   }
 
+  /** Longer each time in vain; over at once when the next message of that kind may be taken. */
+  async #pause(signal?: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    this.#apartOver = () => over.abort();
+    await sleep(this.#pauseMs, signal ? AbortSignal.any([signal, over.signal]) : over.signal);
+    this.#pauseMs = Math.min(2 * this.#pauseMs, MAX_APART_MS);
+  }
+
   #over(delivery: Delivery<T>): void {
-    if (delivery.lapsed) this.#apart--;
+    if (!delivery.lapsed || --this.#apart > 0) return;
+    this.#pauseMs = APART_MS;
+    this.#apartOver();
   }
 
   async #heartbeat(): Promise<void> {
@@ -251,11 +284,12 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     const { signal } = this.#closing;
     const { keys, kind, name } = this.#made;
     const send = this.#settleSend;
+    const registration = new Registration(kind, name);
     const say = async (info: string) => {
       try {
         const args = { consumer: this.#claimer.consumer, ttl_ms: PRESENCE_TTL_MS, info };
         await presentScript.run(send, keys, args);
-        await send(["ZADD", REGISTRY_KEY, String(Date.now()), `${kind} ${name}`]);
+        await registration.renew(send);
       } catch {
         // Work goes on unseen: Redis is away, at maxmemory, or does not permit it.
       }

@@ -28,7 +28,7 @@ import { type OwnConnection, OwnConnections } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, checkCount, checkMs, sleep } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
-import { Claimer } from "./claimer.ts";
+import { Claimer, TICK_MS } from "./claimer.ts";
 import { type Deduper, deduper } from "./dedupe.ts";
 import { Delivery, type Settlement } from "./delivery.ts";
 import { readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
@@ -247,8 +247,8 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * Claims the next message: at once (polling), or after waiting for one (blocking).
    *
    * A message that cannot be decoded is dead from then on, with its bytes, and the next one is taken.
-   * What comes back because a lease ran out is noticed by the next claim of any consumer: within 5 s by
-   * one that waits here, within 1 s by a `Worker`.
+   * What comes back because a lease ran out is noticed by the next claim of any consumer: within 1 s by
+   * one that waits.
    *
    * @returns The delivery, to be settled before its lease is over; undefined if there was none within
    * `waitMs`.
@@ -539,9 +539,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
         while (deliveries.length === 0) {
           const left = until - performance.now();
           if (left <= 0 || signal?.aborted) break;
-          await this.#waitOrTick(own, left, signal);
-          // Whatever ended the wait: a token that came has to be used, or passed on by the claim.
-          deliveries = await this.#claimAny(max);
+          deliveries = await this.#waitOrTick(own, max, { waitMs: left, signal });
         }
       } finally {
         await this.#claimer.handOn(this.#send).catch(() => {}); // the longest wait makes up for it
@@ -551,13 +549,19 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     });
   }
 
-  /** Waits for a token; wakes by itself when a delayed message is due, which Redis does not do. */
-  async #waitOrTick(own: OwnConnection, ms: number, signal?: AbortSignal): Promise<void> {
+  /** Claims when a token comes. Meanwhile it looks for what is due or has lapsed: Redis does not. */
+  async #waitOrTick(
+    own: OwnConnection,
+    max: number,
+    { waitMs, signal }: { waitMs: number; signal?: AbortSignal },
+  ): Promise<Delivery<T>[]> {
     const over = new AbortController();
-    const ticking = this.#tickWhenDue(performance.now() + ms, over.signal)
-      .catch(() => {}); // the claim that follows meets the same trouble, and throws it
+    const ticking = this.#tickWhenDue(performance.now() + waitMs, over.signal)
+      .catch(() => {}); // the claim meets the same trouble, and throws it
+    const send = this.#claimer.behindToken(own, waitMs, signal);
     try {
-      await this.#claimer.wait(own, ms, signal);
+      const explained = explaining(this.#client, this.name, this.#keys, send);
+      return await this.#claimAny(max, { send: explained, waits: true, signal });
     } finally {
       over.abort();
       await ticking;
@@ -565,17 +569,22 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   }
 
   async #tickWhenDue(until: number, over: AbortSignal): Promise<void> {
-    while (this.#claimer.dueAt < until) {
-      await sleep(Math.max(1, this.#claimer.dueAt - performance.now()), over);
+    for (;;) {
+      const next = Math.min(this.#claimer.dueAt, performance.now() + TICK_MS);
+      if (next >= until) return;
+      await sleep(Math.max(1, next - performance.now()), over);
       if (over.aborted) return;
       await this.#claimer.tick(this.#send); // once more if our clock was a little early
     }
   }
 
   /** What can be read of what there is; entries that cannot are put aside, and the next are taken. */
-  async #claimAny(max: number): Promise<Delivery<T>[]> {
+  async #claimAny(
+    most: number,
+    { send = this.#send, ...how }: { send?: Send; waits?: boolean; signal?: AbortSignal } = {},
+  ): Promise<Delivery<T>[]> {
     for (;;) {
-      const claimed = await this.#claimer.claim(this.#send, max, 1);
+      const claimed = await this.#claimer.claim(send, { most, room: 1, ...how });
       if (!claimed) return [];
       const deliveries = await this.#deliver(claimed.hand, claimed.messages, this.#settler);
       if (deliveries.length > 0) return deliveries;

@@ -315,14 +315,14 @@ return next_due()`,
     ),
 
     /**
-     * A consumer leaves that knew when the next delayed message is due: another one is told to look,
-     * by a token.
+     * A consumer leaves that knew when the next delayed message is due, or the rate permits a claim:
+     * another one is told to look, by a token.
      */
     handOn: define(
       "hand_on",
       [],
       `
-if redis.call("ZCARD", delayed) > 0 then push_token() end
+if redis.call("ZCARD", delayed) > 0 or waiting_in_all() > 0 then push_token() end
 return 1`,
       Number,
     ),
@@ -376,7 +376,8 @@ if state == "completed" or state == "failed" then
   return {0, entries}
 elseif state == "ready" then
   gone = redis.call("RPOP", lapsed, most) or {}
-  for _, message in ipairs(take(most - #gone)) do gone[#gone + 1] = message end
+  local left = most - #gone
+  for _, message in ipairs(left > 0 and take(left) or {}) do gone[#gone + 1] = message end
 elseif state == "delayed" then
   local popped = redis.call("ZPOPMIN", delayed, most)
   for i = 1, #popped, 2 do gone[#gone + 1] = popped[i] end

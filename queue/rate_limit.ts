@@ -62,9 +62,10 @@ if rate_most then
   local oldest
   for _ = 1, 1000 do
     oldest = grant_at(-1)
-    -- One that lies in the future was written before the clock was set back.
-    if not oldest or (oldest.at <= now and oldest.at + rate_per > now) then break end
-    redis.call("RPOP", grants)
+    -- One that lies in the future was written before the clock was set back; one that cannot be read is
+    -- none of ours.
+    if oldest and oldest.at <= now and oldest.at + rate_per > now then break end
+    if not redis.call("RPOP", grants) then break end
   end
   local granted = oldest and newest and newest.total - oldest.total + oldest.n or 0
   spare_rate = math.max(0, rate_most - granted)

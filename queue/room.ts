@@ -78,7 +78,8 @@ export class Room<Item, R> {
    */
   async store(item: Item, signal?: AbortSignal): Promise<R> {
     signal?.throwIfAborted();
-    if (this.#line.length === 0) {
+    // While its head is served the line may be empty, and is one all the same.
+    if (this.#line.length === 0 && !this.#serving) {
       const result = await this.#store(item);
       if (result !== undefined) return result;
     }

@@ -73,16 +73,17 @@ export class Hand {
   removed = 0;
   readonly #aborters = new Set<AbortController>();
   /** When it was claimed, by `performance.now()`: the wall clock may jump. */
-  readonly claimedAt: number = performance.now();
+  readonly claimedAt: number;
   #endsAt: number; // by performance.now()
   #lost: LeaseLostError | undefined;
   #timer: ReturnType<typeof setNodeTimeout> | undefined;
 
   constructor(
-    { lease, size, receivedAt, leaseMs }: {
+    { lease, size, receivedAt, claimedAt = performance.now(), leaseMs }: {
       lease: string;
       size: number;
       receivedAt: number;
+      claimedAt?: number;
       leaseMs: number;
     },
   ) {
@@ -90,7 +91,8 @@ export class Hand {
     this.size = this.left = size;
     this.receivedAt = receivedAt;
     this.expiresAt = receivedAt + leaseMs;
-    this.#endsAt = this.claimedAt + leaseMs;
+    this.claimedAt = claimedAt;
+    this.#endsAt = claimedAt + leaseMs;
   }
 
   /**
@@ -103,7 +105,12 @@ export class Hand {
 
   /** Milliseconds until the lease ends, as far as we know. */
   get leftMs(): number {
-    return this.#lost ? 0 : this.#endsAt - performance.now();
+    return this.leftAt(performance.now());
+  }
+
+  /** The same at an instant of `performance.now()`. */
+  leftAt(now: number): number {
+    return this.#lost ? 0 : this.#endsAt - now;
   }
 
   /** The lease was lengthened to `ms` from now. */

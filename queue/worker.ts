@@ -47,7 +47,10 @@ export type WorkerEvent<D> =
   | { type: "done"; delivery: D; ms: number }
   /** A handler threw. `to` tells where the message is now. */
   | { type: "failed"; delivery: D; ms: number; error: unknown; to: Ended }
-  /** What a handler did could not be settled: its lease was lost, so the message goes out again. */
+  /**
+   * What a handler did could not be settled, or it was not begun any more: the lease was lost, so the
+   * message goes out again.
+   */
   | { type: "lost"; delivery: D; error: Error };
 
 /** Options of {@linkcode Worker}. */
@@ -97,8 +100,15 @@ export interface WorkerOptions<D> {
   onEvent?: (event: WorkerEvent<D>) => void;
 }
 
+/** How long after its grace a worker is there at most: the last of it is for closing. */
+const END_MS = 950;
+const CLOSE_MS = 200;
+
 /** How long an aborted handler is waited for before the worker ends without it. */
-const ABORT_MS = 1_000;
+const ABORT_MS = 400;
+
+/** How long Redis is waited for at the end, where the grace leaves more. */
+const SETTLE_MS = 1_000;
 
 /** How a worker is doing. */
 export interface Health {
@@ -252,8 +262,13 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
 
   /**
    * Stops: takes no more messages, gives back what was not begun, lets the running handlers finish, and
-   * after `graceMs` aborts their signals. A handler that ignores its signal for a second more is left
-   * behind, and its message given back. Inside a handler, do not await it: it waits for that handler.
+   * after `graceMs` aborts their signals. A handler that then throws, or ignores its signal for 400 ms,
+   * has not failed: its message goes back to ready without spending an attempt (`failed` events have
+   * `to: "ready"`), since otherwise a few deployments would bury what takes long. What takes long for
+   * ever is a matter for `timeoutMs`, which does count.
+   *
+   * It takes `graceMs` and a second at most, also while Redis does not answer; then leases give back
+   * what could not be said. Inside a handler, do not await it: it waits for that handler.
    *
    * @param options `graceMs`: overrides the worker's. 0 aborts at once.
    * @throws What ended the worker, if it failed.
@@ -274,40 +289,57 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
 
   async #main(): Promise<void> {
     const { signal } = this.#stopping;
-    const { concurrency, graceMs, backoff } = this.#options;
-    const { mode = "blocking" } = this.#feedOptions;
-    const intake = this.#intake = this.#source[INTAKE]({
-      mode,
-      backoff,
+    const intake = this.#source[INTAKE]({
+      mode: this.#feedOptions.mode ?? "blocking",
+      backoff: this.#options.backoff,
       onUndecodable: (error) => this.#tell({ type: "undecodable", error }),
     });
-    const take = async (waitMs: number) => {
-      const batch = await intake.take(concurrency - this.#running.size, { waitMs, signal });
-      this.#takenAt = performance.now();
-      return batch;
-    };
+    this.#intake = intake;
+    const feeding = this.#feed(intake, signal);
+    feeding.catch(() => {}); // awaited below
     try {
-      await this.#slot(); // a handler that was left behind by an earlier run still has one
-      for await (const batch of feed(take, { ...this.#feedOptions, signal })) {
-        if (signal.aborted && intake.givesBack) {
-          // The last one first, since each goes to the front.
-          const back = batch.reverse().map((delivery) => intake.release(delivery));
-          await within(Promise.all(back), ABORT_MS).catch(() => {}); // else by their lease
-        } else for (const delivery of batch) this.#begin(intake, delivery);
-        await this.#slot();
-      }
+      // A take that Redis does not answer keeps the handlers' grace waiting only where what it may have
+      // popped has nowhere to go back to.
+      await (intake.givesBack ? Promise.race([feeding, aborted(signal)]) : feeding);
     } finally {
       this.#stopping.abort(); // also when the feed failed
-      this.#graceEndsAt = Math.min(this.#graceEndsAt, performance.now() + graceMs);
+      this.#graceEndsAt = Math.min(
+        this.#graceEndsAt,
+        performance.now() + this.#options.graceMs,
+      );
       await this.#drain(intake);
-      await intake.close();
+      await this.#within(feeding);
+      await intake.close(Math.min(SETTLE_MS, this.#leftMs()));
     }
+    await feeding; // over: its connections are closed
     if (this.#failure) throw this.#failure.error;
   }
 
+  /** Takes messages and begins their handlers, until the stop; what comes then is given back. */
+  async #feed(intake: Intake<D>, signal: AbortSignal): Promise<void> {
+    const take = async (waitMs: number) => {
+      const free = this.#options.concurrency - this.#running.size;
+      const batch = await intake.take(free, { waitMs, signal });
+      this.#takenAt = performance.now();
+      return batch;
+    };
+    await this.#slot(); // a handler that was left behind by an earlier run still has one
+    for await (const batch of feed(take, { ...this.#feedOptions, signal })) {
+      if (signal.aborted && intake.givesBack) {
+        // The last one first, since each goes to the front.
+        const back = batch.reverse().map((delivery) => intake.release(delivery));
+        await this.#within(Promise.all(back)); // else by their lease
+      } else for (const delivery of batch) this.#begin(intake, delivery);
+      await this.#slot();
+    }
+  }
+
   #begin(intake: Intake<D>, delivery: D): void {
-    const slot = new Slot(intake, delivery, () => this.#aborted);
+    const slot = new Slot(intake, delivery);
+    const error = intake.lost?.(delivery, slot.startedAt);
+    if (error) return this.#tell({ type: "lost", delivery, error });
     this.#running.add(slot);
+    if (this.#aborted) slot.stop();
     const { timeoutMs } = this.#options;
     if (timeoutMs !== undefined) slot.timer = setTimeout(() => this.#timeOut(slot), timeoutMs);
     try {
@@ -331,7 +363,7 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   #timeOut(slot: Slot<D>): void {
     const { timeoutMs } = this.#options;
     const error = new DOMException(`The handler took more than ${timeoutMs} ms`, "TimeoutError");
-    slot.intake.abort(slot.delivery, error);
+    slot.abort(error);
     this.#running.delete(slot); // the slot is free, whatever the handler still does
     this.#settle(slot, { error });
     this.#wake();
@@ -346,7 +378,7 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     const ms = performance.now() - slot.startedAt;
     if (failure) {
       const { error } = failure;
-      const settling = intake.failed(delivery, error).then(
+      const settling = this.#giveBack(slot, error).then(
         (to) => this.#tell({ type: "failed", delivery, ms, error, to }),
         (lost) => this.#tell({ type: "lost", delivery, error: lost as Error }),
       ).finally(() => this.#settling.delete(settling));
@@ -360,6 +392,12 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
       );
     }
     return true;
+  }
+
+  /** An attempt that the worker's stop cut short has not failed, and is not counted. */
+  async #giveBack({ intake, delivery, stopped }: Slot<D>, error: unknown): Promise<Ended> {
+    if (stopped && await intake.release(delivery)) return "ready";
+    return await intake.failed(delivery, error);
   }
 
   #tell(event: WorkerEvent<D>): void {
@@ -395,22 +433,31 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     while (this.#running.size > 0 && !this.#aborted) {
       // A second stop() may shorten the grace meanwhile, and wakes this loop.
       const left = this.#graceEndsAt - performance.now();
-      if (left <= 0) this.#abortHandlers(intake);
-      else await this.#woken(left);
+      if (left > 0) await this.#woken(left);
+      else this.#abortHandlers();
     }
     const end = performance.now() + ABORT_MS;
     while (this.#running.size > 0 && performance.now() < end) {
       await this.#woken(end - performance.now());
     }
     // Left behind: their messages go to somebody else.
-    const reason = new DOMException("The worker was stopped", "AbortError");
-    for (const slot of this.#running) {
+    for (const slot of [...this.#running].reverse()) {
       if (!intake.givesBack) continue; // its message has nowhere to go: it keeps the slot
-      this.#settle(slot, { error: reason });
+      this.#settle(slot, { error: stopReason() });
       this.#running.delete(slot);
     }
     // While Redis is away they are said again until the lease ends; then it gives the messages back.
-    await within(Promise.all(this.#settling), ABORT_MS).catch(() => {});
+    await this.#within(Promise.all(this.#settling));
+  }
+
+  /** Milliseconds until the worker has to be gone. */
+  #leftMs(): number {
+    return Math.max(CLOSE_MS, this.#graceEndsAt + END_MS - performance.now());
+  }
+
+  /** Until `work` is over, or it is time to close. */
+  async #within(work: Promise<unknown>): Promise<void> {
+    await within(work, Math.min(SETTLE_MS, this.#leftMs() - CLOSE_MS)).catch(() => {});
   }
 
   /** Until a handler ends, a stop is asked for, or the time is over. */
@@ -420,12 +467,20 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     await sleep(ms, woken.signal);
   }
 
-  #abortHandlers(intake: Intake<D>): void {
+  #abortHandlers(): void {
     this.#aborted = true;
-    const reason = new DOMException("The worker was stopped", "AbortError");
-    for (const { delivery } of this.#running) intake.abort(delivery, reason);
+    // The last one first, since what is given back goes to the front.
+    for (const slot of [...this.#running].reverse()) slot.stop();
     this.#wake();
   }
+}
+
+function stopReason(): DOMException {
+  return new DOMException("The worker was stopped", "AbortError");
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
 }
 
 interface Failure {
@@ -439,21 +494,32 @@ class Slot<D> implements HandlerContext<D> {
   readonly startedAt: number = performance.now();
   /** Whether the delivery was settled, by the handler's end or without it. */
   settled = false;
+  /** Whether the worker's stop aborted it. */
+  stopped = false;
   timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #aborted: () => boolean;
+  #reason: unknown;
 
-  constructor(intake: Intake<D>, delivery: D, aborted: () => boolean) {
+  constructor(intake: Intake<D>, delivery: D) {
     this.intake = intake;
     this.delivery = delivery;
-    this.#aborted = aborted;
   }
 
   /** A controller for each message would halve a worker's rate, and most handlers never look. */
   get signal(): AbortSignal {
     const signal = this.intake.signal(this.delivery);
-    if (this.#aborted()) {
-      this.intake.abort(this.delivery, new DOMException("The worker was stopped", "AbortError"));
-    }
+    if (this.#reason !== undefined) this.intake.abort(this.delivery, this.#reason);
     return signal;
+  }
+
+  /** Aborts the signal, also one that is first looked at later. */
+  abort(reason: unknown): void {
+    this.#reason ??= reason;
+    this.intake.abort(this.delivery, reason);
+  }
+
+  /** Aborts it because the worker's grace is over. */
+  stop(): void {
+    this.stopped = true;
+    this.abort(stopReason());
   }
 }

@@ -9,6 +9,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { clearTimeout, setTimeout } from "node:timers";
 import { RESP_TYPES } from "redis";
 import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
 import { explain, isTakenBack, RedisConnectionError } from "./errors.ts";
@@ -34,16 +35,16 @@ export function call(
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
     checkOpen(client);
-    const unsent = new AbortController();
+    const unsent = new Unsent();
     const timer = setTimeout(async () => {
-      unsent.abort(); // takes the command back if it was not written yet
+      unsent.takeBack();
       // A busy event loop gets here before it has read the reply.
       await nextTurn();
       await nextTurn();
       reject(silence(client, args, deadlineMs));
     }, deadlineMs);
     client.sendCommand(args, {
-      abortSignal: unsent.signal,
+      abortSignal: unsent,
       timeout: 0, // the library's default makes a timer for every command
       typeMapping: raw ? AS_BYTES : undefined,
     }).then((reply) => {
@@ -54,6 +55,31 @@ export function call(
       reject(isTakenBack(error) ? offline(client, deadlineMs) : explain(error, addressOf(client)));
     });
   });
+}
+
+/**
+ * A command that may not have been written yet. It stands in for an `AbortSignal`, of which the client
+ * library needs just this: a real one, with its listener, takes as long as all else that is done here
+ * for a command.
+ */
+class Unsent {
+  aborted = false;
+  #listener: (() => void) | undefined;
+
+  addEventListener(_type: "abort", listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  /** Called when the command is written. */
+  removeEventListener(): void {
+    this.#listener = undefined;
+  }
+
+  /** Rejects the command, if it was not written yet. */
+  takeBack(): void {
+    this.aborted = true;
+    this.#listener?.();
+  }
 }
 
 function offline(client: RedisClient, deadlineMs: number): RedisConnectionError {

@@ -23,10 +23,13 @@ export const MAX_BLOCK_MS = 5_000;
 const GRACE_MS = 5_000;
 
 /** Longest single wait where we may not call a blocked command back (`CLIENT UNBLOCK` refused). */
-const MAX_BLOCK_UNCALLED_MS = 1_000;
+const MAX_BLOCK_UNCALLED_MS = 700;
 
 /** How long a wait that was called back may go on. Not less than the longest uncalled one. */
-const CALL_BACK_MS = 1_200;
+const CALL_BACK_MS = 800;
+
+/** How long closing may take, before the connection is cut. */
+const CLOSE_MS = 500;
 
 /** How long opening a connection may take, handshake included. */
 const OPEN_MS = 5_000;
@@ -78,43 +81,69 @@ export class OwnConnection implements AsyncDisposable {
   ): Promise<unknown> {
     const client = await this.client(signal);
     if (signal?.aborted) return null;
-    const longest = this.#id === undefined && signal ? MAX_BLOCK_UNCALLED_MS : MAX_BLOCK_MS;
-    // Redis reads 0 as "for ever"; a millisecond is the shortest wait it knows.
-    const ms = Math.max(1, Math.min(blockMs, longest));
-    const ended = new AbortController();
-    const callBack = () => {
-      void this.#callBack(ended.signal);
-      this.#cut(ended.signal);
-    };
-    signal?.addEventListener("abort", callBack);
-    try {
-      return await call(client, command(String(ms / 1000)), {
-        deadlineMs: ms + GRACE_MS,
-        raw: true,
-      });
-    } catch (error) {
-      if (isConnectionError(error)) this.discard();
-      throw error;
-    } finally {
-      ended.abort();
-      signal?.removeEventListener("abort", callBack);
-    }
+    const ms = this.#blockMs(blockMs, signal);
+    const options = { deadlineMs: ms + GRACE_MS, raw: true };
+    return await this.#seeThrough(
+      call(client, command(String(ms / 1_000)), options),
+      { waits: true, signal },
+    );
+  }
+
+  /**
+   * Sends a command that waits, as `block` does, and `then` behind it in the same write: Redis runs it
+   * the moment the wait is over, while we have yet to hear of that. A wait that is called back, or
+   * finds nothing, is followed by it all the same.
+   *
+   * @returns The reply to `then`.
+   * @throws What either of them failed with; the reason of `signal` if it aborts before they are sent.
+   */
+  async blockThen(
+    command: (seconds: string) => readonly CommandArgument[],
+    then: readonly CommandArgument[],
+    { blockMs, signal }: { blockMs: number; signal?: AbortSignal },
+  ): Promise<unknown> {
+    const client = await this.client(signal);
+    signal?.throwIfAborted();
+    const ms = this.#blockMs(blockMs, signal);
+    const options = { deadlineMs: ms + GRACE_MS, raw: true };
+    const waited = call(client, command(String(ms / 1_000)), options);
+    const replied = call(client, then, options);
+    replied.catch(() => {}); // where both fail, the first one tells why
+    return await this.#seeThrough(waited.then(() => replied), { waits: true, signal });
   }
 
   /** Sends a command that does not wait. */
   async call(args: readonly CommandArgument[], signal?: AbortSignal): Promise<unknown> {
     const client = await this.client(signal);
-    const ended = new AbortController();
-    const cut = () => this.#cut(ended.signal);
-    signal?.addEventListener("abort", cut);
+    return await this.#seeThrough(call(client, args, { raw: true }), { waits: false, signal });
+  }
+
+  /** Redis reads 0 as "for ever"; a millisecond is the shortest wait it knows. */
+  #blockMs(ms: number, signal?: AbortSignal): number {
+    const longest = this.#id === undefined && signal ? MAX_BLOCK_UNCALLED_MS : MAX_BLOCK_MS;
+    return Math.max(1, Math.min(ms, longest));
+  }
+
+  /** The reply; when `signal` aborts, a command that waits is called back, and cut if that fails. */
+  async #seeThrough(
+    reply: Promise<unknown>,
+    { waits, signal }: { waits: boolean; signal?: AbortSignal },
+  ): Promise<unknown> {
+    let ended: AbortController | undefined;
+    const onAbort = () => {
+      ended = new AbortController();
+      if (waits) void this.#callBack(ended.signal);
+      this.#cut(ended.signal);
+    };
+    signal?.addEventListener("abort", onAbort);
     try {
-      return await call(client, args, { raw: true });
+      return await reply;
     } catch (error) {
       if (isConnectionError(error)) this.discard();
       throw error;
     } finally {
-      ended.abort();
-      signal?.removeEventListener("abort", cut);
+      ended?.abort();
+      signal?.removeEventListener("abort", onAbort);
     }
   }
 
@@ -129,17 +158,20 @@ export class OwnConnection implements AsyncDisposable {
     this.#client = undefined;
   }
 
-  /** Ends it for good. Whatever is still waiting in Redis is called back first. */
-  async close(): Promise<void> {
+  /** Ends it for good, within `ms`. Whatever is still waiting in Redis is called back first. */
+  async close(ms = CLOSE_MS): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#forget();
     this.#connecting?.destroy(); // its #open() rejects
     const client = this.#client;
     if (!client?.isOpen) return;
-    if (client.isReady && this.#parent.isReady) await this.#unblock().catch(() => {});
+    const closing = async () => {
+      if (client.isReady && this.#parent.isReady) await this.#unblock(ms).catch(() => {});
+      await client.close();
+    };
     // close() waits for replies in flight, and for ever if the server is gone.
-    await within(client.close(), 500).catch(() => client.destroy());
+    await within(closing(), ms).catch(() => client.destroy());
   }
 
   /** Ends it. */
@@ -193,9 +225,9 @@ export class OwnConnection implements AsyncDisposable {
     }
   }
 
-  async #unblock(): Promise<void> {
+  async #unblock(deadlineMs = 1_000): Promise<void> {
     if (this.#id === undefined) return;
-    await call(this.#parent, ["CLIENT", "UNBLOCK", this.#id], { deadlineMs: 1_000 });
+    await call(this.#parent, ["CLIENT", "UNBLOCK", this.#id], { deadlineMs });
   }
 
   #error(message: string, fatal = false): RedisConnectionError {

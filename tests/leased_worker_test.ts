@@ -122,9 +122,54 @@ for (const [name, make] of Object.entries(QUEUES)) {
       await eventually(() => assertEquals(worker.active, 1));
       const startedAt = performance.now();
       await worker.stop({ graceMs: 0 });
-      assertLess(performance.now() - startedAt, 2_000);
-      assertEquals((await queue.receive())?.attempt, 2);
+      assertLess(performance.now() - startedAt, 1_000);
+      assertEquals((await queue.receive())?.attempt, 1);
       never.resolve();
+    });
+
+    test("counts no attempt that its stop cut short", async ({ redis, name }) => {
+      const queue = make<string>(redis, name, { leaseMs: 200 });
+      const ended: string[] = [];
+      const worker = new Worker(queue, async (payload, { signal, delivery }) => {
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        if (payload === "settles") await delivery.deadLetter("cannot be resumed");
+        if (payload !== "returns") throw signal.reason;
+      }, {
+        ...options,
+        concurrency: 3,
+        onEvent: (event) => {
+          if (event.type === "done") ended.push(`${event.delivery.payload} done`);
+          if (event.type === "failed") ended.push(`${event.delivery.payload} ${event.to}`);
+        },
+      });
+      await queue.enqueueMany(["throws", "settles", "returns"]);
+      worker.start();
+      await eventually(() => assertEquals(worker.active, 3));
+      await worker.stop({ graceMs: 20 });
+      assertEquals(ended.toSorted(), ["returns done", "settles settled", "throws ready"]);
+      const { ready, leased, dead } = await queue.counts();
+      assertEquals([ready, leased, dead], [1, 0, 1]);
+      const again = await queue.receive();
+      assertEquals([again?.payload, again?.attempt, again?.errors], ["throws", 1, []]);
+      await pause(250); // the timer of a signal that somebody looked at ends with its lease
+    });
+
+    test("gives back what arrives while it is stopped", async ({ redis, name }) => {
+      const queue = make<number>(redis, name);
+      let handled = 0;
+      const worker = new Worker(queue, () => void handled++, { ...options, concurrency: 3 });
+      for (let i = 0; i < 40; i++) {
+        worker.start();
+        await pause(i === 0 ? 100 : 10); // it waits
+        const enqueueing = queue.enqueueMany([1, 2]);
+        if (i % 2) await Promise.resolve();
+        else await pause(Math.random());
+        await Promise.all([worker.stop(), enqueueing]);
+      }
+      const { ready, leased } = await queue.counts();
+      assertEquals([handled + ready, leased], [80, 0]);
+      const deliveries = await queue.receiveMany(100);
+      assertEquals(deliveries.filter(({ attempt }) => attempt > 1), []);
     });
 
     test("lets a handler settle by itself", async ({ redis, name }) => {
@@ -263,23 +308,203 @@ redisTest("Worker does not end with a handler that throws after it has settled",
   assertEquals((await queue.counts()).dead, 1);
 });
 
-serverTest("Worker stops within grace and two seconds while Redis is away", async (server) => {
-  const redis = await connect({ url: server.url });
-  const queue = new ReliableQueue<number>(redis, "mail");
-  await queue.enqueueMany([1, 2, 3, 4]);
-  const worker = new Worker(queue, () => new Promise<void>(() => {}), {
-    concurrency: 3,
-    onEvent: () => {},
-  });
+for (const silent of ["a stopped server", "a black hole"]) {
+  for (const busy of [true, false]) {
+    const state = busy ? "with handlers that hang" : "idle";
+    serverTest(
+      `Worker ${state} stops within a second of its grace at ${silent}`,
+      async (server) => {
+        await using proxy = await FaultyProxy.start({ port: server.port });
+        const redis = await connect({ url: proxy.url });
+        const queue = new ReliableQueue<number>(redis, "mail");
+        const worker = new Worker(queue, () => new Promise<void>(() => {}), {
+          concurrency: 3,
+          onEvent: () => {},
+        });
+        worker.start();
+        if (busy) await queue.enqueueMany([1, 2]);
+        await eventually(() => assertEquals(worker.active, busy ? 2 : 0));
+        await pause(200);
+        if (silent === "a black hole") proxy.blackHole(true);
+        else await server.pause();
+        const startedAt = performance.now();
+        await worker.stop({ graceMs: 100 });
+        assertLess(performance.now() - startedAt, 1_100);
+        await server.resume();
+        redis.destroy();
+      },
+    );
+  }
+}
+
+redisTest("Worker takes what comes while it handles a message whose lease lapsed", async (test) => {
+  const queue = new ReliableQueue<string>(test.redis, test.name, { leaseMs: 50 });
+  await queue.enqueueMany(["killer 1", "killer 2"]);
+  await queue.receiveMany(2); // and falls
+  await pause(60);
+  const handled: string[] = [];
+  const first = Promise.withResolvers<void>();
+  await using worker = new Worker(
+    new ReliableQueue<string>(test.redis, test.name),
+    async (payload) => {
+      handled.push(payload);
+      if (payload === "killer 1") await first.promise;
+    },
+    { concurrency: 5 },
+  );
   worker.start();
-  await eventually(() => assertEquals(worker.active, 3));
-  await server.pause();
-  const startedAt = performance.now();
-  await worker.stop({ graceMs: 100 });
-  assertLess(performance.now() - startedAt, 5_000);
-  await server.resume();
-  redis.destroy();
+  await eventually(() => assertEquals(handled, ["killer 1"]));
+  await pause(1_000);
+  // The token for the other one is taken and given back, ever more rarely.
+  const commands = await commandsDuring(test.url, () => pause(3_000).then(() => {}));
+  assertLess(commands.filter((command) => command === "BLPOP").length, 6, commands.join(" "));
+  assertLess(commands.length, 25, commands.join(" "));
+  const enqueuedAt = performance.now();
+  await queue.enqueue("ordinary");
+  await eventually(() => assertEquals(handled, ["killer 1", "ordinary"]));
+  assertLess(performance.now() - enqueuedAt, 1_500);
+  const freeAt = performance.now();
+  first.resolve();
+  await eventually(() => assertEquals(handled, ["killer 1", "ordinary", "killer 2"]));
+  assertLess(performance.now() - freeAt, 200);
 });
+
+redisTest(
+  "Worker waits in Redis while the only message whose lease lapsed is its own",
+  async (test) => {
+    const queue = new ReliableQueue<string>(test.redis, test.name, { leaseMs: 50 });
+    await queue.enqueue("killer");
+    await queue.receive(); // and falls
+    await pause(60);
+    const end = Promise.withResolvers<void>();
+    let handledAt = 0;
+    await using worker = new Worker(
+      new ReliableQueue<string>(test.redis, test.name),
+      async (payload) => {
+        if (payload === "killer") await end.promise;
+        handledAt = performance.now();
+      },
+      { concurrency: 2 },
+    );
+    worker.start();
+    await eventually(() => assertEquals(worker.active, 1));
+    await pause(200);
+    const commands = await commandsDuring(test.url, () => pause(3_000).then(() => {}));
+    assertLess(commands.length, 8, commands.join(" "));
+    const waits: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      handledAt = 0;
+      const enqueuedAt = performance.now();
+      await queue.enqueue("ordinary");
+      await eventually(() => assertGreater(handledAt, 0));
+      waits.push(handledAt - enqueuedAt);
+      await pause(5);
+    }
+    assertLess(waits.toSorted((a, b) => a - b)[4]!, 20, `${waits}`);
+    end.resolve();
+  },
+);
+
+redisTest("LeasedQueue.receive notices within two seconds what another let lapse", async (test) => {
+  const queue = new ReliableQueue<string>(test.redis, test.name, { leaseMs: 300 });
+  const other = new ReliableQueue<string>(await test.connect(), test.name);
+  await queue.enqueue("left");
+  await queue.receive();
+  const startedAt = performance.now();
+  const delivery = await other.receive({ waitMs: 5_000 });
+  assertEquals([delivery?.payload, delivery?.attempt], ["left", 2]);
+  assertLess(performance.now() - startedAt, 2_000);
+});
+
+redisTest("LeasedQueue.consume, idle, sends at most two commands a second", async (test) => {
+  const queue = new ReliableQueue<string>(test.redis, test.name);
+  const stop = new AbortController();
+  const consuming = (async () => {
+    for await (const _ of queue.consume({ mode: "blocking", signal: stop.signal }));
+  })();
+  await pause(300);
+  const commands = await commandsDuring(test.url, () => pause(5_500).then(() => {}));
+  assertLess(commands.length, 12, commands.join(" "));
+  stop.abort();
+  await consuming;
+  await queue.close();
+});
+
+redisTest(
+  "Worker that is blocked claims by the text of a script that Redis forgot",
+  async (test) => {
+    const queue = new ReliableQueue<number>(test.redis, test.name);
+    const seen: number[] = [];
+    await using worker = new Worker(queue, (payload) => void seen.push(payload));
+    worker.start();
+    for (let i = 0; i < 5; i++) {
+      await pause(50);
+      await test.redis.sendCommand(["SCRIPT", "FLUSH"]);
+      await queue.enqueue(i);
+      await eventually(() => assertEquals(seen.length, i + 1), 1_000);
+    }
+  },
+);
+
+serverTest(
+  "Worker gets the message whose claim was answered into a cut connection",
+  async (server) => {
+    await using proxy = await FaultyProxy.start({ port: server.port });
+    const redis = await connect({ url: proxy.url });
+    const queue = new ReliableQueue<string>(redis, "mail"); // a lease of 30 s
+    const attempts: number[] = [];
+    const worker = new Worker(queue, (_, { delivery }) => void attempts.push(delivery.attempt), {
+      onEvent: () => {},
+    });
+    worker.start();
+    await pause(100);
+    const lost = proxy.dropReplies((_, reply) => reply.includes("invoice"));
+    await queue.enqueue("invoice");
+    await lost;
+    await eventually(() => assertEquals(attempts, [1]), 2_000);
+    await worker.stop();
+    assertEquals((await queue.counts()).leased, 0);
+    await redis.close();
+  },
+);
+
+redisTest(
+  "Worker aborts the signal of a handler it left behind, however late it looks",
+  async (test) => {
+    const queue = new ReliableQueue<string>(test.redis, test.name);
+    const contexts: { signal: AbortSignal }[] = [];
+    const worker = new Worker(queue, (_, context) => {
+      contexts.push(context);
+      return contexts.length === 1 ? new Promise<void>(() => {}) : undefined;
+    });
+    await queue.enqueue("hang");
+    worker.start();
+    await eventually(() => assertEquals(contexts.length, 1));
+    await worker.stop({ graceMs: 0 });
+    worker.start();
+    await eventually(() => assertEquals(contexts.length, 2));
+    assertEquals(contexts[0]!.signal.aborted, true);
+    assertEquals(contexts[0]!.signal.reason.name, "AbortError");
+    await worker.stop();
+  },
+);
+
+redisTest(
+  "Worker aborts the signal of a handler whose time is over, however late it looks",
+  async (test) => {
+    const queue = new ReliableQueue<string>(test.redis, test.name);
+    let context: { signal: AbortSignal } | undefined;
+    let failed = false;
+    await using worker = new Worker(queue, (_, given) => {
+      context = given;
+      return new Promise<void>(() => {});
+    }, { timeoutMs: 20, onEvent: ({ type }) => failed ||= type === "failed" });
+    await queue.enqueue("hang");
+    worker.start();
+    await eventually(() => assertEquals(failed, true));
+    assertEquals(context!.signal.reason?.name, "TimeoutError");
+  },
+);
 
 serverTest("Worker works again within two seconds after a restart of Redis", async (server) => {
   const redis = await connect({ url: server.url });

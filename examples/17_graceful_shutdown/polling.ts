@@ -85,6 +85,10 @@ await redis.close();
 // ~ [worker] pack_order_4 … ready again
 // [worker] shift 2 is over: ready 6, leased 0
 // [worker] shift 3 on orders, asking every 100 ms
+// ~ [worker] pack_order_3  attempt 1 … begun
+// ~ [worker] pack_order_4  attempt 1 … begun
+// ~ [worker] pack_order_3 … done
+// ~ [worker] pack_order_4 … done
 // ~ [worker] pack_order_5  attempt 1 … begun
 // ~ [worker] pack_order_6  attempt 1 … begun
 // ~ [worker] pack_order_5 … done
@@ -93,9 +97,5 @@ await redis.close();
 // ~ [worker] pack_order_8  attempt 1 … begun
 // ~ [worker] pack_order_7 … done
 // ~ [worker] pack_order_8 … done
-// ~ [worker] pack_order_3  attempt 2 … begun
-// ~ [worker] pack_order_4  attempt 2 … begun
-// ~ [worker] pack_order_3 … done
-// ~ [worker] pack_order_4 … done
 // [worker] shift 3 is over: ready 0, leased 0
 // [score]  messages 10  commands <n>  wait p50 <ms> ms
