@@ -8,11 +8,13 @@
 /** How `ready` is kept: first in first out, or by priority and then first in first out. */
 export type ReadyKind = "list" | "priority";
 
-/** Time, and the message taken apart and put together; see envelope.ts for its form. */
-export const MESSAGE = `
+/** Redis's clock, in milliseconds since 1970. */
+export const TIME = `
 local time = redis.call("TIME")
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000 + math.floor(time[2] / 1000)`;
 
+/** The message taken apart and put together; see envelope.ts for its form. */
+export const MESSAGE = `
 local function parse(message)
   local eol = string.find(message, "\\n", 1, true)
   if eol and eol <= 601 then
@@ -56,9 +58,14 @@ local function remember(h, line)
   end
 end`;
 
-/** put(messages): into `ready`, oldest first. take(n): up to n out of it. put_back: to the front. */
+/**
+ * put(messages): into `ready`, oldest first. take(n): up to n out of it. put_back: to the front.
+ * none_waits: for when it is empty. check_ready: fails where the key is of another type.
+ */
 export const READY = {
   list: `
+local function none_waits() end
+local function check_ready() end  -- LPUSH says it itself, before anything is written
 local function waiting() return redis.call("LLEN", ready) end
 local function take(n) return redis.call("RPOP", ready, n) or {} end
 local function put(messages)
@@ -66,6 +73,9 @@ local function put(messages)
 end
 local function put_back(message) redis.call("RPUSH", ready, message) end`,
   priority: `
+-- Nobody is in order before anybody when nobody waits: the counter begins anew.
+local function none_waits() redis.call("DEL", seq) end
+local function check_ready() redis.call("ZCARD", ready) end
 local function waiting() return redis.call("ZCARD", ready) end
 -- ZPOPMIN would write every score out, and take twice as long.
 local function take(n)
@@ -87,20 +97,19 @@ end
 local function put_back(message) put({message}) end`,
 };
 
-/** Keys of another type fail here, before anything is written. */
+/**
+ * Keys of another type fail here, and so does a counter that is none, before anything is written. A look
+ * at a key costs as much as any command, so what every message goes through (enqueue, claim, ack) looks
+ * only at what it writes itself.
+ */
 export const CHECK = `
 redis.call("LLEN", lapsed); redis.call("HLEN", leased); redis.call("ZCARD", leases)
 redis.call("ZCARD", delayed); redis.call("HLEN", dead); redis.call("ZCARD", dead_at)
 redis.call("HLEN", ids); redis.call("HLEN", dedupe); redis.call("ZCARD", dedupe_until)
 redis.call("ZCARD", replays); redis.call("HLEN", replies); redis.call("LLEN", wake)
 redis.call("HLEN", control); redis.call("LLEN", grants); redis.call("LLEN", completed)
-redis.call("LLEN", failed); redis.call("HLEN", stats)
-redis.call("STRLEN", seq); waiting()`;
-
-/** INCRBY would fail half way at a counter that is none. */
-export const GUARD = `
-local order = redis.call("GET", seq)
-if order and not string.match(order, "^%d+$") then
+redis.call("LLEN", failed); redis.call("HLEN", stats); waiting()
+if not string.match(redis.call("GET", seq) or "0", "^%d+$") then
   return redis.error_reply("WRONGTYPE the counter of the order holds no number")
 end`;
 
@@ -109,6 +118,11 @@ end`;
  * looked for; 0 if Redis has said of each that it is gone.
  */
 export const FORGET = `
+-- A lease is named <consumer>:<messages asked for>:<count>.
+local function asked_for(lease)
+  return math.min(1000, tonumber(string.match(lease, ":(%d+):%d+$")) or 0)
+end
+
 local function fields_of(lease, n)
   local fields = {}
   for i = 1, n do fields[i] = lease .. ":" .. i end
@@ -134,29 +148,35 @@ local function paused()
   return is_paused
 end
 
--- A token for whoever waits, if there is none. pcall: at maxmemory it may be refused, and is made up
--- for by the longest wait.
+-- A token for whoever waits. pcall: at maxmemory it may be refused, and is made up for by the longest wait.
 local function push_token()
-  if redis.call("LLEN", wake) == 0 and not paused() then redis.pcall("LPUSH", wake, "1") end
+  if not paused() then redis.pcall("LPUSH", wake, "1") end
 end
+
+local function need_token()
+  if redis.call("LLEN", wake) == 0 then push_token() end
+end
+
+-- When the first delayed message is due, or nil.
+local function first_due() return tonumber(redis.call("ZRANGE", delayed, 0, 0, "WITHSCORES")[2]) end
 
 -- A token if there is something to claim, and none if there is nothing. While messages are delayed, one
 -- that is there stays: it may be for a consumer that has yet to hear of them.
-local function wake_one()
-  if waiting_in_all() > 0 then
-    if spare_rate > 0 then push_token() end
+local function wake_one(left, tokens, due)
+  if left > 0 then
+    if tokens == 0 and spare_rate > 0 then push_token() end
   else
-    -- Nobody is in order before anybody when nobody waits: the counter begins anew.
-    redis.call("DEL", seq)
-    if redis.call("ZCARD", delayed) == 0 then redis.call("DEL", wake) end
+    none_waits()
+    if tokens > 0 and not due then redis.call("DEL", wake) end
   end
 end
 
+local function look_and_wake_one() wake_one(waiting_in_all(), redis.call("LLEN", wake), first_due()) end
+
 -- Milliseconds until the next delayed message is due, or until the rate permits a claim; or -1.
-local function next_due()
-  local first = redis.call("ZRANGE", delayed, 0, 0, "WITHSCORES")
-  local due = first[2] and math.max(0, first[2] - now) or -1
-  if spare_rate <= 0 and (due < 0 or spare_in < due) and waiting_in_all() > 0 then return spare_in end
+local function next_due(left, due)
+  due = due and math.max(0, due - now) or -1
+  if left > 0 and spare_rate <= 0 and (due < 0 or spare_in < due) then return spare_in end
   return due
 end`;
 
@@ -187,11 +207,12 @@ end
 
 -- reason is a JSON string, so it has no line break.
 local function bury(h, reason)
-  local id = h.id ~= "" and h.id or h.uid
-  -- Foreign entries that are alike are several all the same.
+  local name = h.id ~= "" and h.id or h.uid
+  local id = name
+  -- Foreign entries that are alike, or an id that is the uid of a dead letter, are several all the same.
   for n = 2, 1000 do
-    if string.sub(id, 1, 8) ~= "foreign-" or redis.call("HEXISTS", dead, id) == 0 then break end
-    id = h.uid .. "-" .. n
+    if redis.call("HEXISTS", dead, id) == 0 then break end
+    id = name .. "-" .. n
   end
   redis.call("HSET", dead, id, reason .. "\\n" .. write(h))
   redis.call("ZADD", dead_at, now, id)
@@ -205,11 +226,6 @@ local function promote(most)
   if #due == 0 then return end
   redis.call("ZREM", delayed, unpack(due))
   put(due)
-end
-
--- A lease is named <consumer>:<messages asked for>:<count>.
-local function asked_for(lease)
-  return math.min(1000, tonumber(string.match(lease, ":(%d+):%d+$")) or 0)
 end
 
 -- Messages of leases that ran out wait again, apart: what killed one consumer may kill the next,
@@ -243,10 +259,4 @@ local function sweep()
       end
     end
   end
-end
-
-local function reversed(list)
-  local back = {}
-  for i = #list, 1, -1 do back[#back + 1] = list[i] end
-  return back
 end`;

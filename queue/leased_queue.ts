@@ -466,7 +466,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       laterMs = Number(due) - enqueuedAt;
     }
     const body = encode(this.#codec, payload, this.#maxBytes);
-    const { key, ttlMs } = this.#dedupe(payload, body, dedupe) ?? { key: "", ttlMs: 0 };
+    const { key, ttlMs } = this.#dedupe(payload, body, dedupe) ?? NO_KEY;
     if (due === "" && (id !== undefined || key !== "")) due = "+0";
     const uid = makeUid();
     const header = { uid, id, key, enqueuedAt, delayMs: laterMs, priority };
@@ -475,8 +475,12 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   }
 
   /** Stores it, if there is room, or when there is. */
-  async #admit(item: Item, signal?: AbortSignal): Promise<Enqueued> {
-    if (this.#onFull === "wait") return await this.#room.store(item, signal);
+  #admit(item: Item, signal?: AbortSignal): Promise<Enqueued> {
+    if (this.#maxReady === 0) return this.#merger.add(item) as Promise<Enqueued>; // never full
+    return this.#onFull === "wait" ? this.#room.store(item, signal) : this.#addOrThrow(item);
+  }
+
+  async #addOrThrow(item: Item): Promise<Enqueued> {
     const enqueued = await this.#merger.add(item);
     if (enqueued === undefined) throw new QueueFullError(this.name, this.#maxReady);
     return enqueued;
@@ -511,6 +515,9 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
           this.#scripts.enqueue.run(this.#send, this.#keys, args, rest),
           this.#registration.renew(this.#send),
         ]);
+        if (stored.plain === plain.length && stored.refused.size === 0) {
+          return items.map((item) => ({ id: item.id, duplicate: false }));
+        }
         const refused = new Map(
           [...stored.refused].map(([position, id]) => [others[position]!, id]),
         );
@@ -667,6 +674,8 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
 
 /** Lease, index, attempt, and when it was handed over. */
 const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::(\d+))?)?$/i;
+
+const NO_KEY = { key: "", ttlMs: 0 };
 
 /** As many as there may be messages of one priority. */
 const MOST_READY = { max: 1_000_000_000 };

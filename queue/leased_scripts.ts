@@ -14,10 +14,10 @@
 import type { Buffer } from "node:buffer";
 import { defineScript, type Script } from "../redis/script.ts";
 import { NAMES } from "./dedupe.ts";
-import { CHECK, FORGET, GUARD, MESSAGE, MOVES, READY, type ReadyKind, WAKE } from "./leased_lua.ts";
+import { CHECK, FORGET, MESSAGE, MOVES, READY, type ReadyKind, TIME, WAKE } from "./leased_lua.ts";
 import { LOG_FAILED, LOGS } from "./logs.ts";
 import { NO_RATE, RATE } from "./rate_limit.ts";
-import { COUNT_TIMES, STATS } from "./stats.ts";
+import { STATS } from "./stats.ts";
 
 export type { ReadyKind } from "./leased_lua.ts";
 
@@ -92,37 +92,34 @@ export interface LeasedScripts {
   counts: Script<Key, never, number[]>;
 }
 
-/** Scripts that write nothing, so that a counter that is none does not matter to them. */
-const READS = new Set(["counts", "peek"]);
-
-/** Scripts that hand messages out. */
-const RATED = new Set(["claim", "tick"]);
+/** What moves a message that does not just come, go out and end well; it checks all keys first. */
+const WORK = [CHECK, MESSAGE, STATS, NAMES, LOGS, LOG_FAILED, MOVES].join("\n");
 
 /** The scripts of one kind of queue. */
 function scriptsOf(kind: ReadyKind): LeasedScripts {
   const define = <const A extends string, R>(
     name: string,
-    args: readonly A[],
-    lua: string,
-    reply: (raw: unknown) => R,
+    { args, lua, reply, rated = false, works = true }: {
+      args: readonly A[];
+      lua: string;
+      reply: (raw: unknown) => R;
+      /** Whether it hands messages out, or tells somebody to take some. */
+      rated?: boolean;
+      /** Whether all of WORK stands in front; else it is where the text needs it. */
+      works?: boolean;
+    },
   ) =>
     defineScript({
       name: `${name}_${kind}`,
       keys: KEYS,
       args,
       lua: [
-        MESSAGE,
+        TIME,
         READY[kind],
-        CHECK,
-        READS.has(name) ? "" : GUARD,
-        RATED.has(name) ? RATE : NO_RATE,
-        STATS,
-        NAMES,
-        LOGS,
-        LOG_FAILED,
-        FORGET,
+        rated ? RATE : NO_RATE,
         WAKE,
-        MOVES,
+        FORGET,
+        works ? WORK : "",
         lua,
       ].join("\n"),
       reply,
@@ -136,10 +133,11 @@ function scriptsOf(kind: ReadyKind): LeasedScripts {
      * other one that was not its position, from 1, and why: "full", or "=" and the id of the message
      * that is there already.
      */
-    enqueue: define(
-      "enqueue",
-      ["batch", "plain", "replay_ms", "max_ready", "counting"],
-      `
+    enqueue: define("enqueue", {
+      args: ["batch", "plain", "replay_ms", "max_ready", "counting"],
+      works: false,
+      reply: readStored,
+      lua: `
 if redis.call("ZSCORE", replays, batch) then  -- the reply was lost: the same again
   local said = {}
   for word in string.gmatch(redis.call("HGET", replies, batch) or plain, "[^\\n]+") do
@@ -147,55 +145,71 @@ if redis.call("ZSCORE", replays, batch) then  -- the reply was lost: the same ag
   end
   return said
 end
+${STATS}
 local room = math.huge
 if tonumber(max_ready) > 0 then room = math.max(0, max_ready - waiting_in_all()) end
 local stored_plain = math.min(tonumber(plain), room)
 local stored, said, ready_now = stored_plain, {tostring(stored_plain)}, {}
-room = room - stored_plain
 local first_other = first_of_rest + plain
-for i = first_other, #ARGV, 5 do
-  local due, id, key, ttl, message = unpack(ARGV, i, i + 4)
-  local holder = holder_of(id, key)
-  if string.sub(due, 1, 1) == "+" then due = now + string.sub(due, 2) end
-  due = tonumber(due)
-  if holder or (due <= now and room < 1) then
-    said[#said + 1] = tostring((i - first_other) / 5 + 1)
-    said[#said + 1] = holder and "=" .. holder or "full"
-  else
-    if due <= now then
-      ready_now[#ready_now + 1] = message
-      room = room - 1
+-- Before anything is written: keys of another type fail here.
+local tell = redis.call("LLEN", wake) == 0 and not paused()
+check_ready()
+local end_some_windows = function() end
+if first_other <= #ARGV then
+  ${NAMES}
+  redis.call("HLEN", ids); redis.call("HLEN", dedupe); redis.call("ZCARD", dedupe_until)
+  redis.call("HLEN", replies); waiting()
+  local earliest = first_due()
+  room = room - stored_plain
+  for i = first_other, #ARGV, 5 do
+    local due, id, key, ttl, message = unpack(ARGV, i, i + 4)
+    local holder = holder_of(id, key)
+    if string.sub(due, 1, 1) == "+" then due = now + string.sub(due, 2) end
+    due = tonumber(due)
+    if holder or (due <= now and room < 1) then
+      said[#said + 1] = tostring((i - first_other) / 5 + 1)
+      said[#said + 1] = holder and "=" .. holder or "full"
     else
-      local before = redis.call("ZRANGE", delayed, 0, 0, "WITHSCORES")[2]
-      redis.call("ZADD", delayed, due, message)
-      -- Whoever waits for a later one has to hear of it.
-      if not before or due < tonumber(before) then push_token() end
+      if due <= now then
+        ready_now[#ready_now + 1] = message
+        room = room - 1
+      else
+        redis.call("ZADD", delayed, due, message)
+        -- Whoever waits for a later one has to hear of it.
+        if tell and (not earliest or due < earliest) then
+          redis.call("LPUSH", wake, "1")
+          tell = false
+        end
+        earliest = math.min(earliest or due, due)
+      end
+      hold(string.match(message, "^%S+"), id, key, ttl)
+      stored = stored + 1
     end
-    hold(string.match(message, "^%S+"), id, key, ttl)
-    stored = stored + 1
   end
+  function end_some_windows() end_windows(100) end
 end
 for i = 1, stored_plain, 1000 do
   put({unpack(ARGV, first_of_rest + i - 1, first_of_rest + math.min(stored_plain, i + 999) - 1)})
 end
 put(ready_now)
-if stored_plain + #ready_now > 0 then push_token() end
+if tell and stored_plain + #ready_now > 0 then redis.call("LPUSH", wake, "1") end
 redis.call("ZADD", replays, now, batch)
 redis.call("PEXPIRE", replays, replay_ms)
 if #said > 1 or stored_plain < tonumber(plain) then
   redis.call("HSET", replies, batch, table.concat(said, "\\n"))
   redis.call("PEXPIRE", replies, replay_ms)
 end
-local old = redis.call("ZRANGE", replays, "-inf", now - replay_ms, "BYSCORE", "LIMIT", 0, 100)
-if #old > 0 then
-  redis.call("ZREM", replays, unpack(old))
-  redis.call("HDEL", replies, unpack(old))
+if now % 8 == 0 then  -- now and then; they all go when nothing is enqueued for a minute
+  local old = redis.call("ZRANGE", replays, "-inf", now - replay_ms, "BYSCORE", "LIMIT", 0, 1000)
+  if #old > 0 then
+    redis.call("ZREM", replays, unpack(old))
+    redis.call("HDEL", replies, unpack(old))
+  end
 end
-if first_other <= #ARGV then end_windows(100) end
+end_some_windows()  -- last: enqueue begins with a command that adds
 count("enqueued", stored)
 return said`,
-      readStored,
-    ),
+    }),
 
     /**
      * rest: leases that are finished, each with how many messages it had. `room`: how many messages
@@ -203,25 +217,39 @@ return said`,
      * message is due (or -1), milliseconds until the lease ends, how long nothing may be claimed (0 if it
      * may, -1 while the queue is paused), and the messages.
      */
-    claim: define(
-      "claim",
-      ["lease", "most", "room", "lease_ms", "policy", "rate", "counting"],
-      `
+    claim: define("claim", {
+      args: ["lease", "most", "room", "lease_ms", "policy", "rate", "counting"],
+      rated: true,
+      works: false,
+      reply: readClaim,
+      lua: `
 local messages = {}
 if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same again
   for _, message in ipairs(redis.call("HMGET", leased, unpack(fields_of(lease, asked_for(lease))))) do
     if message then messages[#messages + 1] = message end
   end
-  return {now, next_due(), redis.call("ZSCORE", leases, lease) - now, 0, messages}
+  local ends = redis.call("ZSCORE", leases, lease)
+  return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, messages}
 end
 forget_finished(first_of_rest)
-promote(100)
-sweep()
+local due = first_due()
+local ends = redis.call("ZRANGE", leases, 0, 0, "WITHSCORES")[2]
+if (due and due <= now) or (ends and tonumber(ends) <= now) then
+  ${WORK}
+  promote(100)
+  sweep()
+  due = first_due()
+end
+-- Before anything is taken: keys of another type fail here.
+local waits, fell, tokens = waiting(), redis.call("LLEN", lapsed), redis.call("LLEN", wake)
+redis.call("HLEN", leased)
 local free_slots = paused() and 0 or math.min(tonumber(most), spare_rate)
-if free_slots > 0 and tonumber(room) > 0 then messages = redis.call("RPOP", lapsed, room) or {} end
-if #messages == 0 and free_slots > 0 then
+if fell > 0 and free_slots > 0 and tonumber(room) > 0 then
+  messages = redis.call("RPOP", lapsed, room)
+end
+if #messages == 0 and free_slots > 0 and waits > 0 then
   messages = take(free_slots)
-elseif #messages < free_slots then
+elseif #messages < free_slots and waits > 0 then
   for _, message in ipairs(take(free_slots - #messages)) do messages[#messages + 1] = message end
 end
 if #messages > 0 then
@@ -234,20 +262,19 @@ if #messages > 0 then
   redis.call("ZADD", leases, now + lease_ms, lease)
   if rate ~= "" then grant(#messages) end
 end
-wake_one()
+local left = waits + fell - #messages
+wake_one(left, tokens, due)
 local refused = paused() and -1 or (spare_rate <= 0 and spare_in or 0)
-return {now, next_due(), tonumber(lease_ms), refused, messages}`,
-      readClaim,
-    ),
+return {now, next_due(left, due), tonumber(lease_ms), refused, messages}`,
+    }),
 
     /**
      * Gives one message back, or buries it. `how`: "retry" spends an attempt, "release" does not,
      * "dead" buries. Gives where it is now: "ready", "delayed" or "dead", or "cancelled" if somebody
      * has cancelled it meanwhile; "done" if it was settled already; "lost" if the lease is gone.
      */
-    giveBack: define(
-      "give_back",
-      [
+    giveBack: define("give_back", {
+      args: [
         "lease",
         "index",
         "how",
@@ -258,7 +285,8 @@ return {now, next_due(), tonumber(lease_ms), refused, messages}`,
         "policy",
         "counting",
       ],
-      `
+      reply: String,
+      lua: `
 if not redis.call("ZSCORE", leases, lease) then return "lost" end
 local field = lease .. ":" .. index
 local message = redis.call("HGET", leased, field)
@@ -268,7 +296,7 @@ local h = parse(message)
 if h.flag == "x" then return "cancelled" end
 if how == "release" then
   if h.flag == "1" then redis.call("RPUSH", lapsed, message) else put_back(message) end
-  wake_one()
+  look_and_wake_one()
   return "ready"
 end
 h.attempts = h.attempts + 1
@@ -284,57 +312,60 @@ if how == "dead" or h.attempts >= limit("attempts") then
 end
 waits_from(h, now + delay_ms)
 if tonumber(delay_ms) > 0 then
-  local before = next_due()
+  local due = first_due()
   redis.call("ZADD", delayed, now + delay_ms, write(h))
-  if before < 0 or tonumber(delay_ms) < before then push_token() end
+  if not due or now + delay_ms < due then need_token() end
   return "delayed"
 end
 put({write(h)})
-wake_one()
+look_and_wake_one()
 return "ready"`,
-      String,
-    ),
+    }),
 
     /**
      * Promotes and sweeps; what is too old goes. Gives milliseconds until the next delayed message is
      * due, or until the rate permits a claim, or -1.
      */
-    tick: define(
-      "tick",
-      ["policy", "rate", "counting"],
-      `
+    tick: define("tick", {
+      args: ["policy", "rate", "counting"],
+      rated: true,
+      reply: Number,
+      lua: `
 promote(1000)
 sweep()
 drop_old_dead()
 end_windows(1000)
 trim_log(completed, limit("completed_age"))
 trim_log(failed, limit("failed_age"))
-wake_one()
-return next_due()`,
-      Number,
-    ),
+local left, due = waiting_in_all(), first_due()
+wake_one(left, redis.call("LLEN", wake), due)
+return next_due(left, due)`,
+    }),
 
     /**
      * A consumer leaves that knew when the next delayed message is due, or the rate permits a claim:
      * another one is told to look, by a token.
      */
-    handOn: define(
-      "hand_on",
-      [],
-      `
-if redis.call("ZCARD", delayed) > 0 or waiting_in_all() > 0 then push_token() end
+    handOn: define("hand_on", {
+      args: [],
+      works: false,
+      reply: Number,
+      lua: `
+if redis.call("ZCARD", delayed) > 0 or waiting_in_all() > 0 then need_token() end
 return 1`,
-      Number,
-    ),
+    }),
 
     /**
      * rest: ids, or none for the oldest. Gives how many were dead, how many it looked at, and how many
      * are ready again.
      */
-    redrive: define(
-      "redrive",
-      ["most", "counting"],
-      `
+    redrive: define("redrive", {
+      args: ["most", "counting"],
+      reply: (raw) => {
+        const [dead = 0, seen = 0, redriven = 0] = (raw as number[]).map(Number);
+        return { dead, seen, redriven };
+      },
+      lua: `
 local chosen, dead_before = {unpack(ARGV, first_of_rest)}, redis.call("ZCARD", dead_at)
 if #chosen == 0 then chosen = redis.call("ZRANGE", dead_at, 0, most - 1) end
 local again = {}
@@ -351,23 +382,19 @@ for _, id in ipairs(chosen) do
   end
 end
 put(again)
-wake_one()
+look_and_wake_one()
 count("redriven", #again)
 return {dead_before, #chosen, #again}`,
-      (raw) => {
-        const [dead = 0, seen = 0, redriven = 0] = (raw as number[]).map(Number);
-        return { dead, seen, redriven };
-      },
-    ),
+    }),
 
     /**
      * Removes up to `most` messages of a state, or a whole log. Gives how many entries went, and how many
      * messages those were: what was cancelled is none any more.
      */
-    purge: define(
-      "purge",
-      ["state", "most"],
-      `
+    purge: define("purge", {
+      args: ["state", "most"],
+      reply: (raw) => (raw as number[]).map(Number) as [number, number],
+      lua: `
 local gone = {}
 if state == "completed" or state == "failed" then
   local list = state == "failed" and failed or completed
@@ -392,37 +419,42 @@ for _, message in ipairs(gone) do
   if h.flag ~= "x" then purged = purged + 1 end
   free(h, true)
 end
-wake_one()
+look_and_wake_one()
 return {#gone, purged}`,
-      (raw) => (raw as number[]).map(Number) as [number, number],
-    ),
+    }),
 
     /** `how`: "pause" or "resume". Removes first: also at `maxmemory` a queue can be paused. */
-    pause: define(
-      "pause",
-      ["how"],
-      `
+    pause: define("pause", {
+      args: ["how"],
+      reply: Number,
+      lua: `
 if how == "pause" then
   redis.call("DEL", wake)
   redis.call("HSETNX", control, "paused", string.format("%.0f", now))
 else
   redis.call("HDEL", control, "paused")
-  wake_one()
-  if redis.call("ZCARD", delayed) > 0 then push_token() end
+  look_and_wake_one()
+  if redis.call("ZCARD", delayed) > 0 then need_token() end
 end
 return 1`,
-      Number,
-    ),
+    }),
 
     /**
      * Up to `most` entries of a state from position `from` on, each with its time; leased ones with when
      * the lease ends, and their field; dead ones with their id. Where the positions are not numbers from 0 on (the hands are a
      * HASH, which has no order) the next one is given.
      */
-    peek: define(
-      "peek",
-      ["state", "from", "most"],
-      `
+    peek: define("peek", {
+      args: ["state", "from", "most"],
+      works: false,
+      reply: readPage,
+      lua: `
+local function reversed(list)
+  local back = {}
+  for i = #list, 1, -1 do back[#back + 1] = list[i] end
+  return back
+end
+
 local entries = {}
 if state == "leased" then
   -- A small hash comes whole, whatever is asked for: then the position inside it goes behind a dot.
@@ -466,8 +498,7 @@ end
 if #entries <= tonumber(most) then return {entries, ""} end
 entries[#entries] = nil
 return {entries, string.format("%d", first + most)}`,
-      readPage,
-    ),
+    }),
 
     /**
      * Looks for a message by its id, or the uid that the queue gave it, among up to `most` entries of a
@@ -476,10 +507,10 @@ return {entries, string.format("%d", first + most)}`,
      * consumer to throw away. Gives where to go on ("" at the end), how many bytes it looked
      * at, and what it found.
      */
-    scan: define(
-      "scan",
-      ["place", "from", "most", "id", "how", "counting"],
-      `
+    scan: define("scan", {
+      args: ["place", "from", "most", "id", "how", "counting"],
+      reply: readScan,
+      lua: `
 local function is_it(message)
   local eol = string.find(message, "\\n", 1, true)
   if not eol or eol > 601 or not string.find(string.sub(message, 1, eol), id, 1, true) then return end
@@ -534,35 +565,34 @@ for i = stride, #page, stride do
       end
       free(h, true)
       count("cancelled", 1)
-      wake_one()
+      look_and_wake_one()
     end
     return {"", bytes, {message, at, field}}
   end
 end
 return {following, bytes}`,
-      readScan,
-    ),
+    }),
 
     /** Removes one dead letter. Gives 1 if it was there. */
-    removeDead: define(
-      "remove_dead",
-      ["id", "counting"],
-      `
+    removeDead: define("remove_dead", {
+      args: ["id", "counting"],
+      reply: Number,
+      lua: `
 if redis.call("HEXISTS", dead, id) == 0 then return 0 end
 drop_dead(id)
 count("cancelled", 1)
 return 1`,
-      Number,
-    ),
+    }),
 
     /**
      * Ready, leased, delayed, dead; how long the next one to come out has waited, or -1; and 1 if the
      * queue is paused.
      */
-    counts: define(
-      "counts",
-      [],
-      `
+    counts: define("counts", {
+      args: [],
+      works: false,
+      reply: (raw) => (raw as number[]).map(Number),
+      lua: `${MESSAGE}
 local next_out = redis.call("LINDEX", lapsed, -1)
   or ${kind === "list" ? `redis.call("LINDEX", ready, -1)` : `redis.call("ZRANGE", ready, 0, 0)[1]`}
 local h = next_out and parse(next_out)
@@ -570,8 +600,7 @@ return {
   waiting_in_all(), redis.call("HLEN", leased), redis.call("ZCARD", delayed),
   redis.call("ZCARD", dead_at), h and math.max(0, now - h.at - h.later) or -1, paused() and 1 or 0
 }`,
-      (raw) => (raw as number[]).map(Number),
-    ),
+    }),
   };
 }
 
@@ -583,60 +612,55 @@ export const LEASED_SCRIPTS: Record<ReadyKind, LeasedScripts> = {
 
 /**
  * Done with messages. rest, for each lease: its name; when it was claimed; how many messages, and their
- * indexes; how many further ones that hold a name (or may), and their indexes: these are looked at, and
- * what they hold is freed. `keep`: how many of the log of what was done are kept, and for how long, or
+ * indexes. `looking`: "1" if one of them holds a name, or may, or if what was done is kept: then they are
+ * looked at, and what they hold is freed. `keep`: how many of the log of what was done are kept, and for how long, or
  * "". `times`: how long they waited and ran. Gives for each lease how many messages it removed, or -1
  * where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
 export const ackScript = defineScript({
   name: "ack",
   keys: ["leased", "leases", "ids", "dedupe", "dedupe_until", "completed", "stats"],
-  args: ["keep", "times", "counting"],
+  args: ["looking", "keep", "times", "counting"],
   lua: `
-${MESSAGE}
-redis.call("HLEN", leased); redis.call("HLEN", ids); redis.call("HLEN", dedupe)
-redis.call("ZCARD", dedupe_until); redis.call("LLEN", completed); redis.call("HLEN", stats)
+${TIME}
 ${STATS}
-${COUNT_TIMES}
-${NAMES}
-${LOGS}
-local keep_most, keep_age = string.match(keep, "^(%d+) (%d+)$")
-
-local function fields_at(lease, from, n)
-  local fields = {}
-  for j = 1, n do fields[j] = lease .. ":" .. ARGV[from + j - 1] end
-  return fields
+local look
+if looking == "1" then
+  redis.call("HLEN", leased); redis.call("HLEN", ids); redis.call("HLEN", dedupe)
+  redis.call("ZCARD", dedupe_until); redis.call("LLEN", completed)
+  ${MESSAGE}
+  ${NAMES}
+  ${LOGS}
+  local keep_most, keep_age = string.match(keep, "^(%d+) (%d+)$")
+  function look(fields, lease, received)
+    local entries = {}
+    for _, message in ipairs(redis.call("HMGET", leased, unpack(fields))) do
+      -- What was settled in another way before may be alive, and with it what it holds.
+      if message then
+        local h = parse(message)
+        free(h)
+        if keep_most and h.flag ~= "x" then
+          entries[#entries + 1] = log_entry(received, string.match(lease, "^[%w-]*"), message)
+        end
+      end
+    end
+    if #entries > 0 then log(completed, tonumber(keep_most), tonumber(keep_age), entries) end
+  end
 end
 
 local removed, acked, i = {}, 0, first_of_rest
 while i <= #ARGV do
   local lease, received, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local looks = tonumber(ARGV[i + 3 + n])
   local gone = -1
   if redis.call("ZSCORE", leases, lease) then
-    gone = 0
-    local fields, held_names = fields_at(lease, i + 3, n), fields_at(lease, i + 4 + n, looks)
-    local entries = {}
-    local function look(fields, names)
-      for _, message in ipairs(#fields > 0 and redis.call("HMGET", leased, unpack(fields)) or {}) do
-        -- What was settled in another way before may be alive, and with it what it holds.
-        if message then
-          if names then free(parse(message)) end
-          if keep_most and not string.match(message, "^%S+ %d+ x ") then
-            entries[#entries + 1] = log_entry(received, string.match(lease, "^[%w-]*"), message)
-          end
-        end
-      end
-    end
-    if keep_most then look(fields, false) end
-    look(held_names, true)
-    if n > 0 then gone = gone + redis.call("HDEL", leased, unpack(fields)) end
-    if looks > 0 then gone = gone + redis.call("HDEL", leased, unpack(held_names)) end
-    if #entries > 0 then log(completed, tonumber(keep_most), tonumber(keep_age), entries) end
+    local fields = {}
+    for j = 1, n do fields[j] = lease .. ":" .. ARGV[i + 2 + j] end
+    if look then look(fields, lease, received) end
+    gone = redis.call("HDEL", leased, unpack(fields))
     acked = acked + gone
   end
   removed[#removed + 1] = gone
-  i = i + 4 + n + looks
+  i = i + 3 + n
 end
 if acked > 0 then
   count("acked", acked)

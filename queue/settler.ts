@@ -175,8 +175,8 @@ export interface SettleOptions {
 interface PendingAcks {
   hand: Hand;
   indexes: string[];
-  /** Indexes of messages that hold a name, or may. */
-  looks: string[];
+  /** Whether one of the messages holds a name, or may. */
+  looking: boolean;
   /** From when on each of them waited. */
   waited: number[];
   settled: ((error?: Error) => void)[];
@@ -234,10 +234,13 @@ export class Settler {
   ): void {
     let acks = this.#pending.get(hand);
     if (!acks) {
-      this.#pending.set(hand, acks = { hand, indexes: [], looks: [], waited: [], settled: [] });
+      this.#pending.set(
+        hand,
+        acks = { hand, indexes: [], looking: false, waited: [], settled: [] },
+      );
     }
-    const plain = envelope && envelope.id === envelope.uid && envelope.key === "";
-    (plain ? acks.indexes : acks.looks).push(String(index));
+    acks.indexes.push(String(index));
+    if (!envelope || envelope.id !== envelope.uid || envelope.key !== "") acks.looking = true;
     if (envelope) acks.waited.push(envelope.waitsFrom);
     if (settled) acks.settled.push(settled);
     this.#unanswered++;
@@ -376,27 +379,27 @@ export class Settler {
   async #acknowledge(batch: PendingAcks[]): Promise<void> {
     const { keep, counting } = this.#options;
     const rest: CommandArgument[] = [];
-    for (const { hand, indexes, looks } of batch) {
+    for (const { hand, indexes } of batch) {
       rest.push(hand.lease, String(hand.receivedAt), String(indexes.length), ...indexes);
-      rest.push(String(looks.length), ...looks);
     }
+    const looking = keep !== "" || batch.some(({ looking }) => looking) ? "1" : "0";
     const times = counting === "1" ? String(timesOf(batch)) : "";
     try {
       const removed = await this.#persist(
-        () => ackScript.run(this.#send, this.#keys, { keep, times, counting }, rest),
+        () => ackScript.run(this.#send, this.#keys, { looking, keep, times, counting }, rest),
         Math.max(...batch.map(({ hand }) => hand.leftMs)),
       );
       batch.forEach((acks, i) => {
         const { hand, settled } = acks;
         const gone = removed[i]!;
         const error = gone >= 0 ? undefined : hand.lost();
-        if (!error) this.#settled(hand, countOf(acks), gone);
+        if (!error) this.#settled(hand, acks.indexes.length, gone);
         for (const tell of settled) tell(error);
       });
     } catch (error) {
       for (const acks of batch) {
         // Given up: no heartbeat for it, so that its lease ends.
-        this.#settled(acks.hand, countOf(acks), 0);
+        this.#settled(acks.hand, acks.indexes.length, 0);
         for (const tell of acks.settled) tell(error as Error);
       }
     }
@@ -425,10 +428,6 @@ export class Settler {
       }
     }
   }
-}
-
-function countOf({ indexes, looks }: PendingAcks): number {
-  return indexes.length + looks.length;
 }
 
 /** How long the messages waited, and how long they ran: all acks of a turn are told at its end. */

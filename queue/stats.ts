@@ -2,16 +2,18 @@
  * A queue's statistics: how many messages were enqueued, acknowledged, failed …, in all and for each of
  * the last sixty minutes, and how long they waited and ran.
  *
- * They are one HASH, counted by the scripts that move the messages. A minute has a slot (its number
- * modulo 60), which begins anew when an hour is over, so the hash has a bound: sixty times the counters
- * and the buckets. It expires when the queue was not used for thirty days. Times are kept as counts of buckets, four to a doubling, so a percentile is right to
- * a tenth.
+ * They are one HASH, counted by the scripts that move the messages, one command a number. A field is
+ * named by its minute (since 1970); when a minute begins, those that are an hour old are added up and go.
+ * So the hash has a bound: sixty times the counters and the buckets. It expires when the queue was not
+ * used for thirty days. Times are kept as counts of buckets, four to a doubling, so a percentile is right
+ * to a tenth.
  *
  * ```
- * enqueued            12345        17 minute     29922010
- * acked               12300        17 enqueued   88
- *                                  17 w9         41         waited 4 to 4.8 ms
- *                                  17 r0         88         ran less than 1 ms
+ * enqueued  12345               of minutes that are gone
+ * first     29922010            the oldest minute that is there
+ * 29922017 enqueued  88
+ * 29922017 w9        41         waited 4 to 4.8 ms
+ * 29922017 r0        88         ran less than 1 ms
  * ```
  *
  * @module
@@ -31,7 +33,7 @@ const MINUTE_MS = 60_000;
 
 /** How long the numbers of a queue are kept that nobody uses: 30 days. */
 const KEPT_MS = 30 * 24 * 60 * MINUTE_MS;
-const SLOTS = 60;
+const MINUTES = 60;
 
 /** How long something took, in milliseconds: half of the cases, 95 and 99 of 100 took no longer. */
 export interface Percentiles {
@@ -78,17 +80,20 @@ function middleOf(bucket: number): number {
 
 /** Times of one turn, as the scripts take them: `w9 41 r0 88`. */
 export class Times {
-  readonly #buckets = new Map<string, number>();
+  readonly #counts = { w: new Uint32Array(MAX_BUCKET + 1), r: new Uint32Array(MAX_BUCKET + 1) };
 
   /** Counts a wait (`w`) or a run (`r`), `n` times. */
   add(kind: "w" | "r", ms: number, n = 1): void {
-    const bucket = kind + bucketOf(ms);
-    this.#buckets.set(bucket, (this.#buckets.get(bucket) ?? 0) + n);
+    this.#counts[kind][bucketOf(ms)]! += n;
   }
 
   /** The buckets and how many are in each. */
   toString(): string {
-    return [...this.#buckets].flat().join(" ");
+    const words: string[] = [];
+    for (const kind of ["w", "r"] as const) {
+      this.#counts[kind].forEach((n, bucket) => n > 0 && words.push(`${kind}${bucket} ${n}`));
+    }
+    return words.join(" ");
   }
 }
 
@@ -100,7 +105,7 @@ export class Times {
  * @throws {RangeError} for a window out of range.
  */
 export function readStats(fields: Map<string, string>, now: number, windowMs: number): QueueStats {
-  checkMs("windowMs", windowMs, { min: MINUTE_MS, max: SLOTS * MINUTE_MS });
+  checkMs("windowMs", windowMs, { min: MINUTE_MS, max: MINUTES * MINUTE_MS });
   const numberOf = (field: string) => Number(fields.get(field)) || 0;
   const counted = (prefix: string) =>
     Object.fromEntries(COUNTED.map((what) => [what, numberOf(prefix + what)])) as Record<
@@ -109,15 +114,17 @@ export function readStats(fields: Map<string, string>, now: number, windowMs: nu
     >;
   const thisMinute = Math.floor(now / MINUTE_MS);
   const first = thisMinute - Math.ceil(windowMs / MINUTE_MS) + 1;
+  const totals = counted("");
   const minutes: QueueStats["minutes"][number][] = [];
   const buckets = { w: new Map<number, number>(), r: new Map<number, number>() };
-  for (let minute = first; minute <= thisMinute; minute++) {
-    const slot = `${minute % SLOTS} `;
-    if (numberOf(`${slot}minute`) !== minute) continue;
-    minutes.push({ at: minute * MINUTE_MS, ...counted(slot) });
+  for (const minute of minutesIn(fields)) {
+    const counts = counted(`${minute} `);
+    for (const what of COUNTED) totals[what] += counts[what];
+    if (minute < first || minute > thisMinute) continue;
+    minutes.push({ at: minute * MINUTE_MS, ...counts });
     for (let bucket = 0; bucket <= MAX_BUCKET; bucket++) {
       for (const kind of ["w", "r"] as const) {
-        const n = numberOf(slot + kind + bucket);
+        const n = numberOf(`${minute} ${kind}${bucket}`);
         if (n > 0) buckets[kind].set(bucket, (buckets[kind].get(bucket) ?? 0) + n);
       }
     }
@@ -126,7 +133,7 @@ export function readStats(fields: Map<string, string>, now: number, windowMs: nu
   const rate = (what: Counted) => minutes.reduce((sum, minute) => sum + minute[what], 0) / seconds;
   const [waitMs, runMs] = [percentiles(buckets.w), percentiles(buckets.r)];
   return {
-    totals: counted(""),
+    totals,
     perSecond: Object.fromEntries(COUNTED.map((what) => [what, rate(what)])) as Record<
       Counted,
       number
@@ -135,6 +142,16 @@ export function readStats(fields: Map<string, string>, now: number, windowMs: nu
     ...(runMs && { runMs }),
     minutes,
   };
+}
+
+/** The minutes that are there, oldest first. */
+function minutesIn(fields: Map<string, string>): number[] {
+  const minutes = new Set<number>();
+  for (const field of fields.keys()) {
+    const minute = /^(\d+) /.exec(field)?.[1];
+    if (minute) minutes.add(Number(minute));
+  }
+  return [...minutes].sort((a, b) => a - b);
 }
 
 function percentiles(buckets: Map<number, number>): Percentiles | undefined {
@@ -149,39 +166,50 @@ function percentiles(buckets: Map<number, number>): Percentiles | undefined {
 }
 
 /**
- * count: adds to a counter, in all and for this minute. count_times: the same for the buckets of
- * `times`. pcall: no message stays where it is because a number cannot be counted.
+ * count: adds to a counter of this minute. count_times: the same for the buckets of `times`. pcall: no
+ * message stays where it is because a number cannot be counted.
  */
 export const STATS = `
-local slot
-local function slot_now()
-  if slot then return slot end
-  local minute = math.floor(now / 60000)
-  slot = string.format("%d ", minute % ${SLOTS})
-  if redis.call("HGET", stats, slot .. "minute") ~= string.format("%d", minute) then
-    local old = {${COUNTED.map((what) => `slot .. "${what}"`).join(", ")}}
-    for bucket = 0, ${MAX_BUCKET} do
-      old[#old + 1] = slot .. "w" .. bucket
-      old[#old + 1] = slot .. "r" .. bucket
+local this_minute = math.floor(now / ${MINUTE_MS})
+local function of(minute, what) return string.format("%d %s", minute, what) end
+
+local counted = {${COUNTED.map((what) => `"${what}"`).join(", ")}}
+
+-- A minute that is over for an hour goes, and what it counted is added up.
+local function fold(minute)
+  local names, found = {}, false
+  for i, what in ipairs(counted) do names[i] = of(minute, what) end
+  for i, n in ipairs(redis.call("HMGET", stats, unpack(names))) do
+    if n then
+      found = true
+      redis.pcall("HINCRBY", stats, counted[i], n)
     end
-    redis.call("HDEL", stats, unpack(old))
-    redis.pcall("HSET", stats, slot .. "minute", string.format("%d", minute))
-    redis.call("PEXPIRE", stats, ${KEPT_MS})
   end
-  return slot
+  if not found then return end
+  for bucket = 0, ${MAX_BUCKET} do
+    names[#names + 1] = of(minute, "w" .. bucket)
+    names[#names + 1] = of(minute, "r" .. bucket)
+  end
+  redis.call("HDEL", stats, unpack(names))
+end
+
+-- Between the oldest minute and the last one there is an hour at most.
+local function begin_minute()
+  redis.call("PEXPIRE", stats, ${KEPT_MS})
+  local first = tonumber(redis.call("HGET", stats, "first")) or this_minute
+  local kept = this_minute - ${MINUTES - 1}
+  for minute = first, math.min(kept - 1, first + ${MINUTES}) do fold(minute) end
+  redis.pcall("HSET", stats, "first", string.format("%d", math.max(first, kept)))
 end
 
 local function count(what, n)
   if counting ~= "1" or n == 0 then return end
-  redis.pcall("HINCRBY", stats, slot_now() .. what, n)
-  redis.pcall("HINCRBY", stats, what, n)
-end`;
+  if redis.pcall("HINCRBY", stats, of(this_minute, what), n) == n then begin_minute() end
+end
 
-/** For scripts that are told how long something took. */
-export const COUNT_TIMES = `
 local function count_times(times)
   if counting ~= "1" then return end
   for bucket, n in string.gmatch(times, "([wr]%d+) (%d+)") do
-    redis.pcall("HINCRBY", stats, slot_now() .. bucket, n)
+    redis.pcall("HINCRBY", stats, of(this_minute, bucket), n)
   end
 end`;
