@@ -75,7 +75,11 @@ local function put_back(message) redis.call("RPUSH", ready, message) end`,
   priority: `
 -- Nobody is in order before anybody when nobody waits: the counter begins anew.
 local function none_waits() redis.call("DEL", seq) end
-local function check_ready() redis.call("ZCARD", ready) end
+local function check_ready()
+  redis.call("ZCARD", ready)
+  -- A counter that is none says so here, not when half of the messages are stored.
+  if not string.match(redis.call("GET", seq) or "0", "^%d+$") then redis.call("INCRBY", seq, 0) end
+end
 local function waiting() return redis.call("ZCARD", ready) end
 -- ZPOPMIN would write every score out, and take twice as long.
 local function take(n)
@@ -142,15 +146,21 @@ end`;
 export const WAKE = `
 local function waiting_in_all() return waiting() + redis.call("LLEN", lapsed) end
 
-local is_paused
+-- Paused, by an operator; or held back, by the rate limit, until a tick tells somebody.
+local is_paused, is_held
+local function look_at_control()
+  local since, ends = unpack(redis.call("HMGET", control, "paused", "held_until"))
+  is_paused, is_held = since and true or false, ends and tonumber(ends) > now or false
+end
+
 local function paused()
-  if is_paused == nil then is_paused = redis.call("HEXISTS", control, "paused") == 1 end
+  if is_paused == nil then look_at_control() end
   return is_paused
 end
 
 -- A token for whoever waits. pcall: at maxmemory it may be refused, and is made up for by the longest wait.
 local function push_token()
-  if not paused() then redis.pcall("LPUSH", wake, "1") end
+  if not paused() and not is_held then redis.pcall("LPUSH", wake, "1") end
 end
 
 local function need_token()

@@ -477,7 +477,10 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   /** Stores it, if there is room, or when there is. */
   #admit(item: Item, signal?: AbortSignal): Promise<Enqueued> {
     if (this.#maxReady === 0) return this.#merger.add(item) as Promise<Enqueued>; // never full
-    return this.#onFull === "wait" ? this.#room.store(item, signal) : this.#addOrThrow(item);
+    // What is for later needs no room, and does not stand in line for it.
+    const later = item.due !== "" && item.due !== "+0";
+    if (this.#onFull === "throw" || later) return this.#addOrThrow(item);
+    return this.#room.store(item, signal);
   }
 
   async #addOrThrow(item: Item): Promise<Enqueued> {

@@ -16,7 +16,7 @@ import { defineScript, type Script } from "../redis/script.ts";
 import { NAMES } from "./dedupe.ts";
 import { CHECK, FORGET, MESSAGE, MOVES, READY, type ReadyKind, TIME, WAKE } from "./leased_lua.ts";
 import { LOG_FAILED, LOGS } from "./logs.ts";
-import { NO_RATE, RATE } from "./rate_limit.ts";
+import { HOLD, NO_RATE, RATE } from "./rate_limit.ts";
 import { STATS } from "./stats.ts";
 
 export type { ReadyKind } from "./leased_lua.ts";
@@ -118,6 +118,7 @@ function scriptsOf(kind: ReadyKind): LeasedScripts {
         READY[kind],
         rated ? RATE : NO_RATE,
         WAKE,
+        rated ? HOLD : "",
         FORGET,
         works ? WORK : "",
         lua,
@@ -265,6 +266,7 @@ end
 local left = waits + fell - #messages
 wake_one(left, tokens, due)
 local refused = paused() and -1 or (spare_rate <= 0 and spare_in or 0)
+if rate ~= "" and spare_rate <= 0 then hold_back() end
 return {now, next_due(left, due), tonumber(lease_ms), refused, messages}`,
     }),
 
@@ -335,8 +337,9 @@ promote(1000)
 sweep()
 drop_old_dead()
 end_windows(1000)
-trim_log(completed, limit("completed_age"))
-trim_log(failed, limit("failed_age"))
+-- Somebody who keeps no log does not trim what others keep.
+if limit("completed") > 0 then trim_log(completed, limit("completed_age")) end
+if limit("failed") > 0 then trim_log(failed, limit("failed_age")) end
 local left, due = waiting_in_all(), first_due()
 wake_one(left, redis.call("LLEN", wake), due)
 return next_due(left, due)`,
@@ -351,6 +354,8 @@ return next_due(left, due)`,
       works: false,
       reply: Number,
       lua: `
+paused()
+is_held = false  -- nobody else may know until when
 if redis.call("ZCARD", delayed) > 0 or waiting_in_all() > 0 then need_token() end
 return 1`,
     }),
@@ -431,8 +436,9 @@ return {#gone, purged}`,
 if how == "pause" then
   redis.call("DEL", wake)
   redis.call("HSETNX", control, "paused", string.format("%.0f", now))
+  redis.call("PERSIST", control)
 else
-  redis.call("HDEL", control, "paused")
+  redis.call("DEL", control)
   look_and_wake_one()
   if redis.call("ZCARD", delayed) > 0 then need_token() end
 end

@@ -128,7 +128,8 @@ export interface EnqueueOptions {
   /** When the message may be claimed, in milliseconds since 1970. */
   runAt?: number;
   /**
-   * Does not store the message if another one holds its key; `true` compares contents.
+   * Does not store the message if another one holds its key; `true` takes the queue's key function, or
+   * else compares contents.
    *
    * @default the queue's
    */

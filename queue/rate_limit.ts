@@ -39,9 +39,21 @@ export function rateOf(limit: RateLimit | undefined): string {
   return `${count} ${Math.ceil(checkMs("rateLimit.perMs", perMs, { min: 1 }))}`;
 }
 
-/** For scripts that hand nothing out. */
+/**
+ * For scripts that hand nothing out: while the rate is used up they tell nobody, since `held_until` says
+ * when somebody will be told.
+ */
 export const NO_RATE = `
 local spare_rate, spare_in = math.huge, 0`;
+
+/** For scripts that know the rate. hold_back: until it permits a claim, enqueue wakes nobody. */
+export const HOLD = `
+paused()
+is_held = false
+local function hold_back()
+  redis.call("HSET", control, "held_until", string.format("%.0f", now + spare_in))
+  if not paused() then redis.call("PEXPIRE", control, math.ceil(spare_in)) end
+end`;
 
 /** spare_rate: how many may be handed out now; spare_in: when none, for how many milliseconds. */
 export const RATE = `

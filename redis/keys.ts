@@ -48,7 +48,7 @@ export interface QueueKeys {
   readonly wake: string;
   /** Counter: the order inside a priority. */
   readonly seq: string;
-  /** HASH: since when the queue is paused. */
+  /** HASH: since when the queue is paused, and until when its rate is used up. */
   readonly control: string;
   /** LIST: what was handed out in the time of the rate limit. */
   readonly grants: string;

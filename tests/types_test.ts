@@ -12,14 +12,19 @@ import {
   Publisher,
   type RedisClient,
   ReliableQueue,
+  type StandardSchema,
   Subscriber,
   Worker,
 } from "@workshop/redis-patterns";
+import * as v from "valibot";
+import { z } from "zod";
 import { defineScript } from "../redis/script.ts";
 
 interface Mail {
   to: string;
 }
+
+const toDate = (text: string) => new Date(text);
 
 /** Never run; checked by the compiler together with the tests. */
 export async function typesOf(redis: RedisClient): Promise<void> {
@@ -56,6 +61,30 @@ export async function typesOf(redis: RedisClient): Promise<void> {
   });
   // @ts-expect-error a plain message is not settled
   new Worker(mails, (_, { delivery }) => delivery.ack());
+
+  const schema: StandardSchema<{ at: string }, { at: Date }> = z.object({
+    at: z.iso.datetime().transform((text) => new Date(text)),
+  });
+  for (const validator of [schema, v.object({ at: v.pipe(v.string(), v.transform(toDate)) })]) {
+    const calendar = new ReliableQueue(redis, "calendar", { schema: validator });
+    await calendar.enqueue({ at: "2026-05-01T10:00:00Z" });
+    // @ts-expect-error a producer gives what the schema takes
+    await calendar.enqueue({ at: new Date() });
+    const at: Date | undefined = (await calendar.receive())?.payload.at;
+    // @ts-expect-error a consumer gets what the schema gives
+    const text: string | undefined = (await calendar.receive())?.payload.at;
+    new Worker(calendar, (entry) => entry.at.getTime());
+    // @ts-expect-error not a text any more
+    new Worker(calendar, (entry) => entry.at.toUpperCase());
+    await calendar.redrive({ match: ({ payload }) => payload?.at === at || text === "" });
+    new PriorityQueue(redis, "calendar", { schema: validator, dedupe: { key: ({ at }) => at } });
+  }
+  // @ts-expect-error the schema gives something else
+  new ReliableQueue<Mail>(redis, "mail", { schema });
+  // @ts-expect-error a key function gives a text
+  new ReliableQueue<Mail>(redis, "mail", { dedupe: { key: () => 17 } });
+  // @ts-expect-error one of two
+  new ReliableQueue<Mail>(redis, "mail", { maxReady: 5, onFull: "drop" });
 
   new Worker(mails, (mail) => mail.to.toUpperCase());
   // @ts-expect-error a mail has no subject
