@@ -37,6 +37,7 @@ export {
   type PriorityEnqueueOptions,
   PriorityQueue,
 } from "./queue/priority_queue.ts";
+export { StreamQueue, type StreamQueueOptions } from "./queue/stream_queue.ts";
 export { LeasedQueue } from "./queue/leased_queue.ts";
 export type {
   ConsumerInfo,

@@ -15,7 +15,7 @@ import type { QueueKeys } from "../redis/keys.ts";
 import type { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, sleep } from "../redis/timers.ts";
-import { type Claim, forgetScript, type LeasedScripts } from "./leased_scripts.ts";
+import type { Claim, LeasedScripts } from "./leased_scripts.ts";
 import { Hand, type SettleOptions } from "./settler.ts";
 import { random } from "./uid.ts";
 
@@ -125,7 +125,7 @@ export class Claimer {
     while (this.#finished.length > 0) {
       const finished = this.#finished.splice(0, MAX_FINISHED);
       const rest = finished.flatMap((hand) => [hand.lease, String(hand.unproved)]);
-      await forgetScript.run(send, this.#keys, {}, rest);
+      await this.#scripts.forget.run(send, this.#keys, {}, rest);
     }
   }
 

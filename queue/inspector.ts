@@ -35,6 +35,13 @@ const STEP_BYTES = 262_144;
 /** Where a message may be, in the order in which it moves: one that moves on meanwhile is still met. */
 const PLACES: readonly Place[] = ["delayed", "ready", "lapsed", "leased"];
 
+/** What cursors look like: positions, or where Redis was in a HASH, or the id before in a stream. */
+const POSITION = /^\d{1,15}$/;
+const CURSORS: Partial<Record<PeekState, RegExp>> = {
+  leased: /^\d{1,20}(\.\d{1,15})?$/,
+  ready: /^(\d{1,15}|\d{1,20}-\d{1,20})$/,
+};
+
 /** Makes what is shown of an entry. */
 export type Show<T> = (state: PeekState, seen: Seen) => Promise<Waiting<T> | undefined>;
 
@@ -107,8 +114,7 @@ export class Inspector<T> {
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
     checkState("peek", state, ["ready", "leased", "delayed", "dead", "completed", "failed"]);
     checkCount("limit", limit, { max: MAX_BATCH });
-    const form = state === "leased" ? /^\d{1,20}(\.\d{1,15})?$/ : /^\d{1,15}$/;
-    if (typeof cursor !== "string" || !form.test(cursor)) {
+    if (typeof cursor !== "string" || !(CURSORS[state] ?? POSITION).test(cursor)) {
       throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
     }
     const args = { state, from: cursor, most: limit };

@@ -5,8 +5,17 @@
  * @module
  */
 
-/** How `ready` is kept: first in first out, or by priority and then first in first out. */
-export type ReadyKind = "list" | "priority";
+import { STREAM, STREAM_ADOPT, STREAM_HAND, STREAM_LOOK } from "./stream_lua.ts";
+
+/** How `ready` is kept: first in first out in a list or a stream, or by priority. */
+export type ReadyKind = "list" | "priority" | "stream";
+
+/** What the scripts of a kind are told besides: bound once, by {@linkcode bindScripts}. */
+export const OWN_ARGS: Record<ReadyKind, readonly string[]> = {
+  list: [],
+  priority: [],
+  stream: ["group", "idle_ms"],
+};
 
 /** Redis's clock, in milliseconds since 1970. */
 export const TIME = `
@@ -59,11 +68,29 @@ local function remember(h, line)
 end`;
 
 /**
- * put(messages): into `ready`, oldest first. take(n): up to n out of it. put_back: to the front.
- * none_waits: for when it is empty. check_ready: fails where the key is of another type.
+ * In a hand a message stands as it is; nobody else keeps a record of it. See stream_lua.ts for a kind
+ * where somebody does.
  */
-export const READY = {
-  list: `
+const PLAIN_HAND = `
+local function bare(held) return "", held end
+local function bare_all(helds) return helds end
+local function hold_again(messages) return messages end
+local function let_go() end
+local function dismiss() end
+local function has_strangers() return false end`;
+
+/**
+ * put(messages): into `ready`, oldest first. take(n, lease): up to n out of it, as they stand in the hand;
+ * without a lease, for good. put_back: to the front, where there is one. none_waits: for when it is empty.
+ * check_ready: fails where the key is of another type.
+ *
+ * bare(held): what stands in the hand, taken apart: what is in front of the message, and the message.
+ * hold_again(messages, lease): those that had lapsed, as they stand in the hand. let_go(helds): they have
+ * left the hand. dismiss(consumer): it may hold nothing any more. has_strangers: whether somebody else
+ * was given something.
+ */
+export const READY: Record<ReadyKind, string> = {
+  list: `${PLAIN_HAND}
 local function none_waits() end
 local function check_ready() end  -- LPUSH says it itself, before anything is written
 local function waiting() return redis.call("LLEN", ready) end
@@ -72,7 +99,7 @@ local function put(messages)
   if #messages > 0 then redis.call("LPUSH", ready, unpack(messages)) end
 end
 local function put_back(message) redis.call("RPUSH", ready, message) end`,
-  priority: `
+  priority: `${PLAIN_HAND}
 -- Nobody is in order before anybody when nobody waits: the counter begins anew.
 local function none_waits() redis.call("DEL", seq) end
 local function check_ready()
@@ -99,6 +126,53 @@ local function put(messages)
   redis.call("ZADD", ready, unpack(members))
 end
 local function put_back(message) put({message}) end`,
+  stream: STREAM,
+};
+
+/**
+ * Looking into `ready`. page(first, last, after): the messages from one position to another, oldest first;
+ * newest(first, most, after): the same from the other end. Where positions shift, or cost to be counted,
+ * each also gives for every message what comes back as `after`. strike(position, message, mark, after):
+ * takes one out that newest gave, or leaves a mark. next_out: what goes out next, or nil.
+ */
+export const LOOK: Record<ReadyKind, string> = {
+  list: `
+local function page(first, last)
+  local back, oldest = redis.call("LRANGE", ready, -1 - last, -1 - first), {}
+  for i = #back, 1, -1 do oldest[#oldest + 1] = back[i] end
+  return oldest
+end
+local function newest(first, most) return redis.call("LRANGE", ready, first, first + most - 1) end
+local function strike(position, _, mark) redis.call("LSET", ready, position, mark) end
+local function next_out() return redis.call("LINDEX", ready, -1) end`,
+  priority: `
+local function page(first, last) return redis.call("ZRANGE", ready, first, last) end
+local function newest(first, most)
+  return redis.call("ZRANGE", ready, first, first + most - 1, "REV")
+end
+local function strike(_, message) redis.call("ZREM", ready, message) end
+local function next_out() return redis.call("ZRANGE", ready, 0, 0)[1] end`,
+  stream: STREAM_LOOK,
+};
+
+const PLAIN_LET_GO = `
+local function bare(held) return "", held end
+local function dismiss() end
+local function let_go_of() end`;
+
+/** For scripts that only settle. let_go_of(fields): what stands there leaves the hand next. */
+export const LET_GO: Record<ReadyKind, string> = {
+  list: PLAIN_LET_GO,
+  priority: PLAIN_LET_GO,
+  stream: `${STREAM_HAND}
+local function let_go_of(fields) let_go(redis.call("HMGET", leased, unpack(fields))) end`,
+};
+
+/** adopt: what somebody else was given and fell silent about waits again. */
+export const ADOPT: Record<ReadyKind, string> = {
+  list: "local function adopt() end",
+  priority: "local function adopt() end",
+  stream: STREAM_ADOPT,
 };
 
 /**
@@ -238,8 +312,25 @@ local function promote(most)
   put(due)
 end
 
--- Messages of leases that ran out wait again, apart: what killed one consumer may kill the next,
--- and is handed out alone. Every hand-over counts, so in the end it dies.
+-- Nobody said how it ended. It waits again, apart: what killed one consumer may kill the next, and is
+-- handed out alone. Every hand-over counts, so in the end it dies.
+local function fell(h, worker)
+  if h.flag == "x" then return end
+  h.attempts = h.attempts + 1
+  waits_from(h, now)
+  remember(h, string.format('{"attempt":%d,"message":"lease lapsed","at":%.0f,"worker":"%s"}\\n',
+    h.attempts, now, worker))
+  count("lapsed", 1)
+  log_failed(h, 0, worker)
+  if h.attempts >= limit("attempts") then
+    bury(h, '"lease lapsed"')
+  else
+    h.flag = "1"
+    redis.call("LPUSH", lapsed, write(h))
+  end
+end
+
+-- What is in the hands of leases that ran out.
 local function sweep()
   local left = 1000
   for _, lease in ipairs(redis.call("ZRANGE", leases, "-inf", now, "BYSCORE", "LIMIT", 0, 100)) do
@@ -250,23 +341,14 @@ local function sweep()
     local held = n > 0 and redis.call("HMGET", leased, unpack(fields)) or {}
     redis.call("ZREM", leases, lease)
     if n > 0 then redis.call("HDEL", leased, unpack(fields)) end
+    let_go(held)
+    local worker = string.match(lease, "^[%w-]*")
     for i = 1, n do
-      local h = held[i] and parse(held[i])
-      if h and h.flag ~= "x" then
-        h.attempts = h.attempts + 1
-        waits_from(h, now)
-        local worker = string.match(lease, "^[%w-]*")
-        remember(h, string.format('{"attempt":%d,"message":"lease lapsed","at":%.0f,"worker":"%s"}\\n',
-          h.attempts, now, worker))
-        count("lapsed", 1)
-        log_failed(h, 0, worker)
-        if h.attempts >= limit("attempts") then
-          bury(h, '"lease lapsed"')
-        else
-          h.flag = "1"
-          redis.call("LPUSH", lapsed, write(h))
-        end
+      if held[i] then
+        local _, message = bare(held[i])
+        fell(parse(message), worker)
       end
     end
+    dismiss(worker)
   end
 end`;

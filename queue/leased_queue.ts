@@ -34,7 +34,7 @@ import { Delivery, type Settlement } from "./delivery.ts";
 import { readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
 import {
-  LEASED_SCRIPTS,
+  bindScripts,
   type LeasedScripts,
   MAX_BATCH,
   type ReadyKind,
@@ -88,8 +88,8 @@ type ItemOptions = Omit<EnqueueOptions, "signal"> & { priority: number };
 const ENQUEUE_MS = REPLAY_MS / 3;
 
 /**
- * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue} and
- * {@linkcode PriorityQueue} have in common.
+ * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue},
+ * {@linkcode PriorityQueue} and {@linkcode StreamQueue} have in common.
  *
  * @typeParam T What a payload is to a consumer.
  * @typeParam I What it is to a producer; something else where a schema converts.
@@ -144,6 +144,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     name: string,
     kind: ReadyKind,
     options: LeasedQueueOptions<T, I>,
+    own: Record<string, string> = {}, // what only scripts of this kind are told
   ) {
     const {
       leaseMs = 30_000,
@@ -164,10 +165,10 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.#keys = queueKeys(name);
     this.name = name;
     this.#kind = kind;
-    this.#scripts = LEASED_SCRIPTS[kind];
     this.#codec = codecOf(codec);
     this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
     this.#leaseMs = Math.ceil(checkMs("leaseMs", leaseMs, { min: 10 }));
+    this.#scripts = bindScripts(kind, { ...own, idle_ms: this.#leaseMs });
     const completed = logLimits("keepCompleted", options.keepCompleted);
     const failed = logLimits("keepFailed", options.keepFailed);
     const ages = { min: 1, max: Number.MAX_SAFE_INTEGER };

@@ -14,7 +14,20 @@
 import type { Buffer } from "node:buffer";
 import { defineScript, type Script } from "../redis/script.ts";
 import { NAMES } from "./dedupe.ts";
-import { CHECK, FORGET, MESSAGE, MOVES, READY, type ReadyKind, TIME, WAKE } from "./leased_lua.ts";
+import {
+  ADOPT,
+  CHECK,
+  FORGET,
+  LET_GO,
+  LOOK,
+  MESSAGE,
+  MOVES,
+  OWN_ARGS,
+  READY,
+  type ReadyKind,
+  TIME,
+  WAKE,
+} from "./leased_lua.ts";
 import { LOG_FAILED, LOGS } from "./logs.ts";
 import { HOLD, NO_RATE, RATE } from "./rate_limit.ts";
 import { STATS } from "./stats.ts";
@@ -50,6 +63,9 @@ const KEYS = [
 ] as const;
 
 type Key = typeof KEYS[number];
+
+/** Where a kind keeps books of what is in the hands, beside the hands. */
+const BOOKS: Record<ReadyKind, readonly Key[]> = { list: [], priority: [], stream: ["ready"] };
 
 /** States whose messages can be looked at. */
 export type PeekState = "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
@@ -90,13 +106,14 @@ export interface LeasedScripts {
   scan: Script<Key, "place" | "from" | "most" | "id" | "how" | "counting", Scan>;
   removeDead: Script<Key, "id" | "counting", number>;
   counts: Script<Key, never, number[]>;
+  ack: Script<Key, "looking" | "keep" | "times" | "counting", number[]>;
+  forget: Script<Key, never, number>;
 }
-
-/** What moves a message that does not just come, go out and end well; it checks all keys first. */
-const WORK = [CHECK, MESSAGE, STATS, NAMES, LOGS, LOG_FAILED, MOVES].join("\n");
 
 /** The scripts of one kind of queue. */
 function scriptsOf(kind: ReadyKind): LeasedScripts {
+  /** What moves a message that does not just come, go out and end well; it checks all keys first. */
+  const WORK = [CHECK, MESSAGE, STATS, NAMES, LOGS, LOG_FAILED, MOVES, ADOPT[kind]].join("\n");
   const define = <const A extends string, R>(
     name: string,
     { args, lua, reply, rated = false, works = true }: {
@@ -112,7 +129,7 @@ function scriptsOf(kind: ReadyKind): LeasedScripts {
     defineScript({
       name: `${name}_${kind}`,
       keys: KEYS,
-      args,
+      args: withOwn(kind, args),
       lua: [
         TIME,
         READY[kind],
@@ -230,15 +247,16 @@ if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same aga
     if message then messages[#messages + 1] = message end
   end
   local ends = redis.call("ZSCORE", leases, lease)
-  return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, messages}
+  return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, bare_all(messages)}
 end
 forget_finished(first_of_rest)
 local due = first_due()
 local ends = redis.call("ZRANGE", leases, 0, 0, "WITHSCORES")[2]
-if (due and due <= now) or (ends and tonumber(ends) <= now) then
+if (due and due <= now) or (ends and tonumber(ends) <= now) or has_strangers() then
   ${WORK}
   promote(100)
   sweep()
+  adopt()
   due = first_due()
 end
 -- Before anything is taken: keys of another type fail here.
@@ -246,12 +264,12 @@ local waits, fell, tokens = waiting(), redis.call("LLEN", lapsed), redis.call("L
 redis.call("HLEN", leased)
 local free_slots = paused() and 0 or math.min(tonumber(most), spare_rate)
 if fell > 0 and free_slots > 0 and tonumber(room) > 0 then
-  messages = redis.call("RPOP", lapsed, room)
+  messages = hold_again(redis.call("RPOP", lapsed, room), lease)
 end
 if #messages == 0 and free_slots > 0 and waits > 0 then
-  messages = take(free_slots)
+  messages = take(free_slots, lease)
 elseif #messages < free_slots and waits > 0 then
-  for _, message in ipairs(take(free_slots - #messages)) do messages[#messages + 1] = message end
+  for _, message in ipairs(take(free_slots - #messages, lease)) do messages[#messages + 1] = message end
 end
 if #messages > 0 then
   local held = {}
@@ -262,12 +280,14 @@ if #messages > 0 then
   redis.call("HSET", leased, unpack(held))
   redis.call("ZADD", leases, now + lease_ms, lease)
   if rate ~= "" then grant(#messages) end
+elseif #ARGV >= first_of_rest then
+  dismiss(string.match(lease, "^[%w-]*"))
 end
 local left = waits + fell - #messages
 wake_one(left, tokens, due)
 local refused = paused() and -1 or (spare_rate <= 0 and spare_in or 0)
 if rate ~= "" and spare_rate <= 0 then hold_back() end
-return {now, next_due(left, due), tonumber(lease_ms), refused, messages}`,
+return {now, next_due(left, due), tonumber(lease_ms), refused, bare_all(messages)}`,
     }),
 
     /**
@@ -291,9 +311,11 @@ return {now, next_due(left, due), tonumber(lease_ms), refused, messages}`,
       lua: `
 if not redis.call("ZSCORE", leases, lease) then return "lost" end
 local field = lease .. ":" .. index
-local message = redis.call("HGET", leased, field)
-if not message then return "done" end
+local held = redis.call("HGET", leased, field)
+if not held then return "done" end
 redis.call("HDEL", leased, field)
+let_go({held})
+local _, message = bare(held)
 local h = parse(message)
 if h.flag == "x" then return "cancelled" end
 if how == "release" then
@@ -335,6 +357,7 @@ return "ready"`,
       lua: `
 promote(1000)
 sweep()
+adopt()
 drop_old_dead()
 end_windows(1000)
 -- Somebody who keeps no log does not trim what others keep.
@@ -454,14 +477,8 @@ return 1`,
       args: ["state", "from", "most"],
       works: false,
       reply: readPage,
-      lua: `
-local function reversed(list)
-  local back = {}
-  for i = #list, 1, -1 do back[#back + 1] = list[i] end
-  return back
-end
-
-local entries = {}
+      lua: `${LOOK[kind]}
+local entries, following = {}, {}
 if state == "leased" then
   -- A small hash comes whole, whatever is asked for: then the position inside it goes behind a dot.
   local at, skip = string.match(from, "^(%d+)%.?(%d*)$")
@@ -471,27 +488,29 @@ if state == "leased" then
     if #entries == tonumber(most) then return {entries, at .. "." .. (i - 1) / 2} end
     local field = found[2][i]
     local ends = redis.call("ZSCORE", leases, (string.gsub(field, ":%d+$", "")))
-    entries[#entries + 1] = {found[2][i + 1], ends or 0, field}
+    local _, message = bare(found[2][i + 1])
+    entries[#entries + 1] = {message, ends or 0, field}
   end
   return {entries, found[1] ~= "0" and found[1] .. ".0" or ""}
 end
-local first, last = tonumber(from), from + most  -- one more, to know whether there are more
+local first = tonumber(from) or redis.call("LLEN", lapsed)  -- behind an id there is what never lapsed
+local last = first + most  -- one more, to know whether there are more
 if state == "completed" or state == "failed" then
   for _, entry in ipairs(redis.call("LRANGE", state == "failed" and failed or completed, first, last)) do
     entries[#entries + 1] = {entry, 0, false}
   end
 elseif state == "ready" then
   local before = redis.call("LLEN", lapsed)
-  local page = {}
-  if first < before then page = redis.call("LRANGE", lapsed, -1 - last, -1 - first) end
-  for i = #page, 1, -1 do entries[#entries + 1] = {page[i], 0, false} end
+  local apart = {}
+  if first < before then apart = redis.call("LRANGE", lapsed, -1 - last, -1 - first) end
+  for i = #apart, 1, -1 do entries[#entries + 1] = {apart[i], 0, false} end
   local next_first, next_last = math.max(0, first - before), last - before
   if next_last >= next_first then
-    for _, message in ipairs(${
-        kind === "list"
-          ? `reversed(redis.call("LRANGE", ready, -1 - next_last, -1 - next_first))`
-          : `redis.call("ZRANGE", ready, next_first, next_last)`
-      }) do entries[#entries + 1] = {message, 0, false} end
+    local messages, afters = page(next_first, next_last, from)
+    for i, message in ipairs(messages) do
+      entries[#entries + 1] = {message, 0, false}
+      following[#entries] = afters and afters[i]
+    end
   end
 else
   local found = redis.call("ZRANGE", state == "dead" and dead_at or delayed, first, last, "WITHSCORES")
@@ -503,7 +522,7 @@ else
 end
 if #entries <= tonumber(most) then return {entries, ""} end
 entries[#entries] = nil
-return {entries, string.format("%d", first + most)}`,
+return {entries, following[#entries] or string.format("%d", first + most)}`,
     }),
 
     /**
@@ -516,7 +535,7 @@ return {entries, string.format("%d", first + most)}`,
     scan: define("scan", {
       args: ["place", "from", "most", "id", "how", "counting"],
       reply: readScan,
-      lua: `
+      lua: `${LOOK[kind]}
 local function is_it(message)
   local eol = string.find(message, "\\n", 1, true)
   if not eol or eol > 601 or not string.find(string.sub(message, 1, eol), id, 1, true) then return end
@@ -524,7 +543,7 @@ local function is_it(message)
   return (h.uid == id or h.id == id) and h.flag ~= "x" and h or nil
 end
 
-local first, page, stride, following = tonumber(from), nil, 1, ""
+local first, page, afters, stride, following = tonumber(from) or 0, nil, nil, 1, ""
 if place == "leased" then
   local found = redis.call("HSCAN", leased, from, "COUNT", most)
   page, stride, following = found[2], 2, found[1] ~= "0" and found[1] or ""
@@ -533,16 +552,15 @@ elseif place == "delayed" then
 elseif place == "lapsed" then
   page = redis.call("LRANGE", lapsed, first, first + most - 1)
 else
-  page = redis.call(${
-        kind === "list"
-          ? `"LRANGE", ready, first, first + most - 1`
-          : `"ZRANGE", ready, first, first + most - 1, "REV"`
-      })
+  page, afters = newest(first, tonumber(most), from)
 end
-if stride == 1 and #page == tonumber(most) then following = string.format("%d", first + #page) end
+if stride == 1 and #page == tonumber(most) then
+  following = afters and afters[#page] or string.format("%d", first + #page)
+end
 local bytes = 0
 for i = stride, #page, stride do
-  local message = page[i]
+  local front, message = "", page[i]
+  if place == "leased" then front, message = bare(message) end
   bytes = bytes + #message
   local h = is_it(message)
   if h then
@@ -557,17 +575,13 @@ for i = stride, #page, stride do
         history = "", priority = h.priority, id = "", key = "", body = ""})
       if place == "leased" then
         redis.call("HDEL", leased, field)
-        redis.call("HSET", leased, field, mark)
+        redis.call("HSET", leased, field, front .. mark)
       elseif place == "delayed" then
         redis.call("ZREM", delayed, message)
       elseif place == "lapsed" then
         redis.call("LSET", lapsed, first + i - 1, mark)
       else
-        ${
-        kind === "list"
-          ? `redis.call("LSET", ready, first + i - 1, mark)`
-          : `redis.call("ZREM", ready, message)`
-      }
+        strike(first + i - 1, message, mark, afters and afters[i])
       end
       free(h, true)
       count("cancelled", 1)
@@ -598,23 +612,19 @@ return 1`,
       args: [],
       works: false,
       reply: (raw) => (raw as number[]).map(Number),
-      lua: `${MESSAGE}
-local next_out = redis.call("LINDEX", lapsed, -1)
-  or ${kind === "list" ? `redis.call("LINDEX", ready, -1)` : `redis.call("ZRANGE", ready, 0, 0)[1]`}
-local h = next_out and parse(next_out)
+      lua: `${MESSAGE}${LOOK[kind]}
+local next_message = redis.call("LINDEX", lapsed, -1) or next_out()
+local h = next_message and parse(next_message)
 return {
   waiting_in_all(), redis.call("HLEN", leased), redis.call("ZCARD", delayed),
   redis.call("ZCARD", dead_at), h and math.max(0, now - h.at - h.later) or -1, paused() and 1 or 0
 }`,
     }),
+
+    ack: ackOf(kind),
+    forget: forgetOf(kind),
   };
 }
-
-/** One set of scripts for each kind. */
-export const LEASED_SCRIPTS: Record<ReadyKind, LeasedScripts> = {
-  list: scriptsOf("list"),
-  priority: scriptsOf("priority"),
-};
 
 /**
  * Done with messages. rest, for each lease: its name; when it was claimed; how many messages, and their
@@ -623,13 +633,24 @@ export const LEASED_SCRIPTS: Record<ReadyKind, LeasedScripts> = {
  * "". `times`: how long they waited and ran. Gives for each lease how many messages it removed, or -1
  * where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
-export const ackScript = defineScript({
-  name: "ack",
-  keys: ["leased", "leases", "ids", "dedupe", "dedupe_until", "completed", "stats"],
-  args: ["looking", "keep", "times", "counting"],
-  lua: `
+function ackOf(kind: ReadyKind): LeasedScripts["ack"] {
+  return defineScript({
+    name: "ack",
+    keys: [
+      "leased",
+      "leases",
+      "ids",
+      "dedupe",
+      "dedupe_until",
+      "completed",
+      "stats",
+      ...BOOKS[kind],
+    ],
+    args: withOwn(kind, ["looking", "keep", "times", "counting"]),
+    lua: `
 ${TIME}
 ${STATS}
+${LET_GO[kind]}
 local look
 if looking == "1" then
   redis.call("HLEN", leased); redis.call("HLEN", ids); redis.call("HLEN", dedupe)
@@ -643,6 +664,7 @@ if looking == "1" then
     for _, message in ipairs(redis.call("HMGET", leased, unpack(fields))) do
       -- What was settled in another way before may be alive, and with it what it holds.
       if message then
+        local _, message = bare(message)
         local h = parse(message)
         free(h)
         if keep_most and h.flag ~= "x" then
@@ -662,6 +684,7 @@ while i <= #ARGV do
     local fields = {}
     for j = 1, n do fields[j] = lease .. ":" .. ARGV[i + 2 + j] end
     if look then look(fields, lease, received) end
+    let_go_of(fields)
     gone = redis.call("HDEL", leased, unpack(fields))
     acked = acked + gone
   end
@@ -673,17 +696,48 @@ if acked > 0 then
   count_times(times)
 end
 return removed`,
-  reply: (raw) => (raw as number[]).map(Number),
-});
+    reply: (raw) => (raw as number[]).map(Number),
+  });
+}
 
 /** rest: finished leases, each with how many messages it had; for consumers that claim no more. */
-export const forgetScript = defineScript({
-  name: "forget",
-  keys: ["leased", "leases"],
-  args: [],
-  lua: `${FORGET}\nforget_finished(first_of_rest)\nreturn 1`,
-  reply: Number,
-});
+function forgetOf(kind: ReadyKind): LeasedScripts["forget"] {
+  return defineScript({
+    name: "forget",
+    keys: ["leased", "leases", ...BOOKS[kind]],
+    args: withOwn(kind, []),
+    lua: `${FORGET}
+${LET_GO[kind]}
+forget_finished(first_of_rest)
+for i = first_of_rest, #ARGV, 2 do dismiss(string.match(ARGV[i], "^[%w-]*")) end
+return 1`,
+    reply: Number,
+  });
+}
+
+/** One set of scripts for each kind. */
+export const LEASED_SCRIPTS: Record<ReadyKind, LeasedScripts> = {
+  list: scriptsOf("list"),
+  priority: scriptsOf("priority"),
+  stream: scriptsOf("stream"),
+};
+
+/** The scripts of a kind, told once what only this kind has to be told. */
+export function bindScripts(kind: ReadyKind, own: Record<string, string | number>): LeasedScripts {
+  const scripts = LEASED_SCRIPTS[kind];
+  if (OWN_ARGS[kind].length === 0) return scripts;
+  const bound = Object.entries(scripts).map(([name, script]) => {
+    const { run } = script as Script<Key, string, unknown>;
+    const told: typeof run = (send, keys, args, rest) => run(send, keys, { ...args, ...own }, rest);
+    return [name, { ...script, run: told }];
+  });
+  return Object.fromEntries(bound);
+}
+
+/** Last, so that the others stand where they stand for all kinds. */
+function withOwn<const A extends string>(kind: ReadyKind, args: readonly A[]): readonly A[] {
+  return [...args, ...OWN_ARGS[kind] as readonly A[]];
+}
 
 /**
  * Prolongs leases to `ms` from now, never shortens one. rest: leases. Gives those that are gone.

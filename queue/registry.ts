@@ -20,7 +20,7 @@ const AGAIN_MS = 600_000;
 export interface RegisteredQueue {
   /** Its name. */
   readonly name: string;
-  /** `"list"` for a `ReliableQueue`, `"priority"` for a `PriorityQueue`. */
+  /** `"list"` for a `ReliableQueue`, `"priority"` for a `PriorityQueue`, `"stream"` for a `StreamQueue`. */
   readonly kind: string;
   /** When it was used last, to some ten minutes, in milliseconds since 1970. */
   readonly lastUsedAt: number;

@@ -12,7 +12,7 @@ import type { Send } from "../redis/script.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
 import { type Envelope, toText, writeError } from "./envelope.ts";
-import { ackScript, extendScript, type LeasedScripts } from "./leased_scripts.ts";
+import { extendScript, type LeasedScripts } from "./leased_scripts.ts";
 import { Times } from "./stats.ts";
 
 /**
@@ -386,7 +386,13 @@ export class Settler {
     const times = counting === "1" ? String(timesOf(batch)) : "";
     try {
       const removed = await this.#persist(
-        () => ackScript.run(this.#send, this.#keys, { looking, keep, times, counting }, rest),
+        () =>
+          this.#scripts.ack.run(
+            this.#send,
+            this.#keys,
+            { looking, keep, times, counting },
+            rest,
+          ),
         Math.max(...batch.map(({ hand }) => hand.leftMs)),
       );
       batch.forEach((acks, i) => {

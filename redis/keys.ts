@@ -20,7 +20,7 @@ export function listKey(name: string): string {
 
 /** The keys of a queue with leases. ARCHITECTURE.md says what each holds. */
 export interface QueueKeys {
-  /** Messages that wait: a LIST, or a ZSET by priority and order. */
+  /** Messages that wait: a LIST, a ZSET by priority and order, or a STREAM. */
   readonly ready: string;
   /** LIST: messages whose last lease lapsed; they wait as well, and go out one at a time. */
   readonly lapsed: string;

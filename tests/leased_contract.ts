@@ -64,7 +64,7 @@ export interface LeasedFixture extends Fixture {
   key(suffix: string): string;
   /**
    * The queue's keys and their sizes. Without `seq`, `replays`, `replies` and `stats`, which outlive the
-   * messages and are no part of their state.
+   * messages and are no part of their state, and without a stream that is empty.
    */
   sizes(): Promise<Record<string, number>>;
   /** Every key of the queue, byte for byte. */
@@ -130,9 +130,9 @@ export function leasedTests(makeQueue: MakeQueue): LeasedTest {
           const sizes: Record<string, number> = {};
           for (const name of await found()) {
             const suffix = name.slice(prefix.length);
-            if (!["seq", "replays", "replies", "stats"].includes(suffix)) {
-              sizes[suffix] = await sizeOf(redis, name);
-            }
+            if (["seq", "replays", "replies", "stats"].includes(suffix)) continue;
+            const size = await sizeOf(redis, name);
+            if (size > 0) sizes[suffix] = size;
           }
           return sizes;
         },
@@ -157,9 +157,11 @@ export function leasedTests(makeQueue: MakeQueue): LeasedTest {
           await probe.enqueue(0);
           const kind = await redis.type(`queue:{${name}:probe}:ready`);
           for (const [i, entry] of entries.entries()) {
-            const command = kind === "list"
-              ? ["LPUSH", key("ready"), entry]
-              : ["ZADD", key("ready"), String(i), entry];
+            const command = {
+              list: ["LPUSH", key("ready"), entry],
+              zset: ["ZADD", key("ready"), String(i), entry],
+              stream: ["XADD", key("ready"), "*", "m", entry],
+            }[kind];
             await redis.sendCommand(command as string[]);
           }
           const left = await redis.keys(`queue:{${name}:probe}:*`);
@@ -200,6 +202,8 @@ async function sizeOf(redis: ConnectedClient, key: string): Promise<number> {
       return await redis.hLen(key);
     case "zset":
       return await redis.zCard(key);
+    case "stream":
+      return await redis.xLen(key);
     default:
       return 1;
   }

@@ -18,7 +18,7 @@ import {
   ReliableQueue,
 } from "@workshop/redis-patterns";
 import { Buffer } from "node:buffer";
-import { ackScript, LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
+import { LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
 import { queueKeys } from "../redis/keys.ts";
 import type { RedisServer } from "../tools/redis_server.ts";
 import { FaultyProxy, type ReplyPredicate } from "./proxy.ts";
@@ -125,7 +125,7 @@ for (const kind of KINDS) {
     const { queue, direct } = faulty;
     await direct.enqueueMany(numbers(8));
     const [a, b, c, d, e, f, g, h] = await queue.receiveMany(8) as Eight;
-    let lost = faulty.lose(ackScript);
+    let lost = faulty.lose(SCRIPTS[kind].ack);
     await Promise.all([a.ack(), b.ack(), c.ack()]);
     await lost;
     for (
@@ -444,7 +444,7 @@ class Faulty implements AsyncDisposable {
     const proxy = await FaultyProxy.start({ port: server.port });
     const clients = [await client(proxy), await client(server)];
     // Redis knows the scripts, so each is one command.
-    for (const { text } of [...Object.values(SCRIPTS[kind]), ackScript]) {
+    for (const { text } of Object.values(SCRIPTS[kind])) {
       await clients[1]!.scriptLoad(text);
     }
     return new Faulty(proxy, { kind, clients, ...options });

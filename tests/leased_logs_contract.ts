@@ -573,7 +573,8 @@ function presence(name: string, test: LeasedTest): void {
 
   test(`${name} can be found by listQueues once it was used`, async (test) => {
     const queue = test.queue<number>();
-    const kind = name === "PriorityQueue" ? "priority" : "list";
+    const kinds = { ReliableQueue: "list", PriorityQueue: "priority", StreamQueue: "stream" };
+    const kind = kinds[name as keyof typeof kinds];
     const member = `${kind} ${test.name}`;
     const mine = async (limit?: number) =>
       (await listQueues(test.redis, { limit })).filter((queue) => queue.name === test.name);

@@ -4,7 +4,7 @@
  * @module
  */
 import { assertEquals, assertRejects } from "@std/assert";
-import { type Priority, PriorityQueue, ReliableQueue } from "@workshop/redis-patterns";
+import { type Priority, PriorityQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
 import { leasedQueueContract, leasedTests } from "./leased_contract.ts";
 import { redisTest } from "./support.ts";
 
@@ -13,6 +13,9 @@ leasedQueueContract("ReliableQueue", (client, name, options) => {
 });
 leasedQueueContract("PriorityQueue", (client, name, options) => {
   return new PriorityQueue(client, name, options);
+});
+leasedQueueContract("StreamQueue", (client, name, options) => {
+  return new StreamQueue(client, name, options);
 });
 
 const MODES = ["polling", "blocking"] as const;

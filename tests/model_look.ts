@@ -137,10 +137,15 @@ const KEYS = [
 const LOOK = {
   list: script(`redis.call("LRANGE", KEYS[1], 0, -1)`),
   priority: script(`redis.call("ZRANGE", KEYS[1], 0, -1)`),
+  stream: script("messages"),
 };
 
 function script(ready: string): string {
-  return `return {${ready}, redis.call("LRANGE", KEYS[2], 0, -1), redis.call("HGETALL", KEYS[3]),
+  return `local messages = {}
+if redis.call("TYPE", KEYS[1]).ok == "stream" then
+  for i, entry in ipairs(redis.call("XRANGE", KEYS[1], "-", "+")) do messages[i] = entry[2][2] end
+end
+return {${ready}, redis.call("LRANGE", KEYS[2], 0, -1), redis.call("HGETALL", KEYS[3]),
 redis.call("ZRANGE", KEYS[4], 0, -1), redis.call("ZRANGE", KEYS[5], 0, -1),
 redis.call("HGETALL", KEYS[6]), redis.call("ZRANGE", KEYS[7], 0, -1), redis.call("HGETALL", KEYS[8]),
 redis.call("HGETALL", KEYS[9]), redis.call("ZRANGE", KEYS[10], 0, -1, "WITHSCORES"),

@@ -4,12 +4,7 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import {
-  ackScript,
-  extendScript,
-  LEASED_SCRIPTS,
-  type ReadyKind,
-} from "../queue/leased_scripts.ts";
+import { extendScript, LEASED_SCRIPTS, type ReadyKind } from "../queue/leased_scripts.ts";
 import type { RedisClient } from "../redis/client.ts";
 
 /** A script that the library sent, and what came back. */
@@ -33,13 +28,12 @@ export type Repeated =
 
 /** Keeps what the library sends of the scripts that can be repeated, and what came back. */
 export function keep(client: RedisClient, kind: ReadyKind, sent: () => Sent[]): void {
-  const { enqueue, claim, giveBack, scan, removeDead, pause } = LEASED_SCRIPTS[kind];
-  const scripts = { enqueue, claim, giveBack, scan, removeDead, pause };
+  const { enqueue, claim, giveBack, ack, scan, removeDead, pause } = LEASED_SCRIPTS[kind];
+  const scripts = { enqueue, claim, giveBack, ack, scan, removeDead, pause };
   const names = new Map<unknown, Repeated>();
   for (
     const [name, { sha, text }] of Object.entries({
       ...scripts,
-      ack: ackScript,
       extend: extendScript,
     })
   ) names.set(sha, name as Repeated).set(text, name as Repeated);

@@ -1,0 +1,199 @@
+/**
+ * How a Redis stream is a queue's `ready`. An entry has one field, `m`, the message. A claim reads
+ * entries as a consumer of the group and takes them out of the stream in the same script, so a message is
+ * in one place: what waits is in the stream, what somebody has in hand is in the hand, and of that
+ * `XPENDING` tells who holds it, how long, by the id that the entry had. In the hand the id stands in
+ * front of the message:
+ *
+ * ```
+ * 1795320605233-0 0mb3k…-7 0 0 1795320605230 0 0⏎{"total":12}
+ * ```
+ *
+ * The lease alone says whose a message is, since `XACK` is not fenced. The group keeps the books: what
+ * it forgets (`XGROUP DESTROY`, somebody's `XAUTOCLAIM`) is missing in `XPENDING`, and nowhere else. So
+ * what stands in the stream and was handed out already is somebody else's: another program that reads
+ * from the group. When it falls silent its entries wait again; what it has acknowledged is removed, or it
+ * would stand there for ever.
+ *
+ * Not `XAUTOCLAIM`: it goes through everything that is pending, and forgets what our own consumers hold.
+ *
+ * @module
+ */
+
+/** What is in a hand, and what the group has on record of it. */
+export const STREAM_HAND = `
+local function bare(held)
+  local front, from = string.match(held, "^(%d+%-%d+ )()")
+  if not front then return "", held end
+  return front, string.sub(held, from)
+end
+
+local function let_go(helds)
+  local ids = {}
+  for _, held in ipairs(helds) do ids[#ids + 1] = held and string.match(held, "^(%d+%-%d+) ") or nil end
+  if #ids > 0 then redis.call("XACK", ready, group, unpack(ids)) end
+end
+
+-- A consumer comes with its next claim; one that is there and holds nothing may be dead.
+local function dismiss(consumer)
+  local holds = redis.pcall("XPENDING", ready, group, "-", "+", 1, consumer)
+  if not holds.err and #holds == 0 then redis.call("XGROUP", "DELCONSUMER", ready, group, consumer) end
+end`;
+
+/** See READY. A group is made by the first claim, from the stream's beginning. */
+export const STREAM = `${STREAM_HAND}
+
+-- Ids are <ms>-<seq>; as numbers they would not be exact.
+local function is_after(id, other)
+  local a, b = string.match(id, "^%d+"), string.match(other, "^%d+")
+  if a == b then a, b = string.match(id, "%d+$"), string.match(other, "%d+$") end
+  if #a ~= #b then return #a > #b end
+  return a > b
+end
+
+-- Up to which id the group has handed out what is in the stream; false where there is no group.
+local handed_out
+local function begins()
+  if handed_out == nil then
+    handed_out = false
+    for _, info in ipairs(redis.pcall("XINFO", "GROUPS", ready)) do
+      local of = {}
+      for i = 1, #info, 2 do of[info[i]] = info[i + 1] end
+      if of.name == group then handed_out = of["last-delivered-id"] end
+    end
+  end
+  return handed_out and "(" .. handed_out or "-"
+end
+
+local strange
+local function has_strangers()
+  if strange == nil then
+    local first = redis.call("XRANGE", ready, "-", "+", "COUNT", 1)[1]
+    begins()
+    strange = first and handed_out and not is_after(first[1], handed_out) or false
+  end
+  return strange
+end
+
+local function none_waits() end
+local function check_ready() redis.call("XLEN", ready) end
+
+-- Not too few, and none only if there is none: behind a thousand of somebody else's they are not counted.
+local function waiting()
+  local entries = redis.call("XLEN", ready)
+  if entries == 0 or not has_strangers() then return entries end
+  if not redis.call("XRANGE", ready, begins(), "+", "COUNT", 1)[1] then return 0 end
+  return math.max(1, entries - #redis.call("XRANGE", ready, "-", handed_out, "COUNT", 1000))
+end
+
+-- Somebody else's fields are shown as they came, a line each.
+local function message_of(entry)
+  local fields = entry[2]
+  if #fields == 2 and fields[1] == "m" then return fields[2] end
+  return table.concat(fields, "\\n")
+end
+
+local function in_group(run)
+  local reply = run("pcall")
+  if not reply or not reply.err then return reply end
+  redis.pcall("XGROUP", "CREATE", ready, group, "0")  -- NOGROUP: it is new, or somebody removed it
+  return run("call")
+end
+
+local function read(n, lease)
+  local consumer = string.match(lease, "^[%w-]*")
+  local reply = in_group(function(how)
+    return redis[how]("XREADGROUP", "GROUP", group, consumer, "COUNT", n, "STREAMS", ready, ">")
+  end)
+  return reply and reply[1][2] or {}
+end
+
+local function take(n, lease)
+  local entries = lease and read(n, lease) or redis.call("XRANGE", ready, begins(), "+", "COUNT", n)
+  local ids, taken = {}, {}
+  for i, entry in ipairs(entries) do
+    ids[i] = entry[1]
+    taken[i] = lease and entry[1] .. " " .. message_of(entry) or message_of(entry)
+  end
+  if #ids > 0 then redis.call("XDEL", ready, unpack(ids)) end
+  return taken
+end
+
+-- Where somebody has used the ids of the stream up nothing is lost.
+local function put(messages)
+  for _, message in ipairs(messages) do
+    if type(redis.pcall("XADD", ready, "*", "m", message)) == "table" then
+      redis.call("LPUSH", lapsed, message)
+    end
+  end
+end
+
+-- A stream has no front to put it back to.
+local function put_back(message) put({message}) end
+
+local function bare_all(helds)
+  local messages, _ = {}, nil
+  for i, held in ipairs(helds) do _, messages[i] = bare(held) end
+  return messages
+end
+
+-- What had lapsed waits beside the stream; an id for it, so that XPENDING knows of it.
+local function hold_again(messages, lease)
+  local consumer = string.match(lease, "^[%w-]*")
+  for i, message in ipairs(messages) do
+    local id = redis.pcall("XADD", ready, "*", "m", "")
+    if type(id) == "string" then
+      in_group(function(how)
+        return redis[how]("XCLAIM", ready, group, consumer, 0, id, "FORCE", "JUSTID")
+      end)
+      redis.call("XDEL", ready, id)
+      messages[i] = id .. " " .. message
+    end
+  end
+  return messages
+end`;
+
+/** See LOOK. What somebody else was given is not shown. */
+export const STREAM_LOOK = `
+local function apart(entries)
+  local messages, ids = {}, {}
+  for i, entry in ipairs(entries) do messages[i], ids[i] = message_of(entry), entry[1] end
+  return messages, ids
+end
+
+local function page(first, last, after)
+  local from = string.find(after, "-", 1, true) and "(" .. after or begins()
+  local messages, ids = apart(redis.call("XRANGE", ready, from, "+", "COUNT", last + 1))
+  return {unpack(messages, first + 1)}, {unpack(ids, first + 1)}
+end
+
+local function newest(_, most, after)
+  local from = string.find(after, "-", 1, true) and "(" .. after or "+"
+  return apart(redis.call("XREVRANGE", ready, from, begins(), "COUNT", most))
+end
+
+local function strike(_, _, _, id) redis.call("XDEL", ready, id) end
+
+local function next_out()
+  local first = redis.call("XRANGE", ready, begins(), "+", "COUNT", 1)[1]
+  return first and message_of(first)
+end`;
+
+/** See ADOPT. At most a hundred at a time. */
+export const STREAM_ADOPT = `
+local function adopt()
+  if not has_strangers() then return end
+  for _, entry in ipairs(redis.call("XRANGE", ready, "-", handed_out, "COUNT", 100)) do
+    local id = entry[1]
+    local given = redis.call("XPENDING", ready, group, id, id, 1)[1]
+    if not given then
+      redis.call("XDEL", ready, id)  -- acknowledged by somebody who leaves what is done
+    elseif given[3] >= tonumber(idle_ms) then
+      redis.call("XACK", ready, group, id)
+      redis.call("XDEL", ready, id)
+      fell(parse(message_of(entry)), (string.gsub(given[2], "[^%w_.-]", "")))
+      dismiss(given[2])
+    end
+  end
+  strange = nil
+end`;

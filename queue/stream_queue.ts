@@ -1,0 +1,97 @@
+/**
+ * `StreamQueue`: a Redis stream and a consumer group, with leases. At least once, first in first out.
+ *
+ * @module
+ */
+import type { RedisClient } from "../redis/client.ts";
+import { checkText } from "../redis/keys.ts";
+import { LeasedQueue } from "./leased_queue.ts";
+import type {
+  Enqueued,
+  EnqueueManyOptions,
+  EnqueueOptions,
+  LeasedQueueOptions,
+} from "./leased_types.ts";
+
+/** Options of a `StreamQueue`. */
+export interface StreamQueueOptions<T, I = T> extends LeasedQueueOptions<T, I> {
+  /**
+   * The name of the consumer group: one for a queue, since what is done is deleted from the stream.
+   *
+   * @default "workers"
+   */
+  group?: string;
+}
+
+/**
+ * A queue in a stream: other programs can write to it and read from it, and Redis tells who holds what.
+ *
+ * **Guarantee:** at least once. First in, first out; no order is promised for what comes back.
+ * **Redis types:** a STREAM with a consumer group in the place of `ReliableQueue`'s LIST, else as there.
+ * What is in a hand has left the stream (a stream does not grow) and is on record with the group:
+ * `XPENDING` and `XINFO CONSUMERS` tell who holds what. What others add (`XADD`, field `m`) is
+ * delivered; what cannot be read is dead, with its bytes.
+ * **Commands:** as `ReliableQueue`; inside the scripts `XADD`, `XREADGROUP` and `XDEL`, `XACK`.
+ * **A crash** of a consumer gives its messages back when their lease is over, under new ids, with the
+ * attempt counted; what another program read from the group and left, when it was idle for a lease. A
+ * consumer that holds nothing leaves the group. Where somebody removes the group or trims the stream,
+ * work goes on with what is left, and nothing in a hand is touched.
+ * **Choose another** when only this library uses the queue: a list is faster and smaller.
+ *
+ * @typeParam T What a payload is to a consumer.
+ * @typeParam I What it is to a producer; something else where a schema converts.
+ *
+ * @example
+ * ```ts
+ * import { connect, StreamQueue } from "@workshop/redis-patterns";
+ *
+ * const redis = await connect();
+ * const queue = new StreamQueue<{ data: number }>(redis, "docs_stream", { group: "workers" });
+ * await queue.enqueue({ data: 42 });
+ * console.log(await redis.xLen("queue:{docs_stream}:ready")); // 1
+ *
+ * const delivery = await queue.receive({ waitMs: 1_000 });
+ * const { pending } = await redis.xPending("queue:{docs_stream}:ready", "workers");
+ * console.log(delivery?.payload.data, pending); // 42 1
+ * await delivery?.ack();
+ *
+ * await queue.close();
+ * await redis.close();
+ * ```
+ */
+export class StreamQueue<T = unknown, I = T> extends LeasedQueue<T, I> {
+  /**
+   * Makes the queue object; sends nothing.
+   *
+   * @param client From `connect()`, or any client of `npm:redis`. It stays yours to close.
+   * @param name 1 to 200 bytes; no braces, no glob characters, no control characters.
+   * @throws {TypeError} for a bad name, group, codec or client.
+   * @throws {RangeError} for a measure out of range.
+   */
+  constructor(client: RedisClient, name: string, options: StreamQueueOptions<T, I> = {}) {
+    const { group = "workers" } = options;
+    super(client, name, "stream", options, { group: checkText("group", group) });
+  }
+
+  /**
+   * Adds a message to the stream. When the reply is lost it is sent again, and still stored once.
+   *
+   * @throws {TypeError} for a payload, an id or a key that cannot be carried. Nothing was sent then.
+   * @throws {SchemaError} for a payload that the queue's schema refuses. Nothing was sent then.
+   * @throws {QueueFullError} when `maxReady` messages are ready. It was not stored then.
+   * @throws {RangeError} for a payload over `maxPayloadBytes`, a negative or NaN time.
+   * @throws {RedisConnectionError} when Redis did not answer for 20 s.
+   */
+  enqueue(payload: I, options: EnqueueOptions = {}): Promise<Enqueued> {
+    return this.store(payload, { ...options, priority: 0 });
+  }
+
+  /**
+   * Adds several messages to the stream, in their order. All are checked before the first is sent.
+   *
+   * @throws As {@linkcode StreamQueue.enqueue}; then some of them may be stored.
+   */
+  enqueueMany(payloads: readonly I[], options: EnqueueManyOptions = {}): Promise<Enqueued[]> {
+    return this.storeMany(payloads, { ...options, priority: 0 });
+  }
+}
