@@ -12,10 +12,11 @@ import {
   LeaseLostError,
   PriorityQueue,
   ReliableQueue,
+  StreamQueue,
 } from "@workshop/redis-patterns";
 import type { Buffer } from "node:buffer";
 import { WORKED } from "../queue/delivery.ts";
-import { LEASED_SCRIPTS, type ReadyKind } from "../queue/leased_scripts.ts";
+import { bindScripts, type ReadyKind } from "../queue/leased_scripts.ts";
 import { policyOf } from "../queue/limits.ts";
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
@@ -134,9 +135,8 @@ export class Run {
   #consumer(): LeasedQueue<number> {
     const codec = NUMBERS;
     const options = { leaseMs: HOUR, maxAttempts: MAX_ATTEMPTS, backoff: () => HOUR, codec };
-    return this.#kind === "list"
-      ? new ReliableQueue<number>(this.#redis, this.#name, options)
-      : new PriorityQueue<number>(this.#redis, this.#name, options);
+    const Queue = { list: ReliableQueue, priority: PriorityQueue, stream: StreamQueue }[this.#kind];
+    return new Queue<number>(this.#redis, this.#name, options);
   }
 
   #in(...places: Where[]): Modelled[] {
@@ -231,7 +231,7 @@ export class Run {
       n: this.#all.length,
       own: id === undefined ? undefined : IDS[id],
       key: key === undefined ? undefined : KEYS[key],
-      priority: this.#kind === "list" ? 0 : priority,
+      priority: this.#kind === "priority" ? priority : 0,
       place: "gone",
       cancelled: false,
       lease: "",
@@ -496,7 +496,8 @@ export class Run {
   }
 
   async #tick(): Promise<void> {
-    await LEASED_SCRIPTS[this.#kind].tick.run((args) => call(this.#redis, args), this.#keys, {
+    const { tick } = bindScripts(this.#kind, { group: "workers", idle_ms: HOUR });
+    await tick.run((args) => call(this.#redis, args), this.#keys, {
       policy: policyOf({
         attempts: MAX_ATTEMPTS,
         dead: 10_000,

@@ -71,7 +71,8 @@ export async function look(
 ): Promise<Snapshot> {
   const names = KEYS.map((name) => keys[name]);
   const command = ["EVAL", LOOK[kind], String(names.length), ...names];
-  const reply = await call(redis, command, { raw: true }) as [...Buffer[][], number];
+  const reply = await call(redis, command, { raw: true }) as [...Buffer[][], number, Buffer[]];
+  const pending = (reply.pop() as Buffer[]).map(String);
   const tokens = reply.pop() as number;
   const [ready, lapsed, leased, leases, delayed, dead, deadAt, ids, taken, until] =
     reply as Buffer[][];
@@ -111,7 +112,13 @@ export async function look(
   for (const entry of ready!) add("ready", entry);
   for (const entry of lapsed!) add("lapsed", entry);
   for (const entry of delayed!) add("delayed", entry);
-  for (const [field, entry] of pairs(leased!)) add("leased", entry, String(field));
+  const onRecord: string[] = []; // with a stream's group
+  for (const [field, held] of pairs(leased!)) {
+    const id = kind === "stream" ? held.toString("latin1", 0, held.indexOf(" ")) : "";
+    if (id) onRecord.push(`${id} ${String(field).split(":")[0]}`);
+    add("leased", id ? held.subarray(id.length + 1) : held, String(field));
+  }
+  assertEquals(pending.sort(), onRecord.sort(), "who holds what, as the group knows it");
   for (const [id, record] of pairs(dead!)) {
     add("dead", record.subarray(record.indexOf(10) + 1), String(id));
   }
@@ -134,22 +141,24 @@ const KEYS = [
   "wake",
 ] as const;
 
+/** In a stream, also what the group has on record: ids and consumers. */
 const LOOK = {
-  list: script(`redis.call("LRANGE", KEYS[1], 0, -1)`),
-  priority: script(`redis.call("ZRANGE", KEYS[1], 0, -1)`),
-  stream: script("messages"),
+  list: script(`ready = redis.call("LRANGE", KEYS[1], 0, -1)`),
+  priority: script(`ready = redis.call("ZRANGE", KEYS[1], 0, -1)`),
+  stream: script(`
+for i, entry in ipairs(redis.call("XRANGE", KEYS[1], "-", "+")) do ready[i] = entry[2][2] end
+local pending = redis.pcall("XPENDING", KEYS[1], "workers", "-", "+", 10000)
+for i, entry in ipairs(pending) do on_record[i] = entry[1] .. " " .. entry[2] end`),
 };
 
 function script(ready: string): string {
-  return `local messages = {}
-if redis.call("TYPE", KEYS[1]).ok == "stream" then
-  for i, entry in ipairs(redis.call("XRANGE", KEYS[1], "-", "+")) do messages[i] = entry[2][2] end
-end
-return {${ready}, redis.call("LRANGE", KEYS[2], 0, -1), redis.call("HGETALL", KEYS[3]),
+  return `local ready, on_record = {}, {}
+${ready}
+return {ready, redis.call("LRANGE", KEYS[2], 0, -1), redis.call("HGETALL", KEYS[3]),
 redis.call("ZRANGE", KEYS[4], 0, -1), redis.call("ZRANGE", KEYS[5], 0, -1),
 redis.call("HGETALL", KEYS[6]), redis.call("ZRANGE", KEYS[7], 0, -1), redis.call("HGETALL", KEYS[8]),
 redis.call("HGETALL", KEYS[9]), redis.call("ZRANGE", KEYS[10], 0, -1, "WITHSCORES"),
-redis.call("LLEN", KEYS[11])}`;
+redis.call("LLEN", KEYS[11]), on_record}`;
 }
 
 function pairs(flat: Buffer[]): [Buffer, Buffer][] {
