@@ -16,7 +16,7 @@
  * @module
  */
 import { setTimeout as pause } from "node:timers/promises";
-import type { Delivery, PriorityQueue, ReliableQueue } from "@workshop/redis-patterns";
+import type { Delivery, PriorityQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
 
 /** What the consumer is told, as JSON in its first argument. */
 export interface Orders {
@@ -25,7 +25,7 @@ export interface Orders {
   /** The queue. */
   name: string;
   /** Its kind; `plain` is the control: a list, at most once. */
-  kind: "reliable" | "priority" | "plain";
+  kind: "reliable" | "priority" | "stream" | "plain";
   /** Where to write. */
   file: string;
   /** By the library's `Worker`, which is the default, or by a loop of `receiveMany` and `ack`. */
@@ -50,7 +50,7 @@ export interface Orders {
   enqueue?: { first: number; count: number; delayMs: number };
 }
 
-type Queue = ReliableQueue<number> | PriorityQueue<number>;
+type Queue = ReliableQueue<number> | PriorityQueue<number> | StreamQueue<number>;
 type Handed = Pick<Delivery<number>, "payload" | "attempt">;
 
 const orders = JSON.parse(Deno.args[0]!) as Orders;
@@ -70,9 +70,9 @@ async function main(): Promise<void> {
     return;
   }
   const options = { leaseMs, maxAttempts, backoff: () => 50 };
-  const queue = kind === "reliable"
-    ? new library.ReliableQueue<number>(redis, name, options)
-    : new library.PriorityQueue<number>(redis, name, options);
+  const { ReliableQueue, PriorityQueue, StreamQueue } = library;
+  const Queue = { reliable: ReliableQueue, priority: PriorityQueue, stream: StreamQueue }[kind];
+  const queue = new Queue<number>(redis, name, options);
   if (enqueue) {
     const { first, count, delayMs } = enqueue;
     await queue.enqueueMany(Array.from({ length: count }, (_, i) => first + i), { delayMs });

@@ -16,6 +16,7 @@ import {
   PriorityQueue,
   RedisConnectionError,
   ReliableQueue,
+  StreamQueue,
 } from "@workshop/redis-patterns";
 import { Buffer } from "node:buffer";
 import { LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
@@ -24,10 +25,11 @@ import type { RedisServer } from "../tools/redis_server.ts";
 import { FaultyProxy, type ReplyPredicate } from "./proxy.ts";
 import { eventually, serverTest } from "./support.ts";
 
-const KINDS = ["reliable", "priority"] as const;
+const KINDS = ["reliable", "priority", "stream"] as const;
 type Kind = typeof KINDS[number];
-const CLASSES = { reliable: ReliableQueue, priority: PriorityQueue };
-const SCRIPTS = { reliable: LEASED_SCRIPTS.list, priority: LEASED_SCRIPTS.priority };
+type Queue = ReliableQueue<number> | PriorityQueue<number> | StreamQueue<number>;
+const CLASSES = { reliable: ReliableQueue, priority: PriorityQueue, stream: StreamQueue };
+const SCRIPTS = { ...LEASED_SCRIPTS, reliable: LEASED_SCRIPTS.list };
 const NONE = { ready: 0, leased: 0, delayed: 0, dead: 0 };
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -322,6 +324,7 @@ for (const kind of KINDS) {
       if (i % 3 === 1) return redis.lPush(lapsed, entry);
       if (i % 3 === 2) return redis.zAdd(delayed, { score: 1, value: entry });
       if (kind === "reliable") return redis.lPush(ready, entry);
+      if (kind === "stream") return redis.xAdd(ready, "*", { m: entry });
       return redis.zAdd(ready, { score: i, value: entry });
     };
     const texts = [
@@ -369,8 +372,11 @@ for (const kind of KINDS) {
     await using redis = await client(server);
     const queue = new CLASSES[kind]<number>(redis, "q");
     const { ready } = queueKeys("q");
-    if (kind === "reliable") await redis.lPush(ready, ["garbage", "rubbish"]);
-    else await redis.zAdd(ready, [{ score: 1, value: "garbage" }, { score: 2, value: "rubbish" }]);
+    for (const [i, garbage] of ["garbage", "rubbish"].entries()) {
+      if (kind === "reliable") await redis.lPush(ready, garbage);
+      else if (kind === "stream") await redis.xAdd(ready, "*", { m: garbage });
+      else await redis.zAdd(ready, { score: i, value: garbage });
+    }
     await queue.enqueue(1);
     assertEquals((await queue.receive())?.payload, 1);
     assertEquals((await queue.counts()).dead, 2);
@@ -419,8 +425,8 @@ async function client(server: { url: string }): Promise<ConnectedClient & AsyncD
 
 /** A queue behind a proxy that loses replies, and the same queue without. */
 class Faulty implements AsyncDisposable {
-  readonly queue: ReliableQueue<number> | PriorityQueue<number>;
-  readonly direct: ReliableQueue<number> | PriorityQueue<number>;
+  readonly queue: Queue;
+  readonly direct: Queue;
   readonly #proxy: FaultyProxy;
   readonly #clients: ConnectedClient[];
   #all: { sha: string } | undefined;

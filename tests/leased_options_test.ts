@@ -21,17 +21,18 @@ import {
   ReliableQueue,
   SchemaError,
   type StandardSchema,
+  StreamQueue,
   Worker,
 } from "@workshop/redis-patterns";
 import { createClient } from "redis";
 import * as v from "valibot";
 import { z } from "zod";
-import { LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
+import { bindScripts } from "../queue/leased_scripts.ts";
 import { call } from "../redis/call.ts";
 import { queueKeys } from "../redis/keys.ts";
 import { eventually, type Fixture, redisTest, serverTest } from "./support.ts";
 
-const CLASSES = { ReliableQueue, PriorityQueue };
+const CLASSES = { ReliableQueue, PriorityQueue, StreamQueue };
 const NONE = { ready: 0, leased: 0, delayed: 0, dead: 0 };
 
 for (const [kind, Queue] of Object.entries(CLASSES)) {
@@ -202,7 +203,13 @@ for (const [kind, Queue] of Object.entries(CLASSES)) {
     await queue.pause();
     await queue.receive(); // sweeps
     assertEquals(await redis.lLen(keys.lapsed), 3);
-    const { purge } = LEASED_SCRIPTS[kind === "ReliableQueue" ? "list" : "priority"];
+    const kinds = {
+      ReliableQueue: "list",
+      PriorityQueue: "priority",
+      StreamQueue: "stream",
+    } as const;
+    const own = { group: "workers", idle_ms: 10_000 };
+    const { purge } = bindScripts(kinds[kind as keyof typeof kinds], own);
     const send = (args: Parameters<typeof call>[1]) => call(redis, args, { raw: true });
     const step = () => purge.run(send, keys, { state: "ready", most: 3 });
     assertEquals([await step(), await step(), await step()], [[3, 3], [2, 2], [0, 0]]);

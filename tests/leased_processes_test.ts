@@ -15,14 +15,15 @@ import {
   type ConnectedClient,
   PriorityQueue,
   ReliableQueue,
+  StreamQueue,
 } from "@workshop/redis-patterns";
 import type { RedisServer } from "../tools/redis_server.ts";
 import type { Orders } from "./fault_worker.ts";
 import { connectedClients, eventually, limit, serverTest } from "./support.ts";
 
-const KINDS = ["reliable", "priority"] as const;
-const CLASSES = { reliable: ReliableQueue, priority: PriorityQueue };
-type Queue = ReliableQueue<number> | PriorityQueue<number>;
+const KINDS = ["reliable", "priority", "stream"] as const;
+const CLASSES = { reliable: ReliableQueue, priority: PriorityQueue, stream: StreamQueue };
+type Queue = ReliableQueue<number> | PriorityQueue<number> | StreamQueue<number>;
 const NONE = { ready: 0, leased: 0, delayed: 0, dead: 0 };
 
 /** How long a worker waits for handlers whose signals it has aborted. */
@@ -38,6 +39,7 @@ const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i
 const KILLED = [
   { title: "reliable", kind: "reliable", by: "worker" },
   { title: "priority", kind: "priority", by: "worker" },
+  { title: "stream", kind: "stream", by: "worker" },
   { title: "reliable, by receiveMany", kind: "reliable", by: "receive" },
 ] as const;
 

@@ -7,6 +7,7 @@ import {
   type LeasedQueueOptions,
   PriorityQueue,
   ReliableQueue,
+  StreamQueue,
   Worker,
   type WorkerEvent,
 } from "@workshop/redis-patterns";
@@ -21,6 +22,8 @@ const QUEUES = {
     new ReliableQueue<T>(redis, name, options),
   PriorityQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
     new PriorityQueue<T>(redis, name, options),
+  StreamQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
+    new StreamQueue<T>(redis, name, options),
 };
 
 for (const [name, make] of Object.entries(QUEUES)) {
@@ -239,7 +242,8 @@ for (const [name, make] of Object.entries(QUEUES)) {
       const { pid, since } = JSON.parse(entry!);
       assertEquals(pid, Deno.pid);
       assertLess(Date.now() - since, 5_000);
-      const kind = make === QUEUES.PriorityQueue ? "priority" : "list";
+      const kinds = { ReliableQueue: "list", PriorityQueue: "priority", StreamQueue: "stream" };
+      const kind = kinds[queue.constructor.name as keyof typeof kinds];
       assert(await redis.zScore("queue:registry", `${kind} ${name}`));
       assertEquals(worker.health().running, true);
       await worker.stop();
