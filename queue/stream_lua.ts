@@ -62,7 +62,9 @@ local function begins()
       if of.name == group then handed_out = of["last-delivered-id"] end
     end
   end
-  return handed_out and "(" .. handed_out or "-"
+  if not handed_out then return "-" end
+  -- Behind the last id there is, Redis finds no interval.
+  return handed_out == "18446744073709551615-18446744073709551615" and "+" or "(" .. handed_out
 end
 
 local strange
