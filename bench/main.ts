@@ -34,7 +34,7 @@ const scenarios: Record<string, Scenario> = {
 const HELP = `Compares this package with others; every figure is a median of interleaved rounds.
 
   deno task bench list      enqueue and drain of a plain queue: ListQueue, BullMQ, bee-queue, LPUSH
-  deno task bench leased    the same at least once: ReliableQueue, PriorityQueue, BullMQ, bee-queue
+  deno task bench leased    the same at least once: our three queues with leases, BullMQ, bee-queue
   deno task bench latency   how long messages wait for blocked workers; delays; killed connections
   deno task bench order     whether two consumers get 100,000 messages in order of priority
   deno task bench options   what each option of a queue with leases costs

@@ -17,6 +17,7 @@ import {
   ReliableQueue,
   StreamQueue,
 } from "@workshop/redis-patterns";
+import { queueKeys } from "../redis/keys.ts";
 import type { RedisServer } from "../tools/redis_server.ts";
 import type { Orders } from "./fault_worker.ts";
 import { connectedClients, eventually, limit, serverTest } from "./support.ts";
@@ -35,6 +36,13 @@ const SWEEP_MS = 1_000;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i);
+
+/** A stream's group has nothing on record, and of those that were killed nobody. */
+async function noGhosts(redis: ConnectedClient, name: string, alive: number): Promise<void> {
+  const { ready } = queueKeys(name);
+  assertEquals((await redis.xPending(ready, "workers")).pending, 0);
+  assertLessOrEqual((await redis.xInfoConsumers(ready, "workers")).length, alive);
+}
 
 const KILLED = [
   { title: "reliable", kind: "reliable", by: "worker" },
@@ -76,6 +84,7 @@ for (const { title, kind, by } of KILLED) {
         await pause(20);
       }
       await eventually(async () => assertEquals(await queue.counts(), NONE), 15_000);
+      if (kind === "stream") await eventually(() => noGhosts(redis, crew.name, 4));
       const { never, doubleAcks, twice } = crew.audit(sent);
       const cut = crew.count("start") - crew.count("done");
       console.log(
