@@ -5,6 +5,7 @@ import {
   PriorityQueue,
   Publisher,
   ReliableQueue,
+  StreamQueue,
   Subscriber,
   Worker,
 } from "@workshop/redis-patterns";
@@ -21,7 +22,8 @@ async function keyMap(): Promise<string[]> {
 const wake = (name: string) => `queue:{${name}}:wake`;
 
 redisTest("the classes leave exactly the keys of the key map", async (test) => {
-  const names = { list: `${test.name}:l`, reliable: `${test.name}:r`, priority: `${test.name}:p` };
+  const [plain, reliable, priority, stream] = ["l", "r", "p", "s"].map((x) => `${test.name}:${x}`);
+  const names = { list: plain!, reliable: reliable!, priority: priority!, stream: stream! };
   const list = new ListQueue(test.redis, names.list);
   await list.enqueueMany([1, 2]);
   await list.receive();
@@ -41,6 +43,7 @@ redisTest("the classes leave exactly the keys of the key map", async (test) => {
     const queue of [
       new ReliableQueue<number>(test.redis, names.reliable, options),
       new PriorityQueue<number>(test.redis, names.priority, options),
+      new StreamQueue<number>(test.redis, names.stream, options),
     ]
   ) {
     await queue.enqueue(0, { dedupe: { key: "window", ttlMs: 60_000 } });
@@ -66,7 +69,7 @@ redisTest("the classes leave exactly the keys of the key map", async (test) => {
   }
   const pausing = [...workers].map(({ queue }) => queue);
   const tokens = await Promise.all(pausing.map((queue) => test.redis.exists(wake(queue.name))));
-  assertEquals(tokens, [1, 1]);
+  assertEquals(tokens, [1, 1, 1]);
   for (const queue of pausing) await queue.pause(); // takes the tokens
 
   const left = pausing.map((queue) => `${wake(queue.name)} LIST`);
@@ -76,15 +79,15 @@ redisTest("the classes leave exactly the keys of the key map", async (test) => {
   left.push(`queue:registry ${(await test.redis.type("queue:registry")).toUpperCase()}`);
   const named = left.map((key) =>
     key.replace(names.list, "the queue's name").replace(`{${names.reliable}}`, "{name}")
-      .replace(`{${names.priority}}`, "{name}")
+      .replace(`{${names.priority}}`, "{name}").replace(`{${names.stream}}`, "{name}")
   );
   assertEquals([...new Set(named)].toSorted(), await keyMap());
   for (const { worker, held } of workers) {
     held.resolve();
     await worker.stop();
   }
-  for (const name of [`list ${names.reliable}`, `priority ${names.priority}`]) {
-    await test.redis.zRem("queue:registry", name);
+  for (const kind of [`list ${reliable}`, `priority ${priority}`, `stream ${stream}`]) {
+    await test.redis.zRem("queue:registry", kind);
   }
   for await (const keys of test.redis.scanIterator({ MATCH: `*${test.name}*` })) {
     if (keys.length > 0) await test.redis.unlink(keys);
