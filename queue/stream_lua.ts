@@ -30,8 +30,14 @@ end
 
 local function let_go(helds)
   local ids = {}
-  for _, held in ipairs(helds) do ids[#ids + 1] = held and string.match(held, "^(%d+%-%d+) ") or nil end
-  if #ids > 0 then redis.call("XACK", ready, group, unpack(ids)) end
+  for _, held in ipairs(helds) do
+    local id = held and string.match(held, "^(%d+%-%d+) ")
+    if id then ids[#ids + 1] = id end
+  end
+  -- What somebody else wrote into a hand may look like an id and be none: it keeps no other from leaving.
+  if #ids > 0 and type(redis.pcall("XACK", ready, group, unpack(ids))) == "table" then
+    for _, id in ipairs(ids) do redis.pcall("XACK", ready, group, id) end
+  end
 end
 
 -- A consumer comes with its next claim; one that is there and holds nothing may be dead.
@@ -110,14 +116,23 @@ local function read(n, lease)
   return reply and reply[1][2] or {}
 end
 
+-- What is taken stands in front of all others, so it can be cut off: that takes a third of the time.
+local function remove(ids)
+  if not has_strangers() then redis.call("XTRIM", ready, "MINID", ids[#ids]) end
+  redis.call("XDEL", ready, unpack(ids, has_strangers() and 1 or #ids))
+end
+
+local message_in = {}
 local function take(n, lease)
   local entries = lease and read(n, lease) or redis.call("XRANGE", ready, begins(), "+", "COUNT", n)
   local ids, taken = {}, {}
   for i, entry in ipairs(entries) do
+    local message = message_of(entry)
     ids[i] = entry[1]
-    taken[i] = lease and entry[1] .. " " .. message_of(entry) or message_of(entry)
+    taken[i] = lease and entry[1] .. " " .. message or message
+    message_in[taken[i]] = message
   end
-  if #ids > 0 then redis.call("XDEL", ready, unpack(ids)) end
+  if #ids > 0 then remove(ids) end
   return taken
 end
 
@@ -134,8 +149,8 @@ end
 local function put_back(message) put({message}) end
 
 local function bare_all(helds)
-  local messages, _ = {}, nil
-  for i, held in ipairs(helds) do _, messages[i] = bare(held) end
+  local messages = {}
+  for i, held in ipairs(helds) do messages[i] = message_in[held] or select(2, bare(held)) end
   return messages
 end
 
@@ -163,9 +178,11 @@ local function apart(entries)
   return messages, ids
 end
 
+-- Pages go on behind an id. A position is in front of all that has one, or was until now.
 local function page(first, last, after)
   local from = string.find(after, "-", 1, true) and "(" .. after or begins()
-  local messages, ids = apart(redis.call("XRANGE", ready, from, "+", "COUNT", last + 1))
+  local most = math.min(last + 1, 2000)
+  local messages, ids = apart(redis.call("XRANGE", ready, from, "+", "COUNT", most))
   return {unpack(messages, first + 1)}, {unpack(ids, first + 1)}
 end
 

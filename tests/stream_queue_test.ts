@@ -5,7 +5,7 @@
  * @module
  */
 import { assert, assertEquals, assertGreaterOrEqual, assertThrows } from "@std/assert";
-import { type ConnectedClient, StreamQueue, Worker } from "@workshop/redis-patterns";
+import { connect, type ConnectedClient, StreamQueue, Worker } from "@workshop/redis-patterns";
 import { queueKeys } from "../redis/keys.ts";
 import { drain, leasedTests, MODES, payloads, take, waitMs } from "./leased_contract.ts";
 import { eventually, serverTest } from "./support.ts";
@@ -408,8 +408,56 @@ test("StreamQueue.peek and find go through what waits by its ids", async (test) 
   assertEquals(await test.redis.xLen(test.key("ready")), 21, "no mark is left");
 });
 
+test("StreamQueue is not disturbed by foreign entries in its hands", async (test) => {
+  const queue = test.queue<string>();
+  await queue.enqueueMany(["a", "b"]);
+  const [a, b] = await queue.receiveMany(9);
+  const lease = a!.token.split(":").slice(0, 3).join(":");
+  const foreign = ["99999999999999999999999-1 x", "1-1 ", "1-1 no message", "-"];
+  for (const [i, held] of foreign.entries()) {
+    await test.redis.hSet(test.key("leased"), `${lease}:${3 + i}`, held);
+  }
+  await queue.delivery(`${lease}:3`).ack();
+  await a!.ack();
+  assertEquals((await books(test.redis, test.key("ready"))).pending, 1);
+  await test.lapse();
+  for (let i = 0; i < 5; i++) await (await queue.receive())?.ack();
+  assertEquals(b!.payload, "b");
+  assertEquals((await queue.counts()).leased, 0);
+  const { messages } = await queue.peek("dead");
+  assertEquals(messages.map(({ raw }) => text(raw)).toSorted(), ["", "-", "no message"]);
+});
+
+serverTest("StreamQueue keeps its hands and its books when Redis is killed", async (server) => {
+  const redis = await connect({ url: server.url });
+  const queue = new StreamQueue<number>(redis, "q", { leaseMs: 60_000 });
+  const key = queueKeys("q").ready;
+  await queue.enqueueMany(numbers(10));
+  const hand = await queue.receiveMany(6);
+  await hand[0]!.ack();
+  await queue.receive();
+  for (const rewrite of [false, true]) {
+    if (rewrite) {
+      await redis.bgRewriteAof();
+      await eventually(async () => {
+        assert((await redis.info("persistence")).includes("aof_rewrite_in_progress:0"));
+      });
+    }
+    await server.kill("SIGKILL");
+    await server.restart();
+    await eventually(async () => assertEquals((await books(redis, key)).pending, 6));
+    assertEquals((await books(redis, key)).entries, 3);
+  }
+  await Promise.all(hand.map((delivery) => delivery.ack()));
+  const { oldestReadyMs: _, ...counts } = await queue.counts();
+  assertEquals(counts, { ...NONE, ready: 3, leased: 1 });
+  assertEquals((await books(redis, key)).pending, 1);
+  assertEquals(await drain(queue), [7, 8, 9]);
+  await queue.close();
+  await redis.close();
+}, { aof: true });
+
 serverTest("StreamQueue needs no more memory after a drain than before", async (server) => {
-  const { connect } = await import("@workshop/redis-patterns");
   const redis = await connect({ url: server.url });
   const queue = new StreamQueue<string>(redis, "q", { stats: false });
   const key = queueKeys("q").ready;
