@@ -83,22 +83,37 @@ local function has_strangers()
   return strange
 end
 
-local function none_waits() end
-local function check_ready() redis.call("XLEN", ready) end
-
--- Not too few, and none only if there is none: behind a thousand of somebody else's they are not counted.
-local function waiting()
-  local entries = redis.call("XLEN", ready)
-  if entries == 0 or not has_strangers() then return entries end
-  if not redis.call("XRANGE", ready, begins(), "+", "COUNT", 1)[1] then return 0 end
-  return math.max(1, entries - #redis.call("XRANGE", ready, "-", handed_out, "COUNT", 1000))
-end
-
 -- Somebody else's fields are shown as they came, a line each.
 local function message_of(entry)
   local fields = entry[2]
   if #fields == 2 and fields[1] == "m" then return fields[2] end
   return table.concat(fields, "\\n")
+end
+
+-- The oldest of what somebody else was given; fewer where they are large.
+local function strangers(most)
+  local found, bytes, from = {}, 0, "-"
+  repeat
+    local entries = redis.call("XRANGE", ready, from, handed_out, "COUNT", 10)
+    for _, entry in ipairs(entries) do
+      found[#found + 1] = entry
+      bytes = bytes + #message_of(entry)
+    end
+    local last = #entries > 0 and entries[#entries][1] or handed_out
+    from = "(" .. last
+  until last == handed_out or #found >= most or bytes > 262144
+  return found
+end
+
+local function none_waits() end
+local function check_ready() redis.call("XLEN", ready) end
+
+-- Not too few, and none only if there is none: of somebody else's the first thousand are counted.
+local function waiting()
+  local entries = redis.call("XLEN", ready)
+  if entries == 0 or not has_strangers() then return entries end
+  if not redis.call("XRANGE", ready, begins(), "+", "COUNT", 1)[1] then return 0 end
+  return math.max(1, entries - #strangers(1000))
 end
 
 local function in_group(run)
@@ -202,7 +217,7 @@ end`;
 export const STREAM_ADOPT = `
 local function adopt()
   if not has_strangers() then return end
-  for _, entry in ipairs(redis.call("XRANGE", ready, "-", handed_out, "COUNT", 100)) do
+  for _, entry in ipairs(strangers(100)) do
     local id = entry[1]
     local given = redis.call("XPENDING", ready, group, id, id, 1)[1]
     if not given then

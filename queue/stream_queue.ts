@@ -24,13 +24,13 @@ export interface StreamQueueOptions<T, I = T> extends LeasedQueueOptions<T, I> {
 }
 
 /**
- * A queue in a stream: other programs can write to it and read from it, and Redis tells who holds what.
+ * A queue in a stream with a consumer group: Redis tells who holds what, and other programs may read.
  *
  * **Guarantee:** at least once. First in, first out; no order is promised for what comes back.
  * **Redis types:** a STREAM with a consumer group in the place of `ReliableQueue`'s LIST, else as there.
  * What is in a hand has left the stream (a stream does not grow) and is on record with the group:
- * `XPENDING` and `XINFO CONSUMERS` tell who holds what. What others add (`XADD`, field `m`) is
- * delivered; what cannot be read is dead, with its bytes.
+ * `XPENDING` and `XINFO CONSUMERS` tell who holds what. What others add by `XADD` and is no message of
+ * this library is dead, with its bytes.
  * **Commands:** as `ReliableQueue`; inside the scripts `XADD`, `XREADGROUP` and `XDEL`, `XACK`.
  * **A crash** of a consumer gives its messages back when their lease is over, under new ids, with the
  * attempt counted; what another program read from the group and left, when it was idle for a lease. A

@@ -215,6 +215,24 @@ test("StreamQueue works beside a foreign consumer that acknowledges", async (tes
   assertEquals(await test.redis.exists(test.key("wake")), 0);
 });
 
+test("StreamQueue looks at few of somebody else's entries where they are large", async (test) => {
+  const queue = test.queue<string>({ leaseMs: 60_000 });
+  const key = test.key("ready");
+  await queue.enqueue("first");
+  await (await take(queue)).ack();
+  const large = "x".repeat(900_000);
+  for (let i = 0; i < 40; i++) await queue.enqueue(large);
+  await foreignRead(test.redis, key, 40);
+  await queue.enqueue("mine");
+  await test.redis.configResetStat();
+  assertGreaterOrEqual((await queue.counts()).ready, 1);
+  assertEquals((await take(queue)).payload, "mine");
+  assertEquals(await queue.receive(), undefined);
+  const stats = await test.redis.info("commandstats");
+  const [, calls, usec] = /cmdstat_evalsha:calls=(\d+),usec=(\d+)/.exec(stats)!;
+  assert(Number(usec) / Number(calls) < 50_000, `${calls} calls took ${usec} us`);
+});
+
 test("StreamQueue keeps no token while everything is in foreign hands", async (test) => {
   const queue = test.queue<number>({ leaseMs: 60_000 });
   await queue.enqueue(0);
