@@ -11,21 +11,38 @@ import type { PeerProcess } from "../peer_process.ts";
 import { denoRuntime } from "../runtimes.ts";
 import type { Bench, Report } from "../scenario.ts";
 
-const COMMANDS = 0.5;
 /** A fifth of the messages for those that are that much slower; a longer queue only slows them. */
 const SHARE = 5;
 
-/** Each with whom it is compared, how many times faster it is to be, and a waiting message's most bytes. */
+/**
+ * Each with whom it is compared, how many times faster it is to be, and the most commands and bytes that a
+ * message may need. An XADD takes one message.
+ */
 const OURS = [
-  { name: "ReliableQueue", rival: "BullMQ", pattern: /^BullMQ \d/, least: 12, bytes: 160 },
+  {
+    name: "ReliableQueue",
+    rival: "BullMQ",
+    pattern: /^BullMQ \d/,
+    least: 12,
+    commands: 0.5,
+    bytes: 160,
+  },
   {
     name: "PriorityQueue",
     rival: "BullMQ with priorities",
     pattern: /^BullMQ with/,
     least: 12,
+    commands: 0.5,
     bytes: 280,
   },
-  { name: "StreamQueue", rival: "BullMQ", pattern: /^BullMQ \d/, least: 11, bytes: 200 },
+  {
+    name: "StreamQueue",
+    rival: "BullMQ",
+    pattern: /^BullMQ \d/,
+    least: 11,
+    commands: 1.5,
+    bytes: 200,
+  },
 ] as const;
 
 /** Runs the scenario. */
@@ -74,7 +91,7 @@ export async function leased(bench: Bench): Promise<Report> {
       { title: "enqueue", results: enqueue, baseline: median(best(enqueue, plain, /./).rates) },
       { title: "drain", results: drain, baseline: median(best(drain, plain, /./).rates) },
     ],
-    verdicts: OURS.flatMap(({ name, rival, pattern, least, bytes: most }) => {
+    verdicts: OURS.flatMap(({ name, rival, pattern, least, commands: few, bytes: most }) => {
       const added = best(enqueue, new RegExp(`^${name}`), /./);
       const drained = best(drain, new RegExp(`^${name}`), /./);
       const times = median(drained.rates) / median(best(drain, pattern, /./).rates);
@@ -85,8 +102,8 @@ export async function leased(bench: Bench): Promise<Report> {
         goal(`${name} drains ${times.toFixed(1)} × ${rival} (≥ ${least} ×)`, times >= least),
         goal(
           `${name}: ${commands.toFixed(3)} commands a message in and out, ` +
-            `${sent.toFixed(3)} of them sent (≤ ${COMMANDS})`,
-          commands <= COMMANDS,
+            `${sent.toFixed(3)} of them sent (≤ ${few})`,
+          commands <= few,
         ),
         goal(`${name}: ${bytes.toFixed(0)} bytes a waiting message (≤ ${most})`, bytes <= most),
       ];
