@@ -87,7 +87,7 @@ export class Claimer {
     const finished = this.#finished.splice(0, MAX_FINISHED);
     const rest = finished.flatMap((hand) => [hand.lease, String(hand.unproved)]);
     const askedAt = performance.now();
-    const { now, dueInMs, leaseMs, refusedMs, messages } = await this.#persist(
+    const { now, dueInMs, leaseMs, refusedMs, messages, ids } = await this.#persist(
       () =>
         this.#scripts.claim.run(send, this.#keys, {
           lease,
@@ -111,6 +111,7 @@ export class Claimer {
       receivedAt: now,
       claimedAt: ranAt,
       leaseMs,
+      ids,
     });
     return { hand, messages };
   }

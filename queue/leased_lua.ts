@@ -5,7 +5,7 @@
  * @module
  */
 
-import { STREAM, STREAM_ADOPT, STREAM_HAND, STREAM_LOOK } from "./stream_lua.ts";
+import { STREAM, STREAM_ADOPT, STREAM_LET_GO, STREAM_LOOK } from "./stream_lua.ts";
 
 /** How `ready` is kept: first in first out in a list or a stream, or by priority. */
 export type ReadyKind = "list" | "priority" | "stream";
@@ -73,7 +73,6 @@ end`;
  */
 const PLAIN_HAND = `
 local function bare(held) return "", held end
-local function bare_all(helds) return helds end
 local function hold_again(messages) return messages end
 local function let_go() end
 local function dismiss() end
@@ -158,14 +157,21 @@ local function next_out() return redis.call("ZRANGE", ready, 0, 0)[1] end`,
 const PLAIN_LET_GO = `
 local function bare(held) return "", held end
 local function dismiss() end
+local function fields_at(lease, from, n)
+  local fields = {}
+  for i = 1, n do fields[i] = lease .. ":" .. ARGV[from + i - 1] end
+  return fields
+end
 local function let_go_of() end`;
 
-/** For scripts that only settle. let_go_of(fields): what stands there leaves the hand next. */
+/**
+ * For scripts that only settle. fields_at(lease, from, n): the fields of a hand that an ack names.
+ * let_go_of(fields): what stands there leaves the hand next.
+ */
 export const LET_GO: Record<ReadyKind, string> = {
   list: PLAIN_LET_GO,
   priority: PLAIN_LET_GO,
-  stream: `${STREAM_HAND}
-local function let_go_of(fields) let_go(redis.call("HMGET", leased, unpack(fields))) end`,
+  stream: STREAM_LET_GO,
 };
 
 /** adopt: what somebody else was given and fell silent about waits again. */

@@ -239,7 +239,7 @@ return said`,
       args: ["lease", "most", "room", "lease_ms", "policy", "rate", "counting"],
       rated: true,
       works: false,
-      reply: readClaim,
+      reply: kind === "stream" ? readStreamClaim : readClaim,
       lua: `
 local messages = {}
 if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same again
@@ -247,7 +247,7 @@ if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same aga
     if message then messages[#messages + 1] = message end
   end
   local ends = redis.call("ZSCORE", leases, lease)
-  return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, bare_all(messages)}
+  return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, messages}
 end
 forget_finished(first_of_rest)
 local due = first_due()
@@ -287,7 +287,7 @@ local left = waits + fell - #messages
 wake_one(left, tokens, due)
 local refused = paused() and -1 or (spare_rate <= 0 and spare_in or 0)
 if rate ~= "" and spare_rate <= 0 then hold_back() end
-return {now, next_due(left, due), tonumber(lease_ms), refused, bare_all(messages)}`,
+return {now, next_due(left, due), tonumber(lease_ms), refused, messages}`,
     }),
 
     /**
@@ -628,7 +628,8 @@ return {
 
 /**
  * Done with messages. rest, for each lease: its name; when it was claimed; how many messages, and their
- * indexes. `looking`: "1" if one of them holds a name, or may, or if what was done is kept: then they are
+ * indexes (in a stream with the id that is on record: `17 1795320605233-0`, if the consumer knows it).
+ * `looking`: "1" if one of them holds a name, or may, or if what was done is kept: then they are
  * looked at, and what they hold is freed. `keep`: how many of the log of what was done are kept, and for how long, or
  * "". `times`: how long they waited and ran. Gives for each lease how many messages it removed, or -1
  * where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
@@ -681,8 +682,7 @@ while i <= #ARGV do
   local lease, received, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local gone = -1
   if redis.call("ZSCORE", leases, lease) then
-    local fields = {}
-    for j = 1, n do fields[j] = lease .. ":" .. ARGV[i + 2 + j] end
+    local fields = fields_at(lease, i + 3, n)
     if look then look(fields, lease, received) end
     let_go_of(fields)
     gone = redis.call("HDEL", leased, unpack(fields))
@@ -854,8 +854,10 @@ export interface Claim {
   leaseMs: number;
   /** For how long nothing may be claimed: 0 if it may, -1 while the queue is paused. */
   refusedMs: number;
-  /** The messages, as they stand in the hand. */
+  /** The messages. */
   messages: Uint8Array[];
+  /** In a stream: by which id the group has each on record, or "". */
+  ids?: string[];
 }
 
 function readClaim(raw: unknown): Claim {
@@ -873,6 +875,18 @@ function readClaim(raw: unknown): Claim {
     refusedMs: Number(refused),
     messages,
   };
+}
+
+/** In a hand of a stream the id stands in front of the message, and a space. */
+function readStreamClaim(raw: unknown): Claim {
+  const claim = readClaim(raw);
+  const ids: string[] = [];
+  const messages = claim.messages.map((held) => {
+    const [id = ""] = /^\d+-\d+(?= )/.exec((held as Buffer).toString("latin1", 0, 42)) ?? [];
+    ids.push(id);
+    return id === "" ? held : held.subarray(id.length + 1);
+  });
+  return { ...claim, messages, ids };
 }
 
 /** A page of entries, and where the next one begins, or "". */

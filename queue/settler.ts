@@ -67,6 +67,7 @@ export class Hand {
   readonly receivedAt: number;
   /** When it ends if nobody lengthens it, by Redis's clock. */
   expiresAt: number;
+  readonly #ids: readonly string[] | undefined;
   /** Messages that are not settled yet. */
   left: number;
   /** How many of them Redis has said that it removed. */
@@ -79,12 +80,14 @@ export class Hand {
   #timer: ReturnType<typeof setNodeTimeout> | undefined;
 
   constructor(
-    { lease, size, receivedAt, claimedAt = performance.now(), leaseMs }: {
+    { lease, size, receivedAt, claimedAt = performance.now(), leaseMs, ids }: {
       lease: string;
       size: number;
       receivedAt: number;
       claimedAt?: number;
       leaseMs: number;
+      /** In a stream: by which id the group has each message on record, or "". */
+      ids?: readonly string[];
     },
   ) {
     this.lease = lease;
@@ -93,6 +96,13 @@ export class Hand {
     this.expiresAt = receivedAt + leaseMs;
     this.claimedAt = claimedAt;
     this.#endsAt = claimedAt + leaseMs;
+    this.#ids = ids;
+  }
+
+  /** How an ack names a message of the hand, from 1. */
+  named(index: number): string {
+    const id = this.#ids?.[index - 1];
+    return id ? `${index} ${id}` : String(index);
   }
 
   /**
@@ -239,7 +249,7 @@ export class Settler {
         acks = { hand, indexes: [], looking: false, waited: [], settled: [] },
       );
     }
-    acks.indexes.push(String(index));
+    acks.indexes.push(hand.named(index));
     if (!envelope || envelope.id !== envelope.uid || envelope.key !== "") acks.looking = true;
     if (envelope) acks.waited.push(envelope.waitsFrom);
     if (settled) acks.settled.push(settled);

@@ -28,22 +28,46 @@ local function bare(held)
   return front, string.sub(held, from)
 end
 
+local function forget_ids(ids)
+  -- What somebody else wrote may look like an id and be none: it keeps no other from leaving.
+  if #ids > 0 and type(redis.pcall("XACK", ready, group, unpack(ids))) == "table" then
+    for _, id in ipairs(ids) do redis.pcall("XACK", ready, group, id) end
+  end
+end
+
 local function let_go(helds)
   local ids = {}
   for _, held in ipairs(helds) do
     local id = held and string.match(held, "^(%d+%-%d+) ")
     if id then ids[#ids + 1] = id end
   end
-  -- What somebody else wrote into a hand may look like an id and be none: it keeps no other from leaving.
-  if #ids > 0 and type(redis.pcall("XACK", ready, group, unpack(ids))) == "table" then
-    for _, id in ipairs(ids) do redis.pcall("XACK", ready, group, id) end
-  end
+  forget_ids(ids)
 end
 
 -- A consumer comes with its next claim; one that is there and holds nothing may be dead.
 local function dismiss(consumer)
   local holds = redis.pcall("XPENDING", ready, group, "-", "+", 1, consumer)
   if not holds.err and #holds == 0 then redis.call("XGROUP", "DELCONSUMER", ready, group, consumer) end
+end`;
+
+/** See LET_GO. A consumer that claimed them tells the ids; the messages, which may be large, stay unread. */
+export const STREAM_LET_GO = `${STREAM_HAND}
+
+local ids_told, untold = {}, {}
+local function fields_at(lease, from, n)
+  local fields = {}
+  ids_told, untold = {}, {}
+  for i = 1, n do
+    local index, id = string.match(ARGV[from + i - 1], "^(%d+) ?(.*)$")
+    fields[i] = lease .. ":" .. index
+    if id == "" then untold[#untold + 1] = fields[i] else ids_told[#ids_told + 1] = id end
+  end
+  return fields
+end
+
+local function let_go_of()
+  forget_ids(ids_told)
+  if #untold > 0 then let_go(redis.call("HMGET", leased, unpack(untold))) end
 end`;
 
 /** See READY. A group is made by the first claim, from the stream's beginning. */
@@ -137,15 +161,12 @@ local function remove(ids)
   redis.call("XDEL", ready, unpack(ids, has_strangers() and 1 or #ids))
 end
 
-local message_in = {}
 local function take(n, lease)
   local entries = lease and read(n, lease) or redis.call("XRANGE", ready, begins(), "+", "COUNT", n)
   local ids, taken = {}, {}
   for i, entry in ipairs(entries) do
-    local message = message_of(entry)
     ids[i] = entry[1]
-    taken[i] = lease and entry[1] .. " " .. message or message
-    message_in[taken[i]] = message
+    taken[i] = lease and entry[1] .. " " .. message_of(entry) or message_of(entry)
   end
   if #ids > 0 then remove(ids) end
   return taken
@@ -162,12 +183,6 @@ end
 
 -- A stream has no front to put it back to.
 local function put_back(message) put({message}) end
-
-local function bare_all(helds)
-  local messages = {}
-  for i, held in ipairs(helds) do messages[i] = message_in[held] or select(2, bare(held)) end
-  return messages
-end
 
 -- What had lapsed waits beside the stream; an id for it, so that XPENDING knows of it.
 local function hold_again(messages, lease)

@@ -49,9 +49,13 @@ export function keep(client: RedisClient, kind: ReadyKind, sent: () => Sent[]): 
   };
 }
 
-/** The messages in the reply of a claim. */
+/** The messages in the reply of a claim; in a stream an id stands in front of each. */
 export function entriesOf(reply: unknown): Buffer[] {
-  return (reply as unknown[]).find((part) => Array.isArray(part)) as Buffer[];
+  const messages = (reply as unknown[]).find((part) => Array.isArray(part)) as Buffer[];
+  return messages.map((message) => {
+    const [id = ""] = /^\d+-\d+ /.exec(message.toString("latin1", 0, 43)) ?? [];
+    return message.subarray(id.length);
+  });
 }
 
 /** Replies as text: what is compared are numbers and names. */
