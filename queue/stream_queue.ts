@@ -35,7 +35,8 @@ export interface StreamQueueOptions<T, I = T> extends LeasedQueueOptions<T, I> {
  * **A crash** of a consumer gives its messages back when their lease is over, under new ids, with the
  * attempt counted; what another program read from the group and left, when it was idle for a lease. A
  * consumer that holds nothing leaves the group. Where somebody removes the group or trims the stream,
- * work goes on with what is left, and nothing in a hand is touched.
+ * work goes on with what is left, and nothing in a hand is touched. What another program
+ * acknowledged, or made the group skip, is deleted.
  * **Choose another** when only this library uses the queue: a list is faster and smaller.
  *
  * @typeParam T What a payload is to a consumer.
