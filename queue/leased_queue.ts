@@ -278,7 +278,8 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    */
   consume(options: FeedOptions = {}): AsyncGenerator<Delivery<T>, void, void> {
     const { signal } = options;
-    return one(feed((waitMs) => this.#take(1, { waitMs, signal }), checkFeed(options)));
+    const take = (waitMs: number) => this.#take(1, { waitMs, signal }, { stays: true });
+    return one(feed(take, checkFeed(options)));
   }
 
   /**
@@ -405,7 +406,11 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     await this.#inspector.pause("resume");
   }
 
-  /** Ends the connections on which this object waits. Not needed where the client itself is closed. */
+  /**
+   * Ends the connections on which this object waits, and all waiting for room; removes the leases under
+   * which nothing is left. Before the client is closed: afterwards the next claim of anybody does that
+   * when they lapse.
+   */
   async close(): Promise<void> {
     this.#room.close();
     await this.#settler.drained();
@@ -538,7 +543,12 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     }
   }
 
-  async #take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
+  /** `stays`: whoever gets nothing comes again at once. */
+  async #take(
+    max: number,
+    { waitMs = 0, signal }: ReceiveOptions,
+    { stays = false } = {},
+  ): Promise<Delivery<T>[]> {
     checkMs("waitMs", waitMs);
     signal?.throwIfAborted();
     const until = performance.now() + waitMs;
@@ -552,7 +562,9 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
           deliveries = await this.#waitOrTick(own, max, { waitMs: left, signal });
         }
       } finally {
-        await this.#claimer.handOn(this.#send).catch(() => {}); // the longest wait makes up for it
+        const leaves = !stays || deliveries.length > 0 || signal?.aborted;
+        // Where it fails, the longest wait makes up for it.
+        if (leaves) await this.#claimer.handOn(this.#send).catch(() => {});
       }
       if (deliveries.length === 0) signal?.throwIfAborted();
       return deliveries;

@@ -20,11 +20,25 @@
  */
 import { checkMs } from "../redis/timers.ts";
 
-/** What is counted. */
-const COUNTED = ["enqueued", "acked", "failed", "lapsed", "dead", "redriven", "cancelled"] as const;
-
 /** What is counted, by name. */
-export type Counted = typeof COUNTED[number];
+export type Counted =
+  | "enqueued"
+  | "acked"
+  | "failed"
+  | "lapsed"
+  | "dead"
+  | "redriven"
+  | "cancelled";
+
+const COUNTED: readonly Counted[] = [
+  "enqueued",
+  "acked",
+  "failed",
+  "lapsed",
+  "dead",
+  "redriven",
+  "cancelled",
+];
 
 /** 2 ** (120 / 4) ms are twelve days. */
 const MAX_BUCKET = 120;

@@ -93,7 +93,7 @@ export type ConnectedClient = RedisClientType;
  * Permissions under Deno: `--allow-net=127.0.0.1:6379` (or your host and port) is enough.
  *
  * @param options Where, and how long to try.
- * @returns The connected client.
+ * @returns The connected client; `await using` closes it.
  * @throws {TypeError} for a URL that is none. The message does not contain the password.
  * @throws {RangeError} for a `timeoutMs` or `heartbeatMs` that is no duration.
  * @throws {RedisConnectionError} when there is no server within `timeoutMs`, and at once when it
@@ -108,7 +108,9 @@ export type ConnectedClient = RedisClientType;
  * await redis.close();
  * ```
  */
-export async function connect(options: ConnectOptions = {}): Promise<ConnectedClient> {
+export async function connect(
+  options: ConnectOptions = {},
+): Promise<ConnectedClient & AsyncDisposable> {
   const timeoutMs = checkMs("timeoutMs", options.timeoutMs ?? 5_000, { min: 1 });
   const heartbeatMs = checkMs("heartbeatMs", options.heartbeatMs ?? 5_000);
   const { name, onEvent, signal } = options;
@@ -134,7 +136,11 @@ export async function connect(options: ConnectOptions = {}): Promise<ConnectedCl
   }
   if (heartbeatMs > 0) supervise(client, { heartbeatMs, onEvent });
   if (onEvent) await tellEviction(client, onEvent);
-  return client;
+  return Object.assign(client, {
+    [Symbol.asyncDispose]: async () => {
+      if (client.isOpen) await client.close();
+    },
+  });
 }
 
 /** Says so if the server evicts; an account that may not ask does without. */

@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import {
   connect,
+  type ConnectedClient,
   type ConnectionEvent,
   ListQueue,
   RedisConnectionError,
@@ -117,6 +118,23 @@ serverTest("connect waits while the server loads its data", async (server) => {
   await restarting;
   await again.close();
 }, { config: { "enable-debug-command": "yes", "key-load-delay": "100" } });
+
+redisTest(
+  "connect's client is closed by await using, also where it was closed already",
+  async (test) => {
+    let open: ConnectedClient;
+    {
+      await using redis = await connect({ url: test.url });
+      open = redis;
+      assertEquals(await redis.ping(), "PONG");
+    }
+    assertEquals(open.isOpen, false);
+    {
+      await using redis = await connect({ url: test.url });
+      await redis.close();
+    }
+  },
+);
 
 serverTest("connect tells of a server that evicts, once", async (server) => {
   const events: ConnectionEvent[] = [];
