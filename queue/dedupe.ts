@@ -3,7 +3,7 @@
  * and the key of its deduplication.
  *
  * An id is taken while its message is there, dead counts as there. A key is taken until its message is
- * settled, or for a time; a message that is buried gives its key up. Both are taken in the script that
+ * acknowledged or dead, or for a time, whatever becomes of it. Both are taken in the script that
  * stores the message, given up by whatever removes it, and only by the message that holds them: after a
  * redrive somebody else may.
  *
@@ -13,7 +13,12 @@ import { createHash } from "node:crypto";
 import { checkText } from "../redis/keys.ts";
 import { checkMs } from "../redis/timers.ts";
 
-/** How long a key stays taken; one of the two. */
+/**
+ * How long a key stays taken; one of the two. A message that brings neither takes the queue's.
+ *
+ * A window that is shorter than a message's delay lets a second one in; dead letters that are redriven
+ * do not take their key again.
+ */
 export interface DedupeWindow {
   /**
    * For so many milliseconds from the enqueueing, whatever becomes of the message; less only if it is
@@ -43,7 +48,7 @@ export interface QueueDedupeOptions<I> extends DedupeWindow {
   /**
    * What makes two messages the same.
    *
-   * @default the content, as stored
+   * @default the content, as stored: with JSON, objects whose members are in another order are others
    */
   key?: (payload: I) => string;
 }

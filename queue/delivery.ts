@@ -12,7 +12,7 @@
  */
 import { Buffer } from "node:buffer";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
-import { checkReason, type Hand, type Settler } from "./settler.ts";
+import { checkReason, type Hand, LeaseLostError, type Settler } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
@@ -101,6 +101,8 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   readonly enqueuedAt: number;
   /** When it was handed over, in milliseconds since 1970, by Redis's clock. */
   readonly receivedAt: number;
+  /** How urgent it is; 0 in a queue without priorities. */
+  readonly priority: number;
   readonly #envelope: Envelope;
   readonly #hand: Hand;
   readonly #index: number;
@@ -124,6 +126,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     this.attempt = envelope.attempts + 1;
     this.enqueuedAt = envelope.enqueuedAt;
     this.receivedAt = hand.receivedAt;
+    this.priority = envelope.priority;
     this.#envelope = envelope;
     this.#hand = hand;
     this.#index = index;
@@ -140,7 +143,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     return this.#envelope.lapsed;
   }
 
-  /** Whether it was settled by this object. */
+  /** Whether this object was asked to settle it; what came of that, the call tells. */
   get settled(): boolean {
     return this.#settled !== undefined;
   }
@@ -157,7 +160,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   get signal(): AbortSignal {
     if (!this.#aborter) {
       this.#aborter = new AbortController();
-      if (this.#settled === undefined) this.#hand.watch(this.#aborter);
+      if (this.#settled === undefined || this.#hand.isLost) this.#hand.watch(this.#aborter);
     }
     return this.#aborter.signal;
   }
@@ -196,12 +199,20 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
 
   /** See {@linkcode Settlement.extend}. */
   async extend(ms: number): Promise<void> {
+    if (this.#settled !== undefined) {
+      throw new TypeError(`Delivery of "${this.id}": extend after ${this.#settled}`);
+    }
     await this.#settler.extend([this.#hand], ms, true);
   }
 
-  /** Leaving the scope unsettled gives the message back. */
+  /** Leaving the scope unsettled gives the message back; after the end of the lease it is not ours. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#settled === undefined) await this.nack({ error: new Error("not settled") });
+    if (this.#settled !== undefined) return;
+    try {
+      await this.nack({ error: new Error("not settled") });
+    } catch (error) {
+      if (!(error instanceof LeaseLostError)) throw error;
+    }
   }
 
   /**

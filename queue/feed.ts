@@ -31,8 +31,9 @@ export interface FeedOptions {
   /** Ends the loop. A message that is already on its way still comes. */
   signal?: AbortSignal;
   /**
-   * Told what the loop survives. Without it, an entry that cannot be decoded ends the loop with its
-   * error, since nothing may be lost silently.
+   * Told what the loop survives. Without it, an entry of a plain list that cannot be decoded ends the
+   * loop with its error, since nothing may be lost silently; a queue with leases keeps such an entry
+   * with the dead letters, and goes on.
    */
   onEvent?: (event: ConsumeEvent) => void;
 }

@@ -32,6 +32,9 @@ import { type QueueStats, readStats } from "./stats.ts";
 const STEP = 1_500;
 const STEP_BYTES = 262_144;
 
+/** How many entries of a page are looked at before it is known how heavy they are. */
+const FIRST_STEP = 20;
+
 /** Where a message may be, in the order in which it moves: one that moves on meanwhile is still met. */
 const PLACES: readonly Place[] = ["delayed", "ready", "lapsed", "leased"];
 
@@ -87,13 +90,13 @@ export class Inspector<T> {
     const flat = await consumersScript.run(this.#send, this.#keys, {});
     return Array.from({ length: flat.length / 3 }, (_, i) => {
       const [consumer, info, leftMs] = flat.slice(3 * i, 3 * i + 3);
-      const { host, pid, mode, since, holds } = readInfo(info as Buffer);
+      const { host, pid, mode, startedAt, holds } = readInfo(info as Buffer);
       return {
         consumer: String(consumer),
         host: String(host ?? ""),
         pid: Number(pid ?? 0),
-        mode: String(mode ?? ""),
-        since: Number(since ?? 0),
+        mode: mode === "polling" ? "polling" : "blocking",
+        startedAt: Number(startedAt ?? 0),
         holds: Number(holds ?? 0),
         seenMs: Math.max(0, ttlMs - Number(leftMs)),
       };
@@ -111,11 +114,19 @@ export class Inspector<T> {
     if (typeof cursor !== "string" || !form.test(cursor)) {
       throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
     }
-    const args = { state, from: cursor, most: limit };
-    const { entries, next } = await this.#scripts.peek.run(this.#send, this.#keys, args);
-    const shown = await Promise.all(entries.map((seen) => this.#show(state, seen)));
+    const seen: Seen[] = [];
+    let from = cursor;
+    for (let most = FIRST_STEP; seen.length < limit;) {
+      const args = { state, from, most: Math.min(most, limit - seen.length) };
+      const { entries, next } = await this.#scripts.peek.run(this.#send, this.#keys, args);
+      seen.push(...entries);
+      from = next;
+      if (next === "") break;
+      most = nextStep(most, entries.reduce((sum, [entry]) => sum + (entry?.length ?? 0), 0));
+    }
+    const shown = await Promise.all(seen.map((entry) => this.#show(state, entry)));
     const messages = shown.filter((message) => message !== undefined); // some went meanwhile
-    return { messages, ...(next && { cursor: next }) };
+    return { messages, ...(from && { cursor: from }) };
   }
 
   /** Looks for a message by its id. */
@@ -157,7 +168,11 @@ export class Inspector<T> {
       if (signal?.aborted) break;
       if (dryRun) total += await this.#countDead(batch);
       else {
-        total += (await this.#redrive(batch.length, batch)).redriven;
+        for (let left = batch; left.length > 0;) { // fewer at a time where they are large
+          const { seen, redriven } = await this.#redrive(left.length, left);
+          total += redriven;
+          left = left.slice(seen);
+        }
         await pace(batch.length);
       }
     }
@@ -169,9 +184,9 @@ export class Inspector<T> {
     checkState("purge", state, ["ready", "delayed", "dead", "completed", "failed"]);
     for (let total = 0;;) {
       const args = { state, most: MAX_BATCH };
-      const [seen, purged] = await this.#scripts.purge.run(this.#send, this.#keys, args);
+      const [more, purged] = await this.#scripts.purge.run(this.#send, this.#keys, args);
       total += purged;
-      if (seen < MAX_BATCH) return total;
+      if (more === 0) return total;
     }
   }
 
@@ -231,7 +246,7 @@ export class Inspector<T> {
     let left = limit;
     // Letters that were passed over stay in front of those that have not been looked at.
     for (let seen = 0, passed = 0; seen < dead && left > 0;) {
-      const most = Math.min(MAX_BATCH, dead - seen, match ? MAX_BATCH : Math.min(left, step));
+      const most = Math.min(MAX_BATCH, dead - seen, match ? FIRST_STEP * 5 : Math.min(left, step));
       const page = await this.#deadIds(passed, most, match);
       if (page.length === 0) return;
       seen += page.length;
@@ -275,20 +290,25 @@ export class Inspector<T> {
 
   async #scan(id: string, how: "find" | "cancel"): Promise<Found<T> | undefined> {
     for (const place of PLACES) {
-      let most = 50;
+      let most = 2;
       for (let from = "0"; from !== "";) {
         const args = { place, from, most, id, how, counting: this.#counting };
         const { next, bytes, found } = await this.#scripts.scan.run(this.#send, this.#keys, args);
         const state = place === "lapsed" ? "ready" : place;
         const shown = found && await this.#show(state, found);
         if (shown) return { ...shown, state };
-        const weight = Math.max(1, bytes / most);
-        most = Math.max(1, Math.min(STEP, 4 * most, Math.floor(STEP_BYTES / weight)));
+        most = nextStep(most, bytes);
         from = next;
       }
     }
     return undefined;
   }
+}
+
+/** How many entries the next step takes, from how many this one took and what they weighed. */
+function nextStep(most: number, bytes: number): number {
+  const weight = Math.max(1, bytes / most);
+  return Math.max(1, Math.min(STEP, 4 * most, Math.floor(STEP_BYTES / weight)));
 }
 
 function checkState(verb: string, state: string, states: readonly string[]): void {

@@ -26,7 +26,7 @@ import { checkMessageId, type QueueKeys, queueKeys } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
 import { type OwnConnection, OwnConnections } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
-import { backoffMs, checkCount, checkMs, sleep } from "../redis/timers.ts";
+import { backoffMs, checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
 import { Claimer, TICK_MS } from "./claimer.ts";
 import { type Deduper, deduper } from "./dedupe.ts";
@@ -43,10 +43,11 @@ import {
 } from "./leased_scripts.ts";
 import { Inspector } from "./inspector.ts";
 import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
-import { LeasedIntake, PRESENCE_TTL_MS } from "./leased_intake.ts";
+import { LeasedIntake } from "./leased_intake.ts";
 import { logLimits, policyOf } from "./limits.ts";
 import { readLogEntry } from "./logs.ts";
 import type { ReceiveOptions } from "./message.ts";
+import { Presence, PRESENCE_TTL_MS } from "./presence.ts";
 import { rateOf } from "./rate_limit.ts";
 import { Registration } from "./registry.ts";
 import { type OnFull, QueueFullError, Room } from "./room.ts";
@@ -58,6 +59,7 @@ import type {
   ConsumerInfo,
   Counts,
   Enqueued,
+  EnqueueManyOptions,
   EnqueueOptions,
   Found,
   LeasedQueueOptions,
@@ -79,6 +81,17 @@ interface Item {
   key: string;
   ttlMs: number;
   length: number;
+}
+
+/** How long the end may take while Redis does not answer, in milliseconds. */
+const CLOSE_MS = 500;
+
+/** How messages are taken. */
+interface TakeOptions {
+  /** Whoever gets nothing comes again at once. */
+  stays?: boolean;
+  /** Told of an entry that cannot be read and has been put aside. */
+  onUndecodable?: ((error: DecodeError) => void) | undefined;
 }
 
 /** What an item needs besides its payload. */
@@ -220,10 +233,17 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.#own = new OwnConnections(client);
   }
 
+  /** Puts a message into the queue; see the classes that extend this one. */
+  abstract enqueue(payload: I, options?: EnqueueOptions): Promise<Enqueued>;
+
+  /** Puts several messages into the queue; see the classes that extend this one. */
+  abstract enqueueMany(payloads: readonly I[], options?: EnqueueManyOptions): Promise<Enqueued[]>;
+
   /** Checks and stores one message; the classes that extend it give it a priority. */
   protected store(payload: I, options: EnqueueOptions & { priority: number }): Promise<Enqueued> {
     try {
       const { signal } = options;
+      signal?.throwIfAborted();
       const item = this.#item(payload, options);
       const checked = this.#validate?.(payload);
       if (checked instanceof Promise) return checked.then(() => this.#admit(item, signal));
@@ -238,9 +258,19 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     payloads: readonly I[],
     options: Omit<EnqueueOptions, "id"> & { priority: number },
   ): Promise<Enqueued[]> {
+    options.signal?.throwIfAborted();
     const items = payloads.map((payload) => this.#item(payload, options));
     if (this.#validate) await Promise.all(payloads.map(this.#validate));
-    return await Promise.all(items.map((item) => this.#admit(item, options.signal)));
+    const adding = items.map((item) => this.#admit(item, options.signal));
+    if (this.#maxReady === 0) return await Promise.all(adding);
+    const results = await Promise.allSettled(adding);
+    const failures = results.filter((result) => result.status === "rejected");
+    const enqueued = results.map((result) =>
+      result.status === "fulfilled" ? result.value : undefined
+    );
+    if (failures.length === 0) return enqueued as Enqueued[];
+    const full = failures.every(({ reason }) => reason instanceof QueueFullError);
+    throw full ? new QueueFullError(this.name, this.#maxReady, enqueued) : failures[0]!.reason;
   }
 
   /**
@@ -277,9 +307,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * `await using` one that was not is given back. A lost connection does not end the loop.
    */
   consume(options: FeedOptions = {}): AsyncGenerator<Delivery<T>, void, void> {
-    const { signal } = options;
-    const take = (waitMs: number) => this.#take(1, { waitMs, signal }, { stays: true });
-    return one(feed(take, checkFeed(options)));
+    return one(this.#feed(checkFeed(options)));
   }
 
   /**
@@ -323,7 +351,10 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     return await this.#inspector.stats(windowMs);
   }
 
-  /** The workers that have said within 30 s that they are there; a killed one is named until then. */
+  /**
+   * The workers and `consume` loops that have said within 30 s that they are there; one that was killed is
+   * named until then.
+   */
   async consumers(): Promise<ConsumerInfo[]> {
     return await this.#inspector.consumers(PRESENCE_TTL_MS);
   }
@@ -349,7 +380,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
 
   /**
    * Looks for a message by its id. A dead letter is found at once; else the whole queue is gone through,
-   * in short steps: some two seconds for a million messages.
+   * in short steps: about a second for a million messages.
    *
    * @returns The message and its state; undefined if there is none, or if it went back to a state that had
    * been gone through already.
@@ -384,7 +415,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   }
 
   /**
-   * Removes all messages of a state, or a log.
+   * Removes all messages of a state, or a log. The ids and keys that they hold are free again.
    *
    * @returns How many there were.
    * @throws {TypeError} for a state that cannot be purged: leased messages belong to their consumers.
@@ -413,10 +444,15 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    */
   async close(): Promise<void> {
     this.#room.close();
-    await this.#settler.drained();
-    // Left to lapse otherwise: a client that is closed already cannot be asked.
-    if (this.#client.isOpen) await this.#claimer.forget(this.#send);
-    await this.#own.close();
+    try {
+      // While Redis does not answer, or when the client is closed already, they are left to lapse.
+      await within(this.#settler.drained(), CLOSE_MS);
+      if (this.#client.isReady) await within(this.#claimer.forget(this.#send), CLOSE_MS);
+    } catch {
+      // Whoever awaits an ack hears of it there.
+    } finally {
+      await this.#own.close();
+    }
   }
 
   /** Closes; see {@linkcode LeasedQueue.close}. */
@@ -429,13 +465,16 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    *
    * @ignore
    */
-  [INTAKE]({ mode, backoff, onUndecodable }: IntakeOptions): Intake<Delivery<T>> {
+  [INTAKE](
+    { mode, backoff, onUndecodable, onBadBackoff }: IntakeOptions<Delivery<T>>,
+  ): Intake<Delivery<T>> {
     const parts = this.#parts();
     const options = backoff ? { ...parts.options, backoff: backoffOf(backoff) } : parts.options;
     return new LeasedIntake<T>({
       ...parts,
       options,
       mode,
+      onBadBackoff,
       name: this.name,
       kind: this.#kind,
       client: this.#client,
@@ -484,8 +523,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     if (this.#maxReady === 0) return this.#merger.add(item) as Promise<Enqueued>; // never full
     // What is for later needs no room, and does not stand in line for it.
     const later = item.due !== "" && item.due !== "+0";
-    if (this.#onFull === "throw" || later) return this.#addOrThrow(item);
-    return this.#room.store(item, signal);
+    if (this.#onFull === "throw") return this.#addOrThrow(item);
+    return later ? this.#addOrWait(item, signal) : this.#room.store(item, signal);
+  }
+
+  /** It may be due by Redis's clock, and then it needs room after all. */
+  async #addOrWait(item: Item, signal?: AbortSignal): Promise<Enqueued> {
+    return await this.#merger.add(item) ?? await this.#room.store(item, signal);
   }
 
   async #addOrThrow(item: Item): Promise<Enqueued> {
@@ -543,23 +587,51 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     }
   }
 
-  /** `stays`: whoever gets nothing comes again at once. */
+  /** Batches of one, and the loop's own word that it is there. */
+  async *#feed(options: FeedOptions): AsyncGenerator<Delivery<T>[], void, void> {
+    const { mode = "blocking", signal, onEvent } = options;
+    const presence = new Presence({
+      keys: this.#keys,
+      kind: this.#kind,
+      name: this.name,
+      consumer: this.#claimer.consumer,
+      mode,
+    });
+    let last: Delivery<T> | undefined;
+    const how: TakeOptions = {
+      stays: true,
+      onUndecodable: (error) => onEvent?.({ type: "undecodable", error }),
+    };
+    const take = async (waitMs: number) => {
+      await presence.renew(this.#send, last && !last.settled ? 1 : 0);
+      const batch = await this.#take(1, { waitMs, signal }, how);
+      last = batch[0];
+      return batch;
+    };
+    try {
+      yield* feed(take, options);
+    } finally {
+      if (this.#client.isReady) await presence.leave(this.#send);
+    }
+  }
+
   async #take(
     max: number,
     { waitMs = 0, signal }: ReceiveOptions,
-    { stays = false } = {},
+    { stays = false, onUndecodable }: TakeOptions = {},
   ): Promise<Delivery<T>[]> {
     checkMs("waitMs", waitMs);
     signal?.throwIfAborted();
     const until = performance.now() + waitMs;
-    let deliveries = await this.#claimAny(max);
+    let deliveries = await this.#claimAny(max, { onUndecodable });
     if (deliveries.length > 0 || waitMs === 0) return deliveries;
     return await this.#own.borrow(async (own) => {
       try {
         while (deliveries.length === 0) {
           const left = until - performance.now();
           if (left <= 0 || signal?.aborted) break;
-          deliveries = await this.#waitOrTick(own, max, { waitMs: left, signal });
+          const options = { waitMs: left, signal, onUndecodable };
+          deliveries = await this.#waitOrTick(own, max, options);
         }
       } finally {
         const leaves = !stays || deliveries.length > 0 || signal?.aborted;
@@ -575,7 +647,11 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   async #waitOrTick(
     own: OwnConnection,
     max: number,
-    { waitMs, signal }: { waitMs: number; signal?: AbortSignal },
+    { waitMs, signal, onUndecodable }: {
+      waitMs: number;
+      signal: AbortSignal | undefined;
+      onUndecodable: TakeOptions["onUndecodable"];
+    },
   ): Promise<Delivery<T>[]> {
     const over = new AbortController();
     const ticking = this.#tickWhenDue(performance.now() + waitMs, over.signal)
@@ -583,7 +659,8 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     const send = this.#claimer.behindToken(own, waitMs, signal);
     try {
       const explained = explaining(this.#client, this.name, this.#keys, send);
-      return await this.#claimAny(max, { send: explained, waits: true, signal });
+      const how = { send: explained, waits: true, signal, onUndecodable };
+      return await this.#claimAny(max, how);
     } finally {
       over.abort();
       await ticking;
@@ -603,12 +680,17 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   /** What can be read of what there is; entries that cannot are put aside, and the next are taken. */
   async #claimAny(
     most: number,
-    { send = this.#send, ...how }: { send?: Send; waits?: boolean; signal?: AbortSignal } = {},
+    { send = this.#send, onUndecodable, ...how }: TakeOptions & {
+      send?: Send;
+      waits?: boolean;
+      signal?: AbortSignal | undefined;
+    },
   ): Promise<Delivery<T>[]> {
     for (;;) {
       const claimed = await this.#claimer.claim(send, { most, room: 1, ...how });
       if (!claimed) return [];
-      const deliveries = await this.#deliver(claimed.hand, claimed.messages, this.#settler);
+      const { hand, messages } = claimed;
+      const deliveries = await this.#deliver(hand, messages, this.#settler, onUndecodable);
       if (deliveries.length > 0) return deliveries;
     }
   }
@@ -661,6 +743,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       raw: new Uint8Array(envelope?.body ?? entry),
       attempts: envelope?.attempts ?? 0,
       enqueuedAt: envelope?.enqueuedAt ?? 0,
+      priority: envelope?.priority ?? 0,
       errors: envelope ? readHistory(envelope.history) : [],
       ...(state === "delayed" && { dueAt: Number(at) }),
       ...(state === "dead" && {

@@ -56,7 +56,10 @@ export type Mode = "polling" | "blocking";
 export type ConsumeEvent =
   /** Redis could not be asked; the loop tries again in `inMs` milliseconds. */
   | { type: "retrying"; error: Error; inMs: number }
-  /** An entry could not be decoded. It is out of Redis: the error's `raw` has it. */
+  /**
+   * An entry could not be decoded, or its schema refused it. The error's `raw` has it; a queue with
+   * leases keeps it with the dead letters, for a plain list it is out of Redis.
+   */
   | { type: "undecodable"; error: DecodeError };
 
 /**

@@ -51,7 +51,8 @@ export const HOLD = `
 paused()
 is_held = false
 local function hold_back()
-  redis.call("HSET", control, "held_until", string.format("%.0f", now + spare_in))
+  -- pcall: a hint only, and refused at maxmemory where nothing was taken before.
+  redis.pcall("HSET", control, "held_until", string.format("%.0f", now + spare_in))
   if not paused() then redis.call("PEXPIRE", control, math.ceil(spare_in)) end
 end`;
 
@@ -89,5 +90,6 @@ local function grant(n)
   redis.call("LPUSH", grants, string.format("%.0f %d %.0f", now, n, total))
   redis.call("PEXPIRE", grants, rate_per)
   spare_rate = spare_rate - n
-  if spare_rate == 0 then wait_for_rate(grant_at(-1).at + rate_per - now) end
+  local oldest = grant_at(-1)
+  if spare_rate == 0 then wait_for_rate(oldest and oldest.at + rate_per - now or rate_per) end
 end`;

@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { isConnectionError } from "../redis/errors.ts";
 import { checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { type Backoff, backoffOf } from "./backoff.ts";
 import { LeaseLostError } from "./settler.ts";
@@ -47,6 +48,8 @@ export type WorkerEvent<D> =
   | { type: "done"; delivery: D; ms: number }
   /** A handler threw. `to` tells where the message is now. */
   | { type: "failed"; delivery: D; ms: number; error: unknown; to: Ended }
+  /** The backoff threw, or gave no duration: the message waits as long as the default says. */
+  | { type: "backoff"; delivery: D; error: unknown }
   /**
    * What a handler did could not be settled, or it was not begun any more: the lease was lost, so the
    * message goes out again.
@@ -95,7 +98,8 @@ export interface WorkerOptions<D> {
   /**
    * Told what happens. Without it, the first failure that is kept nowhere (of a handler whose message
    * is gone, or an entry of a plain list that cannot be decoded) stops the worker and `run()` rejects
-   * with it, since nothing may fail silently.
+   * with it, since nothing may fail silently. What a queue with leases keeps (attempts that failed, in
+   * the message's history; entries that cannot be decoded, with the dead letters) is not told then.
    */
   onEvent?: (event: WorkerEvent<D>) => void;
 }
@@ -293,6 +297,7 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
       mode: this.#feedOptions.mode ?? "blocking",
       backoff: this.#options.backoff,
       onUndecodable: (error) => this.#tell({ type: "undecodable", error }),
+      onBadBackoff: (delivery, error) => this.#tell({ type: "backoff", delivery, error }),
     });
     this.#intake = intake;
     const feeding = this.#feed(intake, signal);
@@ -354,10 +359,8 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   /** The handler has ended. */
   #end(slot: Slot<D>, failure?: Failure): void {
     this.#running.delete(slot);
-    const settled = this.#settle(slot, failure);
+    this.#settle(slot, failure); // of one that was given back long ago, what it says now is ignored
     this.#wake();
-    // Given back long ago: what it throws now has nowhere to go but up.
-    if (!settled && failure && !this.#loop && !this.#onEvent) this.#fail(failure.error);
   }
 
   #timeOut(slot: Slot<D>): void {
@@ -370,8 +373,8 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   }
 
   /** Once: by the handler's end, by its time, or by the worker's end. */
-  #settle(slot: Slot<D>, failure?: Failure): boolean {
-    if (slot.settled) return false;
+  #settle(slot: Slot<D>, failure?: Failure): void {
+    if (slot.settled) return;
     slot.settled = true;
     clearTimeout(slot.timer);
     const { intake, delivery } = slot;
@@ -391,7 +394,6 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
             this.#tell(error ? { type: "lost", delivery, error } : { type: "done", delivery, ms })),
       );
     }
-    return true;
   }
 
   /** An attempt that the worker's stop cut short has not failed, and is not counted. */
@@ -403,12 +405,17 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   #tell(event: WorkerEvent<D>): void {
     try {
       if (!this.#onEvent && event.type === "failed" && event.to === "gone") throw event.error;
-      const lost = event.type === "lost" && !(event.error instanceof LeaseLostError);
-      if (!this.#onEvent && lost) throw event.error;
+      if (!this.#onEvent && event.type === "lost" && !this.#isLeft(event.error)) throw event.error;
       this.#onEvent?.(event);
     } catch (error) { // nobody to tell, or who was told threw
       this.#fail(error);
     }
+  }
+
+  /** Whether the lease gives the message back: it is over, or the worker went while Redis was away. */
+  #isLeft(error: Error): boolean {
+    return error instanceof LeaseLostError ||
+      this.#stopping.signal.aborted && isConnectionError(error);
   }
 
   #fail(error: unknown): void {

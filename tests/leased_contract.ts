@@ -23,6 +23,7 @@ import {
 import { RESP_TYPES } from "redis";
 import {
   type ConnectedClient,
+  type ConsumeEvent,
   type Delivery,
   type Enqueued,
   type EnqueueManyOptions,
@@ -450,6 +451,25 @@ function ownIds(name: string, test: LeasedTest): void {
 
 function receiving(name: string, test: LeasedTest): void {
   for (const mode of MODES) {
+    test(`${name}.consume tells of an entry that it cannot read, and goes on (${mode})`, async (test) => {
+      const queue = test.queue<number>();
+      await test.intrude("garbage");
+      await queue.enqueue(1);
+      const raw: string[] = [];
+      const onEvent = (event: ConsumeEvent) => {
+        if (event.type === "undecodable") raw.push(text(event.error.raw));
+      };
+      for await (const delivery of queue.consume({ mode, pollMs: 5, onEvent })) {
+        assertEquals(delivery.payload, 1);
+        await delivery.ack();
+        break;
+      }
+      assertEquals(raw, ["garbage"]);
+      assertEquals((await queue.counts()).dead, 1);
+    });
+  }
+
+  for (const mode of MODES) {
     test(`${name}.receive hands a message over with all that is known of it (${mode})`, async (test) => {
       const queue = test.queue<{ to: string }>({ leaseMs: 20_000 });
       const before = Date.now();
@@ -674,6 +694,25 @@ function attempts(name: string, test: LeasedTest): void {
 }
 
 function settling(name: string, test: LeasedTest): void {
+  test(`${name} settles nothing that is over: extend after ack, the end of the scope`, async (test) => {
+    const queue = test.queue<number>();
+    await queue.enqueueMany([1, 2]);
+    const done = await take(queue);
+    await done.ack();
+    await assertRejects(() => done.extend(1_000), TypeError, "extend after ack");
+    {
+      await using late = await take(queue);
+      await test.lapse();
+      await (await take(test.queue<number>())).ack(); // somebody else's by now
+      assertEquals(late.settled, false);
+    } // nothing to give back, and nothing to complain about
+    const lost = await queue.enqueue(3).then(() => take(queue));
+    await test.lapse();
+    await take(test.queue<number>());
+    await assertRejects(() => lost.ack(), LeaseLostError);
+    assert(lost.signal.aborted, "also where it is first looked at afterwards");
+  });
+
   test(`${name}.ack twice is the same success`, async (test) => {
     const queue = test.queue<string>();
     await queue.enqueue("x");
@@ -1142,6 +1181,14 @@ function deadLetters(name: string, test: LeasedTest): void {
 }
 
 function looking(name: string, test: LeasedTest): void {
+  test(`${name} shows the priority of a message wherever it is`, async (test) => {
+    const queue = test.queue<number>();
+    await queue.enqueue(1);
+    const { messages: [seen] } = await queue.peek("ready");
+    assertEquals((await take(queue)).priority, seen!.priority);
+    assertEquals(seen!.priority, name === "PriorityQueue" ? 2 : 0);
+  });
+
   test(`${name}.peek looks page by page and changes nothing`, async (test) => {
     const queue = test.queue<number>();
     await queue.enqueueMany([10, 11, 12, 13, 14]);

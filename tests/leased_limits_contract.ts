@@ -109,6 +109,42 @@ function refusing(name: string, test: LeasedTest): void {
     assertEquals(await drain(queue), [1, 3, 5]);
   });
 
+  test(`${name}.enqueueMany on a full queue tells which messages were stored`, async (test) => {
+    const queue = test.queue<number>({ maxReady: 2 });
+    const error = await assertRejects(() => queue.enqueueMany([1, 2, 3, 4]), QueueFullError);
+    assertEquals(error.enqueued.map((one) => one?.duplicate), [false, false, undefined, undefined]);
+    const { messages } = await queue.peek("ready");
+    assertEquals(messages.map(({ id }) => id), error.enqueued.slice(0, 2).map((one) => one!.id));
+    const single = await assertRejects(() => queue.enqueue(5), QueueFullError);
+    assertEquals(single.enqueued, [undefined]);
+  });
+
+  test(`${name}.enqueue with a signal that is aborted already stores nothing`, async (test) => {
+    const queue = test.queue<number>();
+    const signal = AbortSignal.abort(new Error("too late"));
+    await assertRejects(() => queue.enqueue(1, { signal }), Error, "too late");
+    await assertRejects(() => queue.enqueueMany([1, 2], { signal }), Error, "too late");
+    assertEquals(await test.sizes(), {});
+  });
+
+  test(`${name}.enqueue with a limit changes nothing when replies has another type`, async (test) => {
+    const queue = test.queue<number>({ maxReady: 2 });
+    await test.redis.sAdd(test.key("replies"), "somebody else's");
+    const before = await test.dump();
+    await assertRejects(() => queue.enqueueMany([1, 2, 3]), TypeError, "nothing was changed");
+    assertEquals(await test.dump(), before);
+  });
+
+  test(`${name}.enqueue waits for room also with a time that is over`, async (test) => {
+    const queue = test.queue<string>({ maxReady: 1, onFull: "wait" });
+    await queue.enqueue("first");
+    const late = queue.enqueue("late", { runAt: 1 });
+    await pause(30);
+    await (await take(queue)).ack();
+    assertEquals((await late).duplicate, false);
+    assertEquals(payloads((await queue.peek("ready")).messages), ["late"]);
+  });
+
   test(`${name}.enqueue says full again when its reply is lost`, async (test) => {
     const { proxy, client } = await test.faulty();
     const [queue, other] = [test.queue<number>({ maxReady: 2 }, client), test.queue<number>()];
@@ -191,7 +227,9 @@ function waiting(name: string, test: LeasedTest): void {
     await (await take(other)).ack(); // now there is room
     const b = queue.enqueue("b");
     await a;
-    assertEquals(await drain(other), ["a"]);
+    const first = await take(other);
+    assertEquals(first.payload, "a");
+    await first.ack();
     await b;
     assertEquals(await drain(other), ["b"]);
   });
@@ -386,6 +424,26 @@ function rating(name: string, test: LeasedTest): void {
     assertGreaterOrEqual(second!.receivedAt - first.receivedAt, 1_500);
     assertLess(performance.now() - startedAt, 2_000, "and is there in time");
     assertLess(commands.length, 9, commands.join(" "));
+  });
+
+  test(`${name} whose rate is used up wakes nobody for what is enqueued`, async (test) => {
+    const queue = test.queue<number>({ rateLimit: { count: 1, perMs: 60_000 } });
+    await queue.enqueueMany([1, 2]);
+    await take(queue);
+    assertEquals(await queue.receive(), undefined);
+    await test.redis.unlink(test.key("wake"));
+    for (let i = 0; i < 5; i++) await queue.enqueue(i);
+    assertEquals(await test.redis.exists(test.key("wake")), 0);
+    await queue.enqueue(6, { delayMs: 1 });
+    assertEquals(await test.redis.exists(test.key("wake")), 0);
+  });
+
+  test(`${name} with a rate limit does not count marks of what was cancelled`, async (test) => {
+    const queue = test.queue<number>({ rateLimit: { count: 1, perMs: 60_000 } });
+    const { id } = await queue.enqueue(1);
+    await queue.cancel(id);
+    await queue.enqueue(2);
+    assertEquals((await take(queue)).payload, 2);
   });
 
   test(`${name} whose rate is used up tells the next consumer when one leaves`, async (test) => {

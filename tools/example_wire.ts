@@ -21,9 +21,6 @@ const HOUSEKEEPING = [
   "RESET",
 ];
 
-/** Where queues with leases enter themselves, whatever the program does. */
-const REGISTRY = "queue:registry";
-
 /** A port that leads to the server. */
 export class Door {
   /** The port of 127.0.0.1 to connect to. */
@@ -165,7 +162,7 @@ export class Ear {
       .exec(line) ?? [];
     if (!command) return;
     const name = command.toUpperCase();
-    const isHousekeeping = HOUSEKEEPING.includes(name) || argument === REGISTRY;
+    const isHousekeeping = HOUSEKEEPING.includes(name);
     this.#said.push({ port: Number(port), command: name, isHousekeeping });
     if (command === "ECHO") this.#marks.get(argument ?? "")?.();
   }
