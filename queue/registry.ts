@@ -7,6 +7,7 @@
 import { call } from "../redis/call.ts";
 import { checkClient, type RedisClient } from "../redis/client.ts";
 import { REGISTRY_KEY } from "../redis/keys.ts";
+import { checkOptions, optionNames } from "../redis/options.ts";
 import type { Send } from "../redis/script.ts";
 import { checkCount } from "../redis/timers.ts";
 
@@ -15,6 +16,8 @@ const MAX_QUEUES = 10_000;
 
 /** How often one object says that it uses a queue, in milliseconds. */
 const AGAIN_MS = 600_000;
+
+const LIST_OPTIONS = optionNames<{ limit?: number }>({ limit: true });
 
 /** A queue with leases that has been used. */
 export interface RegisteredQueue {
@@ -71,8 +74,9 @@ export class Registration {
  */
 export async function listQueues(
   client: RedisClient,
-  { limit = 1_000 }: { limit?: number } = {},
+  options: { limit?: number } = {},
 ): Promise<RegisteredQueue[]> {
+  const { limit = 1_000 } = checkOptions("listQueues", options, LIST_OPTIONS);
   checkCount("limit", limit, { max: MAX_QUEUES });
   checkClient(client);
   const args = ["ZRANGE", REGISTRY_KEY, "0", String(limit - 1), "REV", "WITHSCORES"];
