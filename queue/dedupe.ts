@@ -11,6 +11,8 @@
  */
 import { createHash } from "node:crypto";
 import { checkText } from "../redis/keys.ts";
+import { checkOptions, optionNames } from "../redis/options.ts";
+import { show } from "../redis/show.ts";
 import { checkMs } from "../redis/timers.ts";
 
 /**
@@ -21,7 +23,7 @@ import { checkMs } from "../redis/timers.ts";
  */
 export interface DedupeWindow {
   /**
-   * For so many milliseconds from the enqueueing, whatever becomes of the message; less only if it is
+   * For so many milliseconds from the enqueueing, at least 1, whatever becomes of the message; less only if it is
    * cancelled, purged or dropped from the dead letters.
    */
   ttlMs?: number;
@@ -53,6 +55,8 @@ export interface QueueDedupeOptions<I> extends DedupeWindow {
   key?: (payload: I) => string;
 }
 
+const DEDUPE_OPTIONS = optionNames<DedupeOptions>({ key: true, ttlMs: true, until: true });
+
 /** A key that a message takes, and for how long: milliseconds, or 0 for until it is settled. */
 export interface Taken {
   key: string;
@@ -78,7 +82,7 @@ export function deduper<I>(queue: boolean | QueueDedupeOptions<I> | undefined): 
   const keyOf = common?.key;
   if (keyOf !== undefined && typeof keyOf !== "function") {
     throw new TypeError(
-      `dedupe.key of a queue must be a function of the payload, but is ${JSON.stringify(keyOf)}`,
+      `dedupe.key of a queue must be a function of the payload, but is ${show(keyOf)}`,
     );
   }
   return (payload, body, option) => {
@@ -93,16 +97,31 @@ export function deduper<I>(queue: boolean | QueueDedupeOptions<I> | undefined): 
   };
 }
 
+/**
+ * Checks the deduplication of several messages, before it comes to any of them.
+ *
+ * @throws {TypeError} for options that are none, or that contradict each other.
+ * @throws {RangeError} for a `ttlMs` out of range.
+ */
+export function checkDedupe(option: boolean | DedupeOptions | undefined): void {
+  const own = optionsOf<DedupeOptions>(option);
+  if (!own) return;
+  if (own.key !== undefined) checkText("dedupe key", own.key);
+  ttlOf(own);
+}
+
 function optionsOf<O extends object>(option: unknown): O | undefined {
   if (option === undefined || option === false) return undefined;
   if (option === true) return {} as O;
-  if (typeof option === "object" && option !== null) return option as O;
-  throw new TypeError(`dedupe must be true, false or an object, but is ${JSON.stringify(option)}`);
+  if (typeof option === "object" && option !== null) {
+    return checkOptions("dedupe", option as O, DEDUPE_OPTIONS);
+  }
+  throw new TypeError(`dedupe must be true, false or an object, but is ${show(option)}`);
 }
 
 function ttlOf({ ttlMs, until }: DedupeWindow, otherwise = 0): number {
   if (until !== undefined && until !== "settled") {
-    throw new TypeError(`dedupe.until must be "settled", but is ${JSON.stringify(until)}`);
+    throw new TypeError(`dedupe.until must be "settled", but is ${show(until, "string")}`);
   }
   if (ttlMs === undefined) return until ? 0 : otherwise;
   if (until) throw new TypeError(`Either dedupe.ttlMs (${ttlMs}) or dedupe.until, not both`);

@@ -8,7 +8,9 @@
  */
 import type { Buffer } from "node:buffer";
 import { checkMessageId, type QueueKeys } from "../redis/keys.ts";
+import { checkOptions, checkSignal, checkSwitch, optionNames } from "../redis/options.ts";
 import type { Send } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
 import { checkCount, sleep } from "../redis/timers.ts";
 import {
   consumersScript,
@@ -18,13 +20,14 @@ import {
   type Seen,
   statsScript,
 } from "./leased_scripts.ts";
-import type {
-  ConsumerInfo,
-  Counts,
-  Found,
-  PeekState,
-  RedriveOptions,
-  Waiting,
+import {
+  type ConsumerInfo,
+  type Counts,
+  type Found,
+  type PeekState,
+  REDRIVE_OPTIONS,
+  type RedriveOptions,
+  type Waiting,
 } from "./leased_types.ts";
 import { type QueueStats, readStats } from "./stats.ts";
 
@@ -37,6 +40,11 @@ const FIRST_STEP = 20;
 
 /** Where a message may be, in the order in which it moves: one that moves on meanwhile is still met. */
 const PLACES: readonly Place[] = ["delayed", "ready", "lapsed", "leased"];
+
+const PEEK_OPTIONS = optionNames<{ limit?: number; cursor?: string }>({
+  limit: true,
+  cursor: true,
+});
 
 /** Makes what is shown of an entry. */
 export type Show<T> = (state: PeekState, seen: Seen) => Promise<Waiting<T> | undefined>;
@@ -106,13 +114,16 @@ export class Inspector<T> {
   /** One page of a state. */
   async peek(
     state: PeekState,
-    { limit = 20, cursor = "0" }: { limit?: number; cursor?: string },
+    options: { limit?: number; cursor?: string },
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
+    const { limit = 20, cursor = "0" } = checkOptions("peek", options, PEEK_OPTIONS);
     checkState("peek", state, ["ready", "leased", "delayed", "dead", "completed", "failed"]);
     checkCount("limit", limit, { max: MAX_BATCH });
     const form = state === "leased" ? /^\d{1,20}(\.\d{1,15})?$/ : /^\d{1,15}$/;
     if (typeof cursor !== "string" || !form.test(cursor)) {
-      throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
+      throw new RangeError(
+        `cursor must come from the page before, but is ${show(cursor, "string")}`,
+      );
     }
     const seen: Seen[] = [];
     let from = cursor;
@@ -145,18 +156,23 @@ export class Inspector<T> {
   }
 
   /** Makes dead letters ready again. */
-  async redrive(
-    { ids, match, limit = Infinity, dryRun = false, perSecond = Infinity, signal }: RedriveOptions<
-      T
-    >,
-  ): Promise<number> {
+  async redrive(options: RedriveOptions<T>): Promise<number> {
+    checkOptions("redrive", options, REDRIVE_OPTIONS);
+    const { ids, match, limit = Infinity, dryRun = false, perSecond = Infinity, signal } = options;
+    checkSignal(signal);
+    checkSwitch("dryRun", dryRun);
     if (limit !== Infinity) checkCount("limit", limit);
     if (ids && match) throw new TypeError("Either ids or match, not both");
+    if (ids !== undefined && !Array.isArray(ids)) {
+      throw new TypeError(`ids must be an array of message ids, but is ${show(ids)}`);
+    }
     if (match !== undefined && typeof match !== "function") {
-      throw new TypeError(`match must be a function, but is ${JSON.stringify(match)}`);
+      throw new TypeError(`match must be a function, but is ${show(match)}`);
     }
     if (typeof perSecond !== "number" || !(perSecond > 0)) {
-      throw new RangeError(`perSecond must be a number above 0, but is ${String(perSecond)}`);
+      throw new RangeError(
+        `perSecond must be a number above 0, but is ${show(perSecond, "number")}`,
+      );
     }
     // A quarter of a second's worth at once, and the rest of the quarter is a pause.
     const step = Math.max(1, Math.min(MAX_BATCH, Math.floor(perSecond / 4)));
@@ -270,7 +286,9 @@ export class Inspector<T> {
     const { entries } = await this.#scripts.peek.run(this.#send, this.#keys, args);
     return await Promise.all(entries.map(async (seen) => {
       const message = await this.#show("dead", seen);
-      return { id: String(seen[2]), chosen: message !== undefined && match(message) === true };
+      const chosen: unknown = message !== undefined && match(message);
+      if (typeof chosen === "boolean") return { id: String(seen[2]), chosen };
+      throw new TypeError(`match must give true or false, but gave ${show(chosen)}`);
     }));
   }
 
@@ -314,7 +332,7 @@ function nextStep(most: number, bytes: number): number {
 function checkState(verb: string, state: string, states: readonly string[]): void {
   if (states.includes(state)) return;
   const known = states.map((name) => JSON.stringify(name)).join(", ");
-  throw new TypeError(`${verb} takes one of ${known}, not ${JSON.stringify(state)}`);
+  throw new TypeError(`${verb} takes one of ${known}, not ${show(state, "string")}`);
 }
 
 /** What a consumer said of itself; somebody else's entry says nothing. */

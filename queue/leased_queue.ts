@@ -24,13 +24,15 @@ import {
 import { isRetryable } from "../redis/errors.ts";
 import { checkMessageId, type QueueKeys, queueKeys } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
+import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
 import { type OwnConnection, OwnConnections } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
 import { backoffMs, checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
 import { Claimer, TICK_MS } from "./claimer.ts";
-import { type Deduper, deduper } from "./dedupe.ts";
-import { Delivery, type Settlement } from "./delivery.ts";
+import { checkDedupe, type Deduper, deduper } from "./dedupe.ts";
+import { DEAD_LETTER_OPTIONS, Delivery, NACK_OPTIONS, type Settlement } from "./delivery.ts";
 import { readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
 import {
@@ -46,7 +48,8 @@ import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
 import { logLimits, policyOf } from "./limits.ts";
 import { readLogEntry } from "./logs.ts";
-import type { ReceiveOptions } from "./message.ts";
+import { checkReceive, type ReceiveOptions } from "./message.ts";
+import { mapPayloads } from "./payloads.ts";
 import { Presence, PRESENCE_TTL_MS } from "./presence.ts";
 import { rateOf } from "./rate_limit.ts";
 import { Registration } from "./registry.ts";
@@ -119,7 +122,7 @@ const ENQUEUE_MS = REPLAY_MS / 3;
  * const delivery = await queue.receive({ waitMs: 1_000 });
  * console.log(await delivery?.nack({ error: new Error("no such address") })); // dead
  * const { messages } = await queue.peek("dead");
- * console.log(messages[0]?.reason); // after 1 attempts: Error: no such address
+ * console.log(messages[0]?.reason); // after 1 attempt: Error: no such address
  * console.log(await queue.redrive(), await queue.purge("ready")); // 1 1
  *
  * await queue.close();
@@ -201,7 +204,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.#rate = rateOf(rateLimit);
     this.#maxReady = maxReady === undefined ? 0 : checkCount("maxReady", maxReady, MOST_READY);
     if (onFull !== "throw" && onFull !== "wait") {
-      throw new TypeError(`onFull must be "throw" or "wait", but is ${JSON.stringify(onFull)}`);
+      throw new TypeError(`onFull must be "throw" or "wait", but is ${show(onFull, "string")}`);
     }
     if (options.onFull !== undefined && maxReady === undefined) {
       throw new TypeError(`onFull (${JSON.stringify(onFull)}) means nothing without maxReady`);
@@ -209,12 +212,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.#onFull = onFull;
     this.#dedupe = deduper(dedupe);
     this.#validate = validator(name, schema);
-    this.#send = explaining(
-      client,
-      this.name,
-      this.#keys,
-      (args) => call(client, args, { raw: true }),
-    );
+    this.#send = this.#explaining((args) => call(client, args, { raw: true }));
     this.#merger = new Merger((items) => this.#store(items));
     this.#room = new Room((item) => this.#merger.add(item));
     this.#registration = new Registration(kind, name);
@@ -259,8 +257,16 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     options: Omit<EnqueueOptions, "id"> & { priority: number },
   ): Promise<Enqueued[]> {
     options.signal?.throwIfAborted();
-    const items = payloads.map((payload) => this.#item(payload, options));
-    if (this.#validate) await Promise.all(payloads.map(this.#validate));
+    // What concerns all of them, before it is said of one of them.
+    checkTimes(options);
+    checkDedupe(options.dedupe);
+    const items = mapPayloads(this.name, payloads, (payload) => this.#item(payload, options));
+    const validate = this.#validate;
+    if (validate) {
+      // Async, so that one that throws leaves none behind that rejects with nobody looking.
+      const check = async (payload: I) => await validate(payload);
+      await Promise.all(mapPayloads(this.name, payloads, check));
+    }
     const adding = items.map((item) => this.#admit(item, options.signal));
     if (this.#maxReady === 0) return await Promise.all(adding);
     const results = await Promise.allSettled(adding);
@@ -283,12 +289,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @returns The delivery, to be settled before its lease is over; undefined if there was none within
    * `waitMs`.
    * @throws {RangeError} for a `waitMs` that is negative or no number.
+   * @throws {TypeError} for a `signal` that is none, or an unknown option.
    * @throws {RedisConnectionError} when Redis did not answer. A message that was claimed meanwhile
    * comes back when its lease is over.
    * @throws The reason of `signal` when it aborts.
    */
   async receive(options: ReceiveOptions = {}): Promise<Delivery<T> | undefined> {
-    const [delivery] = await this.#take(1, options);
+    const [delivery] = await this.#take(1, checkReceive("receive", options));
     return delivery;
   }
 
@@ -296,15 +303,20 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * Claims up to `max` messages under one lease, waiting for the first of them if told so.
    *
    * @param max From 1 to 1,000.
+   * @throws {RangeError} for a `max` out of range.
    * @throws As {@linkcode LeasedQueue.receive}.
    */
   async receiveMany(max: number, options: ReceiveOptions = {}): Promise<Delivery<T>[]> {
+    checkReceive("receiveMany", options);
     return await this.#take(checkCount("max", max, { max: MAX_BATCH }), options);
   }
 
   /**
    * Deliveries one by one, until `signal` aborts or the loop is left. Each has to be settled; with
    * `await using` one that was not is given back. A lost connection does not end the loop.
+   *
+   * @throws {TypeError} at once, for a bad `mode`, `signal` or `onEvent`, or an unknown option.
+   * @throws {RangeError} at once, for a `pollMs` out of range.
    */
   consume(options: FeedOptions = {}): AsyncGenerator<Delivery<T>, void, void> {
     return one(this.#feed(checkFeed(options)));
@@ -316,8 +328,8 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @throws {TypeError} for a text that is no token.
    */
   delivery(token: string): Settlement {
-    const match = TOKEN.exec(String(token));
-    if (!match) throw new TypeError(`Not a delivery's token: ${String(token)}`);
+    const match = typeof token === "string" ? TOKEN.exec(token) : null;
+    if (!match) throw new TypeError(`Not a delivery's token: ${show(token, "string")}`);
     const [, lease, index, attempt = "1", receivedAt = 0] = match;
     // Lengthened by whoever holds it: Redis knows how long it lives, we do not.
     const hand = new Hand({
@@ -329,8 +341,14 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     const settler = new Settler({ ...this.#parts(), send: this.#send });
     return {
       ack: () => settler.ack(hand, Number(index)),
-      nack: (options = {}) => settler.nack(hand, Number(index), Number(attempt), options),
-      deadLetter: (reason, { error } = {}) => settler.bury(hand, Number(index), reason, error),
+      nack: async (options = {}) => {
+        checkOptions("nack", options, NACK_OPTIONS);
+        return await settler.nack(hand, Number(index), Number(attempt), options);
+      },
+      deadLetter: async (reason, options = {}) => {
+        const { error } = checkOptions("deadLetter", options, DEAD_LETTER_OPTIONS);
+        await settler.bury(hand, Number(index), reason, error);
+      },
       extend: async (ms) => void await settler.extend([hand], ms, true),
     };
   }
@@ -347,7 +365,8 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * minute to an hour, five minutes by default.
    * @throws {RangeError} for another window.
    */
-  async stats({ windowMs = 300_000 }: { windowMs?: number } = {}): Promise<QueueStats> {
+  async stats(options: { windowMs?: number } = {}): Promise<QueueStats> {
+    const { windowMs = 300_000 } = checkOptions("stats", options, STATS_OPTIONS);
     return await this.#inspector.stats(windowMs);
   }
 
@@ -407,7 +426,8 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * Those that die while it works are left.
    *
    * @returns How many there were.
-   * @throws {TypeError} for both `ids` and `match`.
+   * @throws {TypeError} for both `ids` and `match`, a `match` that gives neither true nor false, or an
+   * unknown option.
    * @throws {RangeError} for a bad `limit` or `perSecond`.
    */
   async redrive(options: RedriveOptions<T> = {}): Promise<number> {
@@ -478,9 +498,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       name: this.name,
       kind: this.#kind,
       client: this.#client,
-      explain: (send) => explaining(this.#client, this.name, this.#keys, send),
+      explain: (send) => this.#explaining(send),
       deliver: (hand, messages, settler) => this.#deliver(hand, messages, settler, onUndecodable),
     });
+  }
+
+  #explaining(send: Send): Send {
+    return explaining(this.#client, { name: this.name, kind: this.#kind, keys: this.#keys }, send);
   }
 
   #parts() {
@@ -495,18 +519,16 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
 
   #item(payload: I, { id, delayMs, runAt, priority, dedupe }: ItemOptions): Item {
     if (id !== undefined) checkMessageId(id);
-    if (delayMs !== undefined && runAt !== undefined) {
-      throw new TypeError(`Either delayMs (${delayMs}) or runAt (${runAt}), not both`);
-    }
+    checkTimes({ delayMs, runAt });
     const enqueuedAt = Date.now();
     let due = "";
     let laterMs = 0;
-    if (delayMs !== undefined && checkMs("delayMs", delayMs, MAX_TIME) > 0) {
+    if (delayMs !== undefined && delayMs > 0) {
       laterMs = Math.ceil(delayMs);
       due = `+${laterMs}`;
     }
     if (runAt !== undefined) {
-      due = String(Math.ceil(checkMs("runAt", runAt, MAX_TIME)));
+      due = String(Math.ceil(runAt));
       laterMs = Number(due) - enqueuedAt;
     }
     const body = encode(this.#codec, payload, this.#maxBytes);
@@ -658,8 +680,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       .catch(() => {}); // the claim meets the same trouble, and throws it
     const send = this.#claimer.behindToken(own, waitMs, signal);
     try {
-      const explained = explaining(this.#client, this.name, this.#keys, send);
-      const how = { send: explained, waits: true, signal, onUndecodable };
+      const how = { send: this.#explaining(send), waits: true, signal, onUndecodable };
       return await this.#claimAny(max, how);
     } finally {
       over.abort();
@@ -778,9 +799,17 @@ const NO_KEY = { key: "", ttlMs: 0 };
 /** As many as there may be messages of one priority. */
 const MOST_READY = { max: 1_000_000_000 };
 
-function checkSwitch(name: string, value: boolean): boolean {
-  if (typeof value === "boolean") return value;
-  throw new TypeError(`${name} must be true or false, but is ${JSON.stringify(value)}`);
+const STATS_OPTIONS = optionNames<{ windowMs?: number }>({ windowMs: true });
+
+/** Checks when messages may be claimed. */
+function checkTimes({ delayMs, runAt }: { delayMs?: number; runAt?: number }): void {
+  if (delayMs !== undefined && runAt !== undefined) {
+    throw new TypeError(
+      `Either delayMs (${show(delayMs, "number")}) or runAt (${show(runAt, "number")}), not both`,
+    );
+  }
+  if (delayMs !== undefined) checkMs("delayMs", delayMs, MAX_TIME);
+  if (runAt !== undefined) checkMs("runAt", runAt, MAX_TIME);
 }
 
 function readReason(line: string): string {

@@ -337,7 +337,10 @@ count("failed", 1)
 -- The number of the attempt is known here, also to whoever settles by a token.
 if error ~= "" then remember(h, '{"attempt":' .. h.attempts .. "," .. string.sub(error, 2)) end
 log_failed(h, received, string.match(lease, "^[%w-]*"))
-if how == "retry" then reason = '"after ' .. h.attempts .. " attempts: " .. string.sub(reason, 2) end
+if how == "retry" then
+  local attempts = h.attempts == 1 and " attempt: " or " attempts: "
+  reason = '"after ' .. h.attempts .. attempts .. string.sub(reason, 2)
+end
 if how == "dead" or h.attempts >= limit("attempts") then
   bury(h, reason)
   return "dead"

@@ -4,6 +4,7 @@
  * @module
  */
 import type { CodecOption } from "../redis/codec.ts";
+import { type OptionNames, optionNames } from "../redis/options.ts";
 import type { Backoff } from "./backoff.ts";
 import type { DedupeOptions, QueueDedupeOptions } from "./dedupe.ts";
 import type { AttemptError } from "./envelope.ts";
@@ -57,13 +58,13 @@ export interface LeasedQueueOptions<T, I = T> {
    */
   maxPayloadBytes?: number;
   /**
-   * How many dead letters are kept; the oldest go first.
+   * How many dead letters are kept, from 1 to 1,000,000; the oldest go first.
    *
    * @default 10_000
    */
   maxDead?: number;
   /**
-   * How long a dead letter is kept, in milliseconds.
+   * How long a dead letter is kept, in milliseconds; at least 1.
    *
    * @default 1_209_600_000 (14 days)
    */
@@ -94,8 +95,8 @@ export interface LeasedQueueOptions<T, I = T> {
    */
   keepFailed?: LogLimits;
   /**
-   * How many messages may be ready. Delayed messages, and those that come back, are let in above it;
-   * the mark of a cancelled message counts until a consumer meets it.
+   * How many messages may be ready, from 1 to 1,000,000,000. Delayed messages, and those that come back,
+   * are let in above it; the mark of a cancelled message counts until a consumer meets it.
    *
    * @default no limit
    */
@@ -123,6 +124,25 @@ export interface LeasedQueueOptions<T, I = T> {
   schema?: StandardSchema<I, T>;
 }
 
+/** The names of these options. */
+export const QUEUE_OPTIONS: OptionNames = optionNames<LeasedQueueOptions<unknown>>({
+  leaseMs: true,
+  maxAttempts: true,
+  backoff: true,
+  codec: true,
+  maxPayloadBytes: true,
+  maxDead: true,
+  maxDeadAgeMs: true,
+  stats: true,
+  dedupe: true,
+  keepCompleted: true,
+  keepFailed: true,
+  maxReady: true,
+  onFull: true,
+  rateLimit: true,
+  schema: true,
+});
+
 /** Options of one message. */
 export interface EnqueueOptions {
   /**
@@ -149,6 +169,17 @@ export interface EnqueueOptions {
 
 /** Options of several messages. */
 export type EnqueueManyOptions = Omit<EnqueueOptions, "id">;
+
+/** The names of these options. */
+export const ENQUEUE_MANY_OPTIONS: OptionNames = optionNames<EnqueueManyOptions>({
+  delayMs: true,
+  runAt: true,
+  dedupe: true,
+  signal: true,
+});
+
+/** And of those of one message. */
+export const ENQUEUE_OPTIONS: OptionNames = new Set(["id", ...ENQUEUE_MANY_OPTIONS]);
 
 /** What became of an enqueued message. */
 export interface Enqueued {
@@ -227,7 +258,7 @@ export interface Found<T> extends Waiting<T> {
 export interface RedriveOptions<T> {
   /** These. */
   ids?: readonly string[];
-  /** Those for which it gives true; asked of the oldest first. */
+  /** Those for which it gives true, and not false; asked of the oldest first. */
   match?: (message: Waiting<T>) => boolean;
   /**
    * How many at most.
@@ -250,6 +281,16 @@ export interface RedriveOptions<T> {
   /** Ends it; what was redriven until then is. */
   signal?: AbortSignal;
 }
+
+/** The names of these options. */
+export const REDRIVE_OPTIONS: OptionNames = optionNames<RedriveOptions<unknown>>({
+  ids: true,
+  match: true,
+  limit: true,
+  dryRun: true,
+  perSecond: true,
+  signal: true,
+});
 
 /** A worker, or a `consume` loop, that has said lately that it is there. */
 export interface ConsumerInfo {

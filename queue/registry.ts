@@ -7,6 +7,7 @@
 import { call } from "../redis/call.ts";
 import { checkClient, type RedisClient } from "../redis/client.ts";
 import { REGISTRY_KEY } from "../redis/keys.ts";
+import { checkOptions, optionNames } from "../redis/options.ts";
 import { defineScript, type Send } from "../redis/script.ts";
 import { checkCount } from "../redis/timers.ts";
 import { TIME } from "./leased_lua.ts";
@@ -30,6 +31,8 @@ redis.call("ZREMRANGEBYRANK", registry, 0, -most - 1)
 return 1`,
   reply: Number,
 });
+
+const LIST_OPTIONS = optionNames<{ limit?: number }>({ limit: true });
 
 /** A queue with leases that has been used. */
 export interface RegisteredQueue {
@@ -87,8 +90,9 @@ export class Registration {
  */
 export async function listQueues(
   client: RedisClient,
-  { limit = 1_000 }: { limit?: number } = {},
+  options: { limit?: number } = {},
 ): Promise<RegisteredQueue[]> {
+  const { limit = 1_000 } = checkOptions("listQueues", options, LIST_OPTIONS);
   checkCount("limit", limit, { max: MAX_QUEUES });
   checkClient(client);
   const args = ["ZRANGE", REGISTRY_KEY, "0", String(limit - 1), "REV", "WITHSCORES"];

@@ -9,6 +9,7 @@ import type { CommandArgument } from "../redis/client.ts";
 import { isRetryable } from "../redis/errors.ts";
 import type { QueueKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
 import { type Envelope, toText, writeError } from "./envelope.ts";
@@ -53,7 +54,7 @@ export class LeaseLostError extends Error {
  */
 export function checkReason(reason: string): void {
   if (typeof reason !== "string" || reason === "") {
-    throw new TypeError(`A reason must be a text, but is ${JSON.stringify(reason)}`);
+    throw new TypeError(`A reason must be a text, but is ${show(reason, "string")}`);
   }
 }
 

@@ -12,6 +12,8 @@
  * @module
  */
 import { isConnectionError } from "../redis/errors.ts";
+import { checkOptions, checkSignal, optionNames } from "../redis/options.ts";
+import { show } from "../redis/show.ts";
 import { checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { type Backoff, backoffOf } from "./backoff.ts";
 import { LeaseLostError } from "./settler.ts";
@@ -104,6 +106,18 @@ export interface WorkerOptions<D> {
   onEvent?: (event: WorkerEvent<D>) => void;
 }
 
+const WORKER_OPTIONS = optionNames<WorkerOptions<unknown>>({
+  concurrency: true,
+  mode: true,
+  pollMs: true,
+  timeoutMs: true,
+  backoff: true,
+  graceMs: true,
+  onEvent: true,
+});
+const RUN_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
+const STOP_OPTIONS = optionNames<{ graceMs?: number }>({ graceMs: true });
+
 /** How long after its grace a worker is there at most: the last of it is for closing. */
 const END_MS = 950;
 const CLOSE_MS = 200;
@@ -181,7 +195,8 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
    * @param queue Where the messages come from.
    * @param handler Your code.
    * @param options How many at a time, and how to wait.
-   * @throws {TypeError} for what is no queue or no function, or a bad `mode`.
+   * @throws {TypeError} for what is no queue or no function, a bad `mode` or `backoff`, or an unknown
+   * option.
    * @throws {RangeError} for a `concurrency` or a time out of range.
    */
   constructor(
@@ -189,14 +204,15 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     handler: Handler<D>,
     options: WorkerOptions<D> = {},
   ) {
-    const { concurrency = 1, mode, pollMs, graceMs = 10_000, timeoutMs, backoff, onEvent } =
-      options;
     if (typeof queue?.[INTAKE] !== "function") {
-      throw new TypeError(`The first argument must be a queue, but is ${typeof queue}`);
+      throw new TypeError(`The first argument must be a queue, but is ${show(queue)}`);
     }
     if (typeof handler !== "function") {
-      throw new TypeError(`The handler must be a function, but is ${typeof handler}`);
+      throw new TypeError(`The handler must be a function, but is ${show(handler)}`);
     }
+    checkOptions("Worker", options, WORKER_OPTIONS);
+    const { concurrency = 1, mode, pollMs, graceMs = 10_000, timeoutMs, backoff, onEvent } =
+      options;
     if (timeoutMs !== undefined) checkMs("timeoutMs", timeoutMs, { min: 1 });
     if (backoff !== undefined) backoffOf(backoff);
     this.#source = queue;
@@ -234,9 +250,11 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
    *
    * @param options `signal`: stops the worker, as {@linkcode Worker.stop} does.
    * @throws What ended the worker, if it was not told to stop.
-   * @throws {TypeError} if it runs already.
+   * @throws {TypeError} if it runs already, or for a `signal` that is none.
    */
-  async run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+  async run(options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = checkOptions("run", options, RUN_OPTIONS);
+    checkSignal(signal);
     if (signal?.aborted) return;
     const onAbort = () => void this.stop().catch(() => {}); // run() itself rejects with it
     signal?.addEventListener("abort", onAbort);
@@ -276,8 +294,10 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
    *
    * @param options `graceMs`: overrides the worker's. 0 aborts at once.
    * @throws What ended the worker, if it failed.
+   * @throws {RangeError} for a `graceMs` that is no duration.
    */
-  async stop({ graceMs = this.#options.graceMs }: { graceMs?: number } = {}): Promise<void> {
+  async stop(options: { graceMs?: number } = {}): Promise<void> {
+    const { graceMs = this.#options.graceMs } = checkOptions("stop", options, STOP_OPTIONS);
     checkMs("graceMs", graceMs);
     if (!this.#loop) return;
     this.#graceEndsAt = Math.min(this.#graceEndsAt, performance.now() + graceMs);

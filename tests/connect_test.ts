@@ -66,6 +66,13 @@ Deno.test("connect refuses options that would not do what they say", async () =>
   const tls = { ca: "certificate" };
   await assertRejects(() => connect({ url: "redis://127.0.0.1:1", tls }), TypeError, "rediss://");
   await assertRejects(() => connect({ name: "my app" }), TypeError, '"my app"');
+  const signal = new AbortController() as unknown as AbortSignal;
+  await assertRejects(() => connect({ signal }), TypeError, "did you mean controller.signal?");
+  const secrets = ["redis://:hunter2@127.0.0.1:1", { pasword: "hunter2" }];
+  for (const options of secrets as object[]) {
+    const error = await assertRejects(() => connect(options), TypeError, "{ url, ");
+    assert(!error.message.includes("hunter2"), error.message);
+  }
 });
 
 Deno.test("connect ends with its signal", async () => {

@@ -37,6 +37,7 @@ import {
 import { leasedInspectionContract } from "./leased_inspection_contract.ts";
 import { leasedLimitsContract } from "./leased_limits_contract.ts";
 import { leasedLogsContract } from "./leased_logs_contract.ts";
+import { leasedMisuseContract } from "./leased_misuse_contract.ts";
 import { leasedOptionsContract } from "./leased_options_contract.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { commandsDuring, eventually, type Fixture, redisTest } from "./support.ts";
@@ -228,6 +229,7 @@ export function leasedQueueContract(name: string, makeQueue: MakeQueue): void {
   leasedLogsContract(name, test);
   leasedLimitsContract(name, test);
   leasedInspectionContract(name, test);
+  leasedMisuseContract(name, test, makeQueue);
 }
 
 /** A delivery, or the test fails. */
@@ -866,9 +868,11 @@ function settling(name: string, test: LeasedTest): void {
       "a:1:0:1:uid:%zz",
       "*:1:0:1",
     ];
-    for (const token of [...bad, undefined as unknown as string, 7 as unknown as string]) {
-      assertThrows(() => queue.delivery(token), TypeError, String(token));
+    for (const token of bad) {
+      assertThrows(() => queue.delivery(token), TypeError, `token: ${JSON.stringify(token)}`);
     }
+    assertThrows(() => queue.delivery(undefined as never), TypeError, "token: undefined");
+    assertThrows(() => queue.delivery(7 as never), TypeError, "token: the number 7");
     await assertRejects(() => queue.delivery("a:1:0:1").ack(), LeaseLostError, "a:1:0");
     assertEquals(await test.sizes(), {});
   });
@@ -1786,27 +1790,32 @@ function foreign(name: string, test: LeasedTest): void {
   });
 }
 
-const SUFFIXES = [
-  "ready",
-  "lapsed",
-  "leased",
-  "leases",
-  "delayed",
-  "dead",
-  "dead:at",
-  "ids",
-  "dedupe",
-  "dedupe:until",
-  "replays",
-  "replies",
-  "wake",
-  "seq",
-  "control",
-  "grants",
-  "completed",
-  "failed",
-  "stats",
-];
+/** The keys, and what each should be. */
+const SUFFIXES: Record<string, string> = {
+  "ready": "list, or zset",
+  "lapsed": "list",
+  "leased": "hash",
+  "leases": "zset",
+  "delayed": "zset",
+  "dead": "hash",
+  "dead:at": "zset",
+  "ids": "hash",
+  "dedupe": "hash",
+  "dedupe:until": "zset",
+  "replays": "zset",
+  "replies": "hash",
+  "wake": "list",
+  "seq": "string",
+  "control": "hash",
+  "grants": "list",
+  "completed": "list",
+  "failed": "list",
+  "stats": "hash",
+};
+
+/** A value as messages name it where a number is expected. */
+const named = (value: unknown) =>
+  typeof value === "string" ? `the string ${JSON.stringify(value)}` : String(value);
 
 const STORES = [
   "ready",
@@ -1833,7 +1842,9 @@ const USES: Record<string, string[]> = {
 };
 
 function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
-  for (const suffix of SUFFIXES) {
+  for (const suffix of Object.keys(SUFFIXES)) {
+    const readyType = name === "PriorityQueue" ? "zset" : "list";
+    const type = suffix === "ready" ? readyType : SUFFIXES[suffix];
     test(`${name} says so when ${suffix} has another type, and changes nothing`, async (test) => {
       const queue = test.queue<number>({
         maxAttempts: 3,
@@ -1903,7 +1914,9 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
           await test.restore(before);
           continue;
         }
-        if (!(error instanceof TypeError) || !error.message.includes(`${test.key(suffix)}: set`)) {
+        const says = `The key ${test.key(suffix)} is a set, but should be a ${type}; nothing was ` +
+          `changed. Is ${JSON.stringify(test.name)} in use by somebody else?`;
+        if (!(error instanceof TypeError) || error.message !== says) {
           wrong.push(`${what}: ${error}`);
         }
         assertEquals(await test.dump(), unchanged, what);
@@ -1923,7 +1936,7 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
     const queue = test.queue<number>();
     const other = makeQueue<number>;
     for (const ms of [-1, Number.NaN, -Infinity, "5" as unknown as number, null as never]) {
-      const says = `but is ${ms}`;
+      const says = `but is ${named(ms)}`;
       await assertRejects(() => queue.enqueue(1, { delayMs: ms }), RangeError, says);
       await assertRejects(() => queue.enqueue(1, { runAt: ms }), RangeError, says);
       await assertRejects(() => queue.enqueueMany([1], { delayMs: ms }), RangeError, says);
@@ -1932,9 +1945,7 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
       assertThrows(() => other(test.redis, test.name, { leaseMs: ms }), RangeError, says);
       assertThrows(() => other(test.redis, test.name, { maxDeadAgeMs: ms }), RangeError, says);
       const backoff = { baseMs: ms };
-      if (ms !== null) {
-        assertThrows(() => other(test.redis, test.name, { backoff }), RangeError, says);
-      }
+      assertThrows(() => other(test.redis, test.name, { backoff }), RangeError, says);
     }
     for (const ms of [Infinity, 9e15]) {
       await assertRejects(() => queue.enqueue(1, { delayMs: ms }), RangeError, `but is ${ms}`);
@@ -1943,6 +1954,9 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
     const both = { delayMs: 17, runAt: 4_711 };
     const error = await assertRejects(() => queue.enqueue(1, both), TypeError, "17");
     assertStringIncludes(error.message, "4711");
+    await assertRejects(() => queue.enqueueMany([], { delayMs: -1 }), RangeError, "but is -1");
+    const many = await assertRejects(() => queue.enqueueMany([1], { runAt: -1 }), RangeError);
+    assertEquals(many.message.startsWith("runAt "), true, "of all payloads, not of the first");
     assertEquals(await test.sizes(), {});
     await queue.enqueue(1);
     const { token } = await take(queue);
@@ -1961,7 +1975,7 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
     const make = (options: LeasedQueueOptions<number>) => () =>
       makeQueue<number>(test.redis, test.name, options);
     for (const count of [0, -1, 1.5, Number.NaN, Infinity, "3" as unknown as number]) {
-      const says = `but is ${count}`;
+      const says = `but is ${named(count)}`;
       assertThrows(make({ maxAttempts: count }), RangeError, says);
       assertThrows(make({ maxDead: count }), RangeError, says);
       assertThrows(make({ maxPayloadBytes: count }), RangeError, says);
@@ -2007,8 +2021,9 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
       const says = JSON.stringify(id.slice(0, 40)).slice(0, -1);
       await assertRejects(() => queue.enqueue(1, { id }), TypeError, says);
     }
-    for (const id of [7, null, {}]) {
-      await assertRejects(() => queue.enqueue(1, { id: id as never }), TypeError, String(id));
+    for (const [id, says] of [[7, "the number 7"], [null, "null"], [{}, "an object"]]) {
+      const options = { id: id as never };
+      await assertRejects(() => queue.enqueue(1, options), TypeError, `but is ${says}`);
     }
     await assertRejects(() => queue.redrive({ ids: ["fine", ""] }), TypeError, '""');
     assertEquals(await test.sizes(), {});
@@ -2053,7 +2068,16 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
     const commands = await commandsDuring(test.url, async () => {
       for (const [payload, message] of bad) {
         await assertRejects(() => queue.enqueue(payload), TypeError, message);
-        await assertRejects(() => queue.enqueueMany([1, payload]), TypeError, message);
+        const many = await assertRejects(() => queue.enqueueMany([1, payload]), TypeError, message);
+        assertMatch(many.message, /^payloads\[1\]: /);
+        assertInstanceOf(many.cause, TypeError);
+      }
+      // deno-lint-ignore no-sparse-arrays
+      await assertRejects(() => queue.enqueueMany([1, , 3]), TypeError, "payloads[1]: ");
+      const large = () => queue.enqueueMany(["x", "y", "0123456789"]);
+      await assertRejects(large, RangeError, "payloads[2]: A payload may have 10 bytes");
+      for (const payloads of ["abc", new Set([1]), null, { length: 1 }] as never[]) {
+        await assertRejects(() => queue.enqueueMany(payloads), TypeError, "must be an array");
       }
       const error = await assertRejects(() => queue.enqueue("0123456789"), RangeError, "has 12");
       assertStringIncludes(error.message, "10 bytes (maxPayloadBytes)");
@@ -2069,7 +2093,7 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
       const queue = test.queue<number>({ backoff: () => ms });
       await queue.enqueue(1);
       const delivery = await take(queue);
-      await assertRejects(() => delivery.nack(), RangeError, `but is ${ms}`);
+      await assertRejects(() => delivery.nack(), RangeError, `but is ${named(ms)}`);
       assertEquals((await queue.counts()).leased, 1);
       await test.lapse();
       await (await take(queue)).ack();

@@ -11,6 +11,7 @@ import {
   assertGreaterOrEqual,
   assertInstanceOf,
   assertLess,
+  assertMatch,
   assertRejects,
   assertStringIncludes,
   assertThrows,
@@ -537,7 +538,9 @@ function checking(name: string, test: LeasedTest): void {
       assertStringIncludes(error.message, JSON.stringify(test.name));
       assertStringIncludes(error.message, "total: must be above 0; lines.0: is no order");
       const many = [{ total: 1 }, { total: -1 }, { total: 2 }];
-      await assertRejects(() => queue.enqueueMany(many), SchemaError, "above 0");
+      const second = await assertRejects(() => queue.enqueueMany(many), SchemaError, "above 0");
+      assertMatch(second.message, /^payloads\[1\]: The schema of queue/);
+      assertEquals(second.issues.length, 2);
       assertEquals(await test.sizes(), {});
       await queue.enqueueMany([{ total: 1 }, { total: 2 }]);
       await queue.enqueue({ total: 3, note: "stored as it was given" } as Order);
@@ -617,6 +620,45 @@ function checking(name: string, test: LeasedTest): void {
     assertStringIncludes((await queue.peek("dead")).messages[0]!.reason!, "unlucky");
   });
 
+  test(`${name} refuses what a schema gives that is no result, naming it`, async (test) => {
+    for (const [result, says] of [[undefined, "undefined"], [true, "the boolean true"]]) {
+      for (const given of [result, Promise.resolve(result)]) {
+        const validate = () => given as never;
+        const schema: StandardSchema<number> = {
+          "~standard": { version: 1, vendor: "tests", validate },
+        };
+        const queue = test.queue<number>({ schema });
+        const message = `must give { value } or { issues }, but gave ${says}`;
+        await assertRejects(() => queue.enqueue(1), TypeError, message);
+        const error = await assertRejects(() => queue.enqueueMany([1, 2]), TypeError, message);
+        assertMatch(error.message, /^payloads\[0\]: /);
+      }
+    }
+    assertEquals(await test.sizes(), {});
+  });
+
+  test(`${name}.enqueueMany lets no payload reject unseen`, async (test) => {
+    // The first is refused later, the second at once; both are somebody's to catch.
+    const validate = (value: unknown) => {
+      if (value === 2) throw new RangeError("at once");
+      return pause(1).then(() => ({ issues: [{ message: "later" }] }));
+    };
+    const schema: StandardSchema<number> = {
+      "~standard": { version: 1, vendor: "tests", validate },
+    };
+    const queue = test.queue<number>({ schema });
+    await assertRejects(() => queue.enqueueMany([1, 2]), RangeError, "payloads[1]: at once");
+    await pause(5);
+    class OwnError extends TypeError {}
+    const own = new OwnError("mine");
+    const encode = () => {
+      throw own;
+    };
+    const strict = test.queue<number>({ codec: { encode, decode: () => 1 } });
+    assertEquals(await strict.enqueueMany([1]).catch((error) => error), own);
+    assertEquals(own.message, "mine");
+  });
+
   test(`${name} refuses a schema that is none`, (test) => {
     const none = [
       null,
@@ -629,7 +671,8 @@ function checking(name: string, test: LeasedTest): void {
     ];
     for (const schema of none) {
       const options = { schema } as unknown as LeasedQueueOptions<unknown>;
-      assertThrows(() => test.queue(options), TypeError, "Standard Schema");
+      const error = assertThrows(() => test.queue(options), TypeError, "Standard Schema");
+      if (schema === null) assertMatch(error.message, /but is null$/);
     }
     const made: ContractQueue<unknown> = test.queue({ schema: undefined });
     assert(made);
