@@ -11,53 +11,26 @@
  *
  * @module
  */
-import type { Buffer } from "node:buffer";
 import { call } from "../redis/call.ts";
-import { checkClient, type CommandArgument, type RedisClient } from "../redis/client.ts";
-import {
-  type Codec,
-  codecOf,
-  DecodeError,
-  DEFAULT_MAX_PAYLOAD_BYTES,
-  encode,
-} from "../redis/codec.ts";
-import { isRetryable } from "../redis/errors.ts";
-import { checkMessageId, type QueueKeys, queueKeys } from "../redis/keys.ts";
-import { Merger } from "../redis/merge.ts";
+import { checkClient, type RedisClient } from "../redis/client.ts";
+import { codecOf, DEFAULT_MAX_PAYLOAD_BYTES } from "../redis/codec.ts";
+import { type QueueKeys, queueKeys } from "../redis/keys.ts";
 import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
-import { type OwnConnection, OwnConnections } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
-import { backoffMs, checkCount, checkMs, sleep, within } from "../redis/timers.ts";
+import { checkCount, checkMs, within } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
-import { Claimer, TICK_MS } from "./claimer.ts";
-import { checkDedupe, type Deduper, deduper } from "./dedupe.ts";
-import { DEAD_LETTER_OPTIONS, Delivery, NACK_OPTIONS, type Settlement } from "./delivery.ts";
-import { readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
-import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
-import {
-  LEASED_SCRIPTS,
-  type LeasedScripts,
-  MAX_BATCH,
-  type ReadyKind,
-  REPLAY_MS,
-  type Seen,
-} from "./leased_scripts.ts";
+import { Claimer } from "./claimer.ts";
+import { Consumer } from "./consumer.ts";
+import { deduper } from "./dedupe.ts";
+import { DEAD_LETTER_OPTIONS, type Delivery, NACK_OPTIONS, type Settlement } from "./delivery.ts";
+import { Enqueuer } from "./enqueuer.ts";
+import { explaining } from "./explain.ts";
+import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
 import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
-import { logLimits, policyOf } from "./limits.ts";
-import { readLogEntry } from "./logs.ts";
-import { checkReceive, type ReceiveOptions } from "./message.ts";
-import { mapPayloads } from "./payloads.ts";
-import { Presence, PRESENCE_TTL_MS } from "./presence.ts";
-import { rateOf } from "./rate_limit.ts";
-import { Registration } from "./registry.ts";
-import { type OnFull, QueueFullError, Room } from "./room.ts";
-import { type Validate, validator } from "./schema.ts";
-import { Hand, MAX_TIME, type SettleOptions, Settler } from "./settler.ts";
-import type { QueueStats } from "./stats.ts";
-import { explaining } from "./explain.ts";
+import { LEASED_SCRIPTS, type LeasedScripts, MAX_BATCH, type ReadyKind } from "./leased_scripts.ts";
 import type {
   ConsumerInfo,
   Counts,
@@ -70,38 +43,18 @@ import type {
   RedriveOptions,
   Waiting,
 } from "./leased_types.ts";
-import { makeUid } from "./uid.ts";
-
-interface Item {
-  /** What its producer gets: the id that it chose, or the one made here. */
-  id: string;
-  message: CommandArgument;
-  /** Milliseconds since 1970, or "+ms" from now; "" for ready at once. */
-  due: string;
-  /** The id that its producer chose, or "". */
-  own: string;
-  /** The key that it takes, or "", and for how long. */
-  key: string;
-  ttlMs: number;
-  length: number;
-}
+import { logLimits, policyOf } from "./limits.ts";
+import { checkReceive, type ReceiveOptions } from "./message.ts";
+import { PRESENCE_TTL_MS } from "./presence.ts";
+import { rateOf } from "./rate_limit.ts";
+import { Reader } from "./reader.ts";
+import { roomOf } from "./room.ts";
+import { validator } from "./schema.ts";
+import { Hand, type SettleOptions, Settler } from "./settler.ts";
+import type { QueueStats } from "./stats.ts";
 
 /** How long the end may take while Redis does not answer, in milliseconds. */
 const CLOSE_MS = 500;
-
-/** How messages are taken. */
-interface TakeOptions {
-  /** Whoever gets nothing comes again at once. */
-  stays?: boolean;
-  /** Told of an entry that cannot be read and has been put aside. */
-  onUndecodable?: ((error: DecodeError) => void) | undefined;
-}
-
-/** What an item needs besides its payload. */
-type ItemOptions = Omit<EnqueueOptions, "signal"> & { priority: number };
-
-/** How long an enqueue whose reply was lost is repeated: well within what Redis recognises. */
-const ENQUEUE_MS = REPLAY_MS / 3;
 
 /**
  * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue} and
@@ -137,22 +90,15 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   readonly #keys: QueueKeys;
   readonly #scripts: LeasedScripts;
   readonly #kind: ReadyKind;
-  readonly #codec: Codec<I>;
-  readonly #validate: Validate<T> | undefined;
-  readonly #maxBytes: number;
   readonly #leaseMs: number;
   readonly #settle: SettleOptions;
   readonly #rate: string;
-  readonly #maxReady: number;
-  readonly #onFull: OnFull;
-  readonly #dedupe: Deduper<I>;
-  readonly #merger: Merger<Item, Enqueued | undefined>;
-  readonly #room: Room<Item, Enqueued>;
-  readonly #registration: Registration;
+  readonly #enqueuer: Enqueuer<T, I>;
+  readonly #reader: Reader<T, I>;
+  readonly #consumer: Consumer<T>;
   readonly #inspector: Inspector<T>;
   readonly #settler: Settler;
   readonly #claimer: Claimer;
-  readonly #own: OwnConnections;
 
   /** Made by the classes that extend it. */
   protected constructor(
@@ -172,7 +118,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       stats = true,
       dedupe,
       maxReady,
-      onFull = "throw",
+      onFull,
       rateLimit,
       schema,
     } = options;
@@ -181,8 +127,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.name = name;
     this.#kind = kind;
     this.#scripts = LEASED_SCRIPTS[kind];
-    this.#codec = codecOf(codec);
-    this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
+    const maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
     this.#leaseMs = Math.ceil(checkMs("leaseMs", leaseMs, { min: 10 }));
     const completed = logLimits("keepCompleted", options.keepCompleted);
     const failed = logLimits("keepFailed", options.keepFailed);
@@ -202,25 +147,24 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       }),
     };
     this.#rate = rateOf(rateLimit);
-    this.#maxReady = maxReady === undefined ? 0 : checkCount("maxReady", maxReady, MOST_READY);
-    if (onFull !== "throw" && onFull !== "wait") {
-      throw new TypeError(`onFull must be "throw" or "wait", but is ${show(onFull, "string")}`);
-    }
-    if (options.onFull !== undefined && maxReady === undefined) {
-      throw new TypeError(`onFull (${JSON.stringify(onFull)}) means nothing without maxReady`);
-    }
-    this.#onFull = onFull;
-    this.#dedupe = deduper(dedupe);
-    this.#validate = validator(name, schema);
     this.#send = this.#explaining((args) => call(client, args, { raw: true }));
-    this.#merger = new Merger((items) => this.#store(items));
-    this.#room = new Room((item) => this.#merger.add(item));
-    this.#registration = new Registration(kind, name);
+    const reading = { name, codec: codecOf(codec), validate: validator(name, schema) };
+    this.#reader = new Reader(reading);
+    this.#enqueuer = new Enqueuer({
+      ...this.#parts(),
+      ...reading,
+      ...roomOf(maxReady, onFull),
+      kind,
+      send: this.#send,
+      maxBytes,
+      dedupe: deduper(dedupe),
+      counting: this.#settle.counting,
+    });
     this.#inspector = new Inspector({
       ...this.#parts(),
       send: this.#send,
       counting: this.#settle.counting,
-      show: (state, seen) => this.#show(state, seen),
+      show: (state, seen) => this.#reader.show(state, seen),
     });
     this.#claimer = new Claimer(this.#parts());
     this.#settler = new Settler({
@@ -228,7 +172,17 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       send: this.#send,
       onFinished: (hand) => this.#claimer.finished(hand),
     });
-    this.#own = new OwnConnections(client);
+    this.#consumer = new Consumer({
+      ...this.#parts(),
+      name,
+      kind,
+      client,
+      send: this.#send,
+      claimer: this.#claimer,
+      explain: (send) => this.#explaining(send),
+      deliver: (hand, messages, onUndecodable) =>
+        this.#reader.deliver(hand, messages, this.#settler, onUndecodable),
+    });
   }
 
   /** Puts a message into the queue; see the classes that extend this one. */
@@ -237,46 +191,17 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   /** Puts several messages into the queue; see the classes that extend this one. */
   abstract enqueueMany(payloads: readonly I[], options?: EnqueueManyOptions): Promise<Enqueued[]>;
 
-  /** Checks and stores one message; the classes that extend it give it a priority. */
+  /** Checks and stores one message; the classes that extend this one give it a priority. */
   protected store(payload: I, options: EnqueueOptions & { priority: number }): Promise<Enqueued> {
-    try {
-      const { signal } = options;
-      signal?.throwIfAborted();
-      const item = this.#item(payload, options);
-      const checked = this.#validate?.(payload);
-      if (checked instanceof Promise) return checked.then(() => this.#admit(item, signal));
-      return this.#admit(item, signal);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#enqueuer.store(payload, options);
   }
 
   /** Checks all messages before the first is sent. */
-  protected async storeMany(
+  protected storeMany(
     payloads: readonly I[],
-    options: Omit<EnqueueOptions, "id"> & { priority: number },
+    options: EnqueueManyOptions & { priority: number },
   ): Promise<Enqueued[]> {
-    options.signal?.throwIfAborted();
-    // What concerns all of them, before it is said of one of them.
-    checkTimes(options);
-    checkDedupe(options.dedupe);
-    const items = mapPayloads(this.name, payloads, (payload) => this.#item(payload, options));
-    const validate = this.#validate;
-    if (validate) {
-      // Async, so that one that throws leaves none behind that rejects with nobody looking.
-      const check = async (payload: I) => await validate(payload);
-      await Promise.all(mapPayloads(this.name, payloads, check));
-    }
-    const adding = items.map((item) => this.#admit(item, options.signal));
-    if (this.#maxReady === 0) return await Promise.all(adding);
-    const results = await Promise.allSettled(adding);
-    const failures = results.filter((result) => result.status === "rejected");
-    const enqueued = results.map((result) =>
-      result.status === "fulfilled" ? result.value : undefined
-    );
-    if (failures.length === 0) return enqueued as Enqueued[];
-    const full = failures.every(({ reason }) => reason instanceof QueueFullError);
-    throw full ? new QueueFullError(this.name, this.#maxReady, enqueued) : failures[0]!.reason;
+    return this.#enqueuer.storeMany(payloads, options);
   }
 
   /**
@@ -295,7 +220,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @throws The reason of `signal` when it aborts.
    */
   async receive(options: ReceiveOptions = {}): Promise<Delivery<T> | undefined> {
-    const [delivery] = await this.#take(1, checkReceive("receive", options));
+    const [delivery] = await this.#consumer.take(1, checkReceive("receive", options));
     return delivery;
   }
 
@@ -308,7 +233,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    */
   async receiveMany(max: number, options: ReceiveOptions = {}): Promise<Delivery<T>[]> {
     checkReceive("receiveMany", options);
-    return await this.#take(checkCount("max", max, { max: MAX_BATCH }), options);
+    return await this.#consumer.take(checkCount("max", max, { max: MAX_BATCH }), options);
   }
 
   /**
@@ -317,15 +242,45 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    *
    * @throws {TypeError} at once, for a bad `mode`, `signal` or `onEvent`, or an unknown option.
    * @throws {RangeError} at once, for a `pollMs` out of range.
+   *
+   * @example A loop that ends after the first
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_consume");
+   * await queue.enqueue("thumbnail");
+   * for await (await using delivery of queue.consume({ mode: "polling", pollMs: 50 })) {
+   *   console.log(delivery.payload); // thumbnail
+   *   await delivery.ack();
+   *   break;
+   * }
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   consume(options: FeedOptions = {}): AsyncGenerator<Delivery<T>, void, void> {
-    return one(this.#feed(checkFeed(options)));
+    return one(this.#consumer.feed(checkFeed(options)));
   }
 
   /**
    * Settles a delivery by its {@linkcode Delivery.token}, also in another process.
    *
    * @throws {TypeError} for a text that is no token.
+   *
+   * @example One process takes it, another one says that it is done
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_token");
+   * await queue.enqueue("thumbnail");
+   * const token = (await queue.receive())!.token; // a text: send it wherever you like
+   * await queue.delivery(token).ack();
+   * console.log((await queue.counts()).leased); // 0
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   delivery(token: string): Settlement {
     const match = typeof token === "string" ? TOKEN.exec(token) : null;
@@ -364,6 +319,20 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @param options `windowMs`: over which time rates and percentiles are taken, in whole minutes; from one
    * minute to an hour, five minutes by default.
    * @throws {RangeError} for another window.
+   *
+   * @example What a queue has done
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_stats");
+   * await queue.enqueue("thumbnail");
+   * await (await queue.receive())?.ack();
+   * const { totals, runMs } = await queue.stats();
+   * console.log(totals.enqueued === totals.acked, runMs !== undefined); // true true
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   async stats(options: { windowMs?: number } = {}): Promise<QueueStats> {
     const { windowMs = 300_000 } = checkOptions("stats", options, STATS_OPTIONS);
@@ -416,6 +385,20 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    *
    * @returns The state that it was in; undefined as with {@linkcode LeasedQueue.find}.
    * @throws {TypeError} for what can be no id.
+   *
+   * @example Enqueue, think again
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_cancel");
+   * const { id } = await queue.enqueue("reminder", { delayMs: 60_000 });
+   * console.log((await queue.find(id))?.state); // delayed
+   * console.log(await queue.cancel(id)); // delayed
+   * console.log(await queue.find(id)); // undefined
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   async cancel(id: string): Promise<Found<T>["state"] | undefined> {
     return await this.#inspector.cancel(id);
@@ -429,6 +412,25 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @throws {TypeError} for both `ids` and `match`, a `match` that gives neither true nor false, or an
    * unknown option.
    * @throws {RangeError} for a bad `limit` or `perSecond`.
+   *
+   * @example Only what timed out, a few a second, and first see how many
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_redrive");
+   * await queue.enqueueMany(["a", "b"]);
+   * for (const delivery of await queue.receiveMany(2)) {
+   *   await delivery.deadLetter(delivery.payload === "a" ? "timeout" : "no such address");
+   * }
+   * const match = ({ reason }: { reason?: string }) => reason === "timeout";
+   * console.log(await queue.redrive({ match, dryRun: true })); // 1
+   * console.log(await queue.redrive({ match, perSecond: 10 })); // 1
+   * await queue.purge("dead");
+   * await queue.purge("ready");
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   async redrive(options: RedriveOptions<T> = {}): Promise<number> {
     return await this.#inspector.redrive(options);
@@ -447,6 +449,21 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   /**
    * Hands nothing out any more, to nobody, until {@linkcode LeasedQueue.resume}. What is in hand may be
    * settled, and producers go on. Kept in Redis: it outlives this program.
+   *
+   * @example Nothing goes out
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_pause");
+   * await queue.pause();
+   * await queue.enqueue("thumbnail");
+   * console.log(await queue.receive(), (await queue.counts()).paused); // undefined true
+   * await queue.resume();
+   * await (await queue.receive())?.ack();
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   async pause(): Promise<void> {
     await this.#inspector.pause("pause");
@@ -463,7 +480,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * when they lapse.
    */
   async close(): Promise<void> {
-    this.#room.close();
+    this.#enqueuer.close();
     try {
       // While Redis does not answer, or when the client is closed already, they are left to lapse.
       await within(this.#settler.drained(), CLOSE_MS);
@@ -471,7 +488,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     } catch {
       // Whoever awaits an ack hears of it there.
     } finally {
-      await this.#own.close();
+      await this.#consumer.close();
     }
   }
 
@@ -499,7 +516,8 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       kind: this.#kind,
       client: this.#client,
       explain: (send) => this.#explaining(send),
-      deliver: (hand, messages, settler) => this.#deliver(hand, messages, settler, onUndecodable),
+      deliver: (hand, messages, settler) =>
+        this.#reader.deliver(hand, messages, settler, onUndecodable),
     });
   }
 
@@ -516,306 +534,9 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       rate: this.#rate,
     };
   }
-
-  #item(payload: I, { id, delayMs, runAt, priority, dedupe }: ItemOptions): Item {
-    if (id !== undefined) checkMessageId(id);
-    checkTimes({ delayMs, runAt });
-    const enqueuedAt = Date.now();
-    let due = "";
-    let laterMs = 0;
-    if (delayMs !== undefined && delayMs > 0) {
-      laterMs = Math.ceil(delayMs);
-      due = `+${laterMs}`;
-    }
-    if (runAt !== undefined) {
-      due = String(Math.ceil(runAt));
-      laterMs = Number(due) - enqueuedAt;
-    }
-    const body = encode(this.#codec, payload, this.#maxBytes);
-    const { key, ttlMs } = this.#dedupe(payload, body, dedupe) ?? NO_KEY;
-    if (due === "" && (id !== undefined || key !== "")) due = "+0";
-    const uid = makeUid();
-    const header = { uid, id, key, enqueuedAt, delayMs: laterMs, priority };
-    const message = writeEnvelope(header, body);
-    return { id: id ?? uid, message, due, own: id ?? "", key, ttlMs, length: message.length };
-  }
-
-  /** Stores it, if there is room, or when there is. */
-  #admit(item: Item, signal?: AbortSignal): Promise<Enqueued> {
-    if (this.#maxReady === 0) return this.#merger.add(item) as Promise<Enqueued>; // never full
-    // What is for later needs no room, and does not stand in line for it.
-    const later = item.due !== "" && item.due !== "+0";
-    if (this.#onFull === "throw") return this.#addOrThrow(item);
-    return later ? this.#addOrWait(item, signal) : this.#room.store(item, signal);
-  }
-
-  /** It may be due by Redis's clock, and then it needs room after all. */
-  async #addOrWait(item: Item, signal?: AbortSignal): Promise<Enqueued> {
-    return await this.#merger.add(item) ?? await this.#room.store(item, signal);
-  }
-
-  async #addOrThrow(item: Item): Promise<Enqueued> {
-    const enqueued = await this.#merger.add(item);
-    if (enqueued === undefined) throw new QueueFullError(this.name, this.#maxReady);
-    return enqueued;
-  }
-
-  /**
-   * One script for a turn's messages, repeated under the same name when its reply was lost. Gives
-   * undefined for those for which there was no room.
-   */
-  async #store(items: Item[]): Promise<(Enqueued | undefined)[]> {
-    // Plain messages travel bare. Beside one with a name that is ready at once they do not, so that all
-    // stay in order.
-    const bare = (item: Item) => item.due === "" && !mixed;
-    const mixed = items.some((item) => item.due === "+0");
-    const plain = items.filter(bare);
-    const others = items.filter((item) => !bare(item));
-    const rest: CommandArgument[] = plain.map((item) => item.message);
-    for (const { due, own, key, ttlMs, message } of others) {
-      rest.push(due || "+0", own, key, String(ttlMs), message);
-    }
-    const args = {
-      batch: makeUid(),
-      plain: plain.length,
-      replay_ms: REPLAY_MS,
-      max_ready: this.#maxReady,
-      counting: this.#settle.counting,
-    };
-    const until = performance.now() + ENQUEUE_MS;
-    for (let failures = 0;; failures++) {
-      try {
-        const [stored] = await Promise.all([
-          this.#scripts.enqueue.run(this.#send, this.#keys, args, rest),
-          this.#registration.renew(this.#send),
-        ]);
-        if (stored.plain === plain.length && stored.refused.size === 0) {
-          return items.map((item) => ({ id: item.id, duplicate: false }));
-        }
-        const refused = new Map(
-          [...stored.refused].map(([position, id]) => [others[position]!, id]),
-        );
-        for (const item of plain.slice(stored.plain)) refused.set(item, "");
-        return items.map((item) => {
-          const holder = refused.get(item);
-          if (holder === undefined) return { id: item.id, duplicate: false };
-          return holder === "" ? undefined : { id: holder, duplicate: true };
-        });
-      } catch (error) {
-        const pause = backoffMs(failures);
-        if (!isRetryable(error) || performance.now() + pause > until) throw error;
-        await sleep(pause);
-      }
-    }
-  }
-
-  /** Batches of one, and the loop's own word that it is there. */
-  async *#feed(options: FeedOptions): AsyncGenerator<Delivery<T>[], void, void> {
-    const { mode = "blocking", signal, onEvent } = options;
-    const presence = new Presence({
-      keys: this.#keys,
-      kind: this.#kind,
-      name: this.name,
-      consumer: this.#claimer.consumer,
-      mode,
-    });
-    let last: Delivery<T> | undefined;
-    const how: TakeOptions = {
-      stays: true,
-      onUndecodable: (error) => onEvent?.({ type: "undecodable", error }),
-    };
-    const take = async (waitMs: number) => {
-      await presence.renew(this.#send, last && !last.settled ? 1 : 0);
-      const batch = await this.#take(1, { waitMs, signal }, how);
-      last = batch[0];
-      return batch;
-    };
-    try {
-      yield* feed(take, options);
-    } finally {
-      if (this.#client.isReady) await presence.leave(this.#send);
-    }
-  }
-
-  async #take(
-    max: number,
-    { waitMs = 0, signal }: ReceiveOptions,
-    { stays = false, onUndecodable }: TakeOptions = {},
-  ): Promise<Delivery<T>[]> {
-    checkMs("waitMs", waitMs);
-    signal?.throwIfAborted();
-    const until = performance.now() + waitMs;
-    let deliveries = await this.#claimAny(max, { onUndecodable });
-    if (deliveries.length > 0 || waitMs === 0) return deliveries;
-    return await this.#own.borrow(async (own) => {
-      try {
-        while (deliveries.length === 0) {
-          const left = until - performance.now();
-          if (left <= 0 || signal?.aborted) break;
-          const options = { waitMs: left, signal, onUndecodable };
-          deliveries = await this.#waitOrTick(own, max, options);
-        }
-      } finally {
-        const leaves = !stays || deliveries.length > 0 || signal?.aborted;
-        // Where it fails, the longest wait makes up for it.
-        if (leaves) await this.#claimer.handOn(this.#send).catch(() => {});
-      }
-      if (deliveries.length === 0) signal?.throwIfAborted();
-      return deliveries;
-    });
-  }
-
-  /** Claims when a token comes. Meanwhile it looks for what is due or has lapsed: Redis does not. */
-  async #waitOrTick(
-    own: OwnConnection,
-    max: number,
-    { waitMs, signal, onUndecodable }: {
-      waitMs: number;
-      signal: AbortSignal | undefined;
-      onUndecodable: TakeOptions["onUndecodable"];
-    },
-  ): Promise<Delivery<T>[]> {
-    const over = new AbortController();
-    const ticking = this.#tickWhenDue(performance.now() + waitMs, over.signal)
-      .catch(() => {}); // the claim meets the same trouble, and throws it
-    const send = this.#claimer.behindToken(own, waitMs, signal);
-    try {
-      const how = { send: this.#explaining(send), waits: true, signal, onUndecodable };
-      return await this.#claimAny(max, how);
-    } finally {
-      over.abort();
-      await ticking;
-    }
-  }
-
-  async #tickWhenDue(until: number, over: AbortSignal): Promise<void> {
-    for (;;) {
-      const next = Math.min(this.#claimer.dueAt, performance.now() + TICK_MS);
-      if (next >= until) return;
-      await sleep(Math.max(1, next - performance.now()), over);
-      if (over.aborted) return;
-      await this.#claimer.tick(this.#send); // once more if our clock was a little early
-    }
-  }
-
-  /** What can be read of what there is; entries that cannot are put aside, and the next are taken. */
-  async #claimAny(
-    most: number,
-    { send = this.#send, onUndecodable, ...how }: TakeOptions & {
-      send?: Send;
-      waits?: boolean;
-      signal?: AbortSignal | undefined;
-    },
-  ): Promise<Delivery<T>[]> {
-    for (;;) {
-      const claimed = await this.#claimer.claim(send, { most, room: 1, ...how });
-      if (!claimed) return [];
-      const { hand, messages } = claimed;
-      const deliveries = await this.#deliver(hand, messages, this.#settler, onUndecodable);
-      if (deliveries.length > 0) return deliveries;
-    }
-  }
-
-  /** Deliveries of what can be read; what cannot goes to the dead letters, once, with its bytes. */
-  async #deliver(
-    hand: Hand,
-    messages: Uint8Array[],
-    settler: Settler,
-    onUndecodable: (error: DecodeError) => void = () => {}, // it is with the dead letters
-  ): Promise<Delivery<T>[]> {
-    const deliveries: Delivery<T>[] = [];
-    const settling: Promise<void>[] = [];
-    for (const [i, message] of messages.entries()) {
-      const envelope = readEnvelope(message as Buffer);
-      const index = i + 1;
-      if (envelope?.cancelled) {
-        settling.push(settler.release(hand, index)); // only the mark is left
-        continue;
-      }
-      try {
-        if (!envelope) throw new TypeError("not a message of this library");
-        let payload = this.#codec.decode(envelope.body) as unknown as T;
-        if (this.#validate) {
-          const checked = this.#validate(payload);
-          payload = checked instanceof Promise ? await checked : checked;
-        }
-        deliveries.push(new Delivery({ envelope, payload, hand, index, settler }));
-      } catch (cause) {
-        const error = new DecodeError(this.name, new Uint8Array(envelope?.body ?? message), cause);
-        onUndecodable(error);
-        settling.push(settler.bury(hand, index, error.message, error));
-      }
-    }
-    // What could not be buried comes back by its lease, and is then.
-    if (settling.length > 0) await Promise.allSettled(settling);
-    return deliveries;
-  }
-
-  /** An entry that was looked at, as it is shown; undefined for what is gone, or only a mark. */
-  async #show(state: PeekState, [entry, at, field]: Seen): Promise<Waiting<T> | undefined> {
-    if (!entry) return undefined;
-    const log = state === "completed" || state === "failed" ? readLogEntry(entry) : undefined;
-    const reasonEnd = state === "dead" ? entry.indexOf(10) : -1;
-    const message = log?.message ?? entry.subarray(reasonEnd + 1);
-    const envelope = readEnvelope(message);
-    if (envelope?.cancelled) return undefined;
-    const shown: Waiting<T> = {
-      id: state === "dead" ? String(field) : envelope?.id ?? "",
-      raw: new Uint8Array(envelope?.body ?? entry),
-      attempts: envelope?.attempts ?? 0,
-      enqueuedAt: envelope?.enqueuedAt ?? 0,
-      priority: envelope?.priority ?? 0,
-      errors: envelope ? readHistory(envelope.history) : [],
-      ...(state === "delayed" && { dueAt: Number(at) }),
-      ...(state === "dead" && {
-        deadAt: Number(at),
-        reason: readReason(entry.toString("utf8", 0, reasonEnd)),
-      }),
-      ...(state === "leased" && {
-        consumer: String(field).split(":")[0]!,
-        leaseExpiresAt: Number(at),
-        token: `${String(field)}:${(envelope?.attempts ?? 0) + 1}`,
-      }),
-      ...(log && {
-        consumer: log.worker,
-        finishedAt: log.finishedAt,
-        ...(log.receivedAt !== undefined && { receivedAt: log.receivedAt }),
-      }),
-    };
-    try {
-      const payload = this.#codec.decode(shown.raw) as unknown as T;
-      return { ...shown, payload: this.#validate ? await this.#validate(payload) : payload };
-    } catch {
-      return shown; // without a payload: the raw bytes are there
-    }
-  }
 }
 
 /** Lease, index, attempt, and when it was handed over. */
 const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::(\d+))?)?$/i;
 
-const NO_KEY = { key: "", ttlMs: 0 };
-
-/** As many as there may be messages of one priority. */
-const MOST_READY = { max: 1_000_000_000 };
-
 const STATS_OPTIONS = optionNames<{ windowMs?: number }>({ windowMs: true });
-
-/** Checks when messages may be claimed. */
-function checkTimes({ delayMs, runAt }: { delayMs?: number; runAt?: number }): void {
-  if (delayMs !== undefined && runAt !== undefined) {
-    throw new TypeError(
-      `Either delayMs (${show(delayMs, "number")}) or runAt (${show(runAt, "number")}), not both`,
-    );
-  }
-  if (delayMs !== undefined) checkMs("delayMs", delayMs, MAX_TIME);
-  if (runAt !== undefined) checkMs("runAt", runAt, MAX_TIME);
-}
-
-function readReason(line: string): string {
-  try {
-    return String(JSON.parse(line));
-  } catch {
-    return line; // somebody else's entry
-  }
-}

@@ -7,7 +7,8 @@
  *
  * @module
  */
-import { backoffMs, sleep } from "../redis/timers.ts";
+import { show } from "../redis/show.ts";
+import { backoffMs, checkCount, sleep } from "../redis/timers.ts";
 import type { Enqueued } from "./leased_types.ts";
 
 /** What to do when a queue has `maxReady` messages. */
@@ -54,6 +55,30 @@ export class QueueFullError extends Error {
     this.maxReady = maxReady;
     this.enqueued = enqueued;
   }
+}
+
+/** As many as there may be messages of one priority. */
+const MOST_READY = { max: 1_000_000_000 };
+
+/**
+ * How many messages may be ready (0 for any number), and what to do then.
+ *
+ * @throws {RangeError} for a `maxReady` out of range.
+ * @throws {TypeError} for an `onFull` that is none, or that means nothing.
+ */
+export function roomOf(
+  maxReady: number | undefined,
+  onFull: OnFull | undefined,
+): { maxReady: number; onFull: OnFull } {
+  const most = maxReady === undefined ? 0 : checkCount("maxReady", maxReady, MOST_READY);
+  const doing = onFull === undefined ? "throw" : onFull;
+  if (doing !== "throw" && doing !== "wait") {
+    throw new TypeError(`onFull must be "throw" or "wait", but is ${show(doing, "string")}`);
+  }
+  if (onFull !== undefined && maxReady === undefined) {
+    throw new TypeError(`onFull (${JSON.stringify(onFull)}) means nothing without maxReady`);
+  }
+  return { maxReady: most, onFull: doing };
 }
 
 /** Most that ask at once. */
