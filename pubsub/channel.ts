@@ -5,6 +5,8 @@
  */
 import { type Codec, codecOf, type CodecOption } from "../redis/codec.ts";
 import { checkChannelName } from "../redis/keys.ts";
+import { checkOptions, optionNames } from "../redis/options.ts";
+import { show } from "../redis/show.ts";
 
 /** Options of {@linkcode channel}. */
 export interface ChannelOptions<T> {
@@ -23,6 +25,8 @@ export interface ChannelOptions<T> {
   parse?: (value: unknown) => T;
 }
 
+const CHANNEL_OPTIONS = optionNames<ChannelOptions<unknown>>({ codec: true, parse: true });
+
 /** A channel (or pattern) with the type of its payloads. Made by {@linkcode channel}. */
 export interface Channel<T> {
   /** The channel's name, or a pattern where one is asked for. */
@@ -38,7 +42,8 @@ export interface Channel<T> {
  *
  * @typeParam T What a payload is.
  * @param name The channel, or a pattern for {@linkcode Subscriber.psubscribe}.
- * @throws {TypeError} for an empty name, one over 200 bytes, or one with control characters.
+ * @throws {TypeError} for an empty name, one over 200 bytes, or one with control characters; for a bad
+ * codec or `parse`, or an unknown option.
  *
  * @example A payload that is none is refused
  * ```ts
@@ -55,9 +60,10 @@ export interface Channel<T> {
  * ```
  */
 export function channel<T = unknown>(name: string, options: ChannelOptions<T> = {}): Channel<T> {
+  checkOptions("channel", options, CHANNEL_OPTIONS);
   const { codec, parse = (value) => value as T } = options;
   if (typeof parse !== "function") {
-    throw new TypeError(`parse must be a function, but is ${typeof parse}`);
+    throw new TypeError(`parse must be a function, but is ${show(parse)}`);
   }
   return { name: checkChannelName(name), codec: codecOf(codec), parse };
 }
@@ -67,7 +73,7 @@ export function asChannel<T>(target: string | Channel<T>): Channel<T> {
   if (typeof target === "string") return channel<T>(target);
   if (typeof target?.codec?.encode !== "function" || typeof target.parse !== "function") {
     throw new TypeError(
-      `A channel is a name or what channel() gives, but this is ${JSON.stringify(target)}`,
+      `A channel is a name or what channel() gives, but this is ${show(target)}`,
     );
   }
   return target;

@@ -6,6 +6,7 @@
 import { call } from "../redis/call.ts";
 import { checkClient, type RedisClient } from "../redis/client.ts";
 import { DEFAULT_MAX_PAYLOAD_BYTES, encode } from "../redis/codec.ts";
+import { checkOptions, optionNames } from "../redis/options.ts";
 import { checkCount } from "../redis/timers.ts";
 import { asChannel, type Channel } from "./channel.ts";
 
@@ -18,6 +19,8 @@ export interface PublisherOptions {
    */
   maxPayloadBytes?: number;
 }
+
+const PUBLISHER_OPTIONS = optionNames<PublisherOptions>({ maxPayloadBytes: true });
 
 /**
  * Publishes to channels.
@@ -46,9 +49,11 @@ export class Publisher {
    * Makes the publisher; sends nothing.
    *
    * @param client From `connect()`, or any client of `npm:redis`. It stays yours to close.
-   * @throws {TypeError} for something that is no client.
+   * @throws {TypeError} for something that is no client, or an unknown option.
+   * @throws {RangeError} for a `maxPayloadBytes` out of range.
    */
   constructor(client: RedisClient, options: PublisherOptions = {}) {
+    checkOptions("Publisher", options, PUBLISHER_OPTIONS);
     const { maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES } = options;
     this.#client = checkClient(client);
     this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });

@@ -15,7 +15,9 @@ import type { Buffer } from "node:buffer";
 import { addressOf, checkClient, type RedisClient } from "../redis/client.ts";
 import { DecodeError } from "../redis/codec.ts";
 import { explain, isRetryable, RedisConnectionError } from "../redis/errors.ts";
+import { checkOptions, checkSignal, optionNames } from "../redis/options.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
+import { show } from "../redis/show.ts";
 import { checkOpen, lastTrouble, whenEnded } from "../redis/supervise.ts";
 import {
   backoffMs,
@@ -74,6 +76,13 @@ export interface SubscriberOptions {
    */
   onEvent?: (event: SubscriberEvent) => void;
 }
+
+const SUBSCRIBER_OPTIONS = optionNames<SubscriberOptions>({
+  inbox: true,
+  heartbeatMs: true,
+  onEvent: true,
+});
+const MESSAGES_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
 
 const KINDS = ["channel", "pattern"] as const;
 type Kind = typeof KINDS[number];
@@ -135,11 +144,16 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
    * Makes the subscriber; connects at the first subscription.
    *
    * @param client From `connect()`, or any client of `npm:redis`. It is duplicated, and stays yours.
-   * @throws {TypeError} for something that is no client.
+   * @throws {TypeError} for something that is no client, an `onEvent` that is no function, or an unknown
+   * option.
    * @throws {RangeError} for an `inbox` or `heartbeatMs` out of range.
    */
   constructor(client: RedisClient, options: SubscriberOptions = {}) {
+    checkOptions("Subscriber", options, SUBSCRIBER_OPTIONS);
     const { inbox = 1_000, heartbeatMs = 5_000, onEvent } = options;
+    if (onEvent !== undefined && typeof onEvent !== "function") {
+      throw new TypeError(`onEvent must be a function, but is ${show(onEvent)}`);
+    }
     this.#parent = checkClient(client);
     this.#inbox = new Inbox(checkCount("inbox", inbox));
     this.#heartbeatMs = checkMs("heartbeatMs", heartbeatMs, { min: 1 });
@@ -203,10 +217,13 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
    * left. Leaving the loop does not end the subscriptions. Of several loops, one gets each message.
    *
    * @throws What ended the subscriber, once the inbox is empty.
+   * @throws {TypeError} for a `signal` that is none.
    */
   async *messages(
-    { signal }: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal } = {},
   ): AsyncGenerator<PubSubMessage<T>, void, void> {
+    const { signal } = checkOptions("messages", options, MESSAGES_OPTIONS);
+    checkSignal(signal);
     const wake = () => this.#inbox.wake();
     signal?.addEventListener("abort", wake);
     try {

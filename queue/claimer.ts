@@ -42,6 +42,8 @@ export class Claimer {
   readonly #options: SettleOptions;
   readonly #rate: string;
   readonly #finished: Hand[] = [];
+  /** Redis's clock, and ours before it was asked: what runs behind a wait is timed by it. */
+  #clock: { now: number; askedAt: number } | undefined;
   #count = 0;
 
   constructor(
@@ -83,7 +85,7 @@ export class Claimer {
       signal?: AbortSignal;
     },
   ): Promise<{ hand: Hand; messages: Uint8Array[] } | undefined> {
-    const lease = `${this.consumer}:${most}:${(this.#count++).toString(10)}`;
+    const lease = `${this.consumer}:${most}:${this.#count++}`;
     const finished = this.#finished.splice(0, MAX_FINISHED);
     const rest = finished.flatMap((hand) => [hand.lease, String(hand.unproved)]);
     const askedAt = performance.now();
@@ -100,7 +102,8 @@ export class Claimer {
         }, rest),
       signal,
     );
-    const ranAt = waits ? performance.now() : askedAt;
+    if (!waits) this.#clock = { now, askedAt };
+    const ranAt = waits ? this.#timeOf(now) : askedAt;
     this.dueAt = dueInMs < 0 ? Infinity : ranAt + dueInMs;
     this.refusedUntil = refusedMs > 0 ? ranAt + refusedMs : 0;
     if (messages.length === 0) return undefined;
@@ -153,6 +156,12 @@ export class Claimer {
       const wait = (seconds: string) => ["BLPOP", this.#keys.wake, seconds];
       return own.blockThen(wait, args, { blockMs: ms, signal });
     };
+  }
+
+  /** When Redis's clock said `now`, by ours: not later than this, however late the reply is read. */
+  #timeOf(now: number): number {
+    const readAt = performance.now();
+    return this.#clock ? Math.min(readAt, this.#clock.askedAt + now - this.#clock.now) : readAt;
   }
 
   async #persist(run: () => Promise<Claim>, signal?: AbortSignal): Promise<Claim> {

@@ -3,7 +3,7 @@
  * and the key of its deduplication.
  *
  * An id is taken while its message is there, dead counts as there. A key is taken until its message is
- * settled, or for a time; a message that is buried gives its key up. Both are taken in the script that
+ * acknowledged or dead, or for a time, whatever becomes of it. Both are taken in the script that
  * stores the message, given up by whatever removes it, and only by the message that holds them: after a
  * redrive somebody else may.
  *
@@ -11,12 +11,19 @@
  */
 import { createHash } from "node:crypto";
 import { checkText } from "../redis/keys.ts";
+import { checkOptions, optionNames } from "../redis/options.ts";
+import { show } from "../redis/show.ts";
 import { checkMs } from "../redis/timers.ts";
 
-/** How long a key stays taken; one of the two. */
+/**
+ * How long a key stays taken; one of the two. A message that brings neither takes the queue's.
+ *
+ * A window that is shorter than a message's delay lets a second one in; dead letters that are redriven
+ * do not take their key again.
+ */
 export interface DedupeWindow {
   /**
-   * For so many milliseconds from the enqueueing, whatever becomes of the message; less only if it is
+   * For so many milliseconds from the enqueueing, at least 1, whatever becomes of the message; less only if it is
    * cancelled, purged or dropped from the dead letters.
    */
   ttlMs?: number;
@@ -43,10 +50,12 @@ export interface QueueDedupeOptions<I> extends DedupeWindow {
   /**
    * What makes two messages the same.
    *
-   * @default the content, as stored
+   * @default the content, as stored: with JSON, objects whose members are in another order are others
    */
   key?: (payload: I) => string;
 }
+
+const DEDUPE_OPTIONS = optionNames<DedupeOptions>({ key: true, ttlMs: true, until: true });
 
 /** A key that a message takes, and for how long: milliseconds, or 0 for until it is settled. */
 export interface Taken {
@@ -73,7 +82,7 @@ export function deduper<I>(queue: boolean | QueueDedupeOptions<I> | undefined): 
   const keyOf = common?.key;
   if (keyOf !== undefined && typeof keyOf !== "function") {
     throw new TypeError(
-      `dedupe.key of a queue must be a function of the payload, but is ${JSON.stringify(keyOf)}`,
+      `dedupe.key of a queue must be a function of the payload, but is ${show(keyOf)}`,
     );
   }
   return (payload, body, option) => {
@@ -88,16 +97,31 @@ export function deduper<I>(queue: boolean | QueueDedupeOptions<I> | undefined): 
   };
 }
 
+/**
+ * Checks the deduplication of several messages, before it comes to any of them.
+ *
+ * @throws {TypeError} for options that are none, or that contradict each other.
+ * @throws {RangeError} for a `ttlMs` out of range.
+ */
+export function checkDedupe(option: boolean | DedupeOptions | undefined): void {
+  const own = optionsOf<DedupeOptions>(option);
+  if (!own) return;
+  if (own.key !== undefined) checkText("dedupe key", own.key);
+  ttlOf(own);
+}
+
 function optionsOf<O extends object>(option: unknown): O | undefined {
   if (option === undefined || option === false) return undefined;
   if (option === true) return {} as O;
-  if (typeof option === "object" && option !== null) return option as O;
-  throw new TypeError(`dedupe must be true, false or an object, but is ${JSON.stringify(option)}`);
+  if (typeof option === "object" && option !== null) {
+    return checkOptions("dedupe", option as O, DEDUPE_OPTIONS);
+  }
+  throw new TypeError(`dedupe must be true, false or an object, but is ${show(option)}`);
 }
 
 function ttlOf({ ttlMs, until }: DedupeWindow, otherwise = 0): number {
   if (until !== undefined && until !== "settled") {
-    throw new TypeError(`dedupe.until must be "settled", but is ${JSON.stringify(until)}`);
+    throw new TypeError(`dedupe.until must be "settled", but is ${show(until, "string")}`);
   }
   if (ttlMs === undefined) return until ? 0 : otherwise;
   if (until) throw new TypeError(`Either dedupe.ttlMs (${ttlMs}) or dedupe.until, not both`);

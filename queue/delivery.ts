@@ -11,8 +11,9 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { checkOptions, type OptionNames, optionNames } from "../redis/options.ts";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
-import { checkReason, type Hand, type Settler } from "./settler.ts";
+import { checkReason, type Hand, LeaseLostError, type Settler } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
@@ -28,6 +29,12 @@ export interface NackOptions {
   /** What went wrong; kept in the message's history (message and stack, 8 KiB at most). */
   error?: unknown;
 }
+
+/** The names of these options. */
+export const NACK_OPTIONS: OptionNames = optionNames<NackOptions>({ delayMs: true, error: true });
+
+/** Of the options of `deadLetter`. */
+export const DEAD_LETTER_OPTIONS: OptionNames = optionNames<{ error?: unknown }>({ error: true });
 
 /**
  * Where a message went that was not acknowledged; `"cancelled"` if somebody cancelled it while it was in
@@ -48,19 +55,27 @@ export interface Settlement {
    *
    * @returns Where the message is now.
    * @throws {LeaseLostError} when the lease ran out.
+   * @throws {TypeError} for what are no options: `nack({ error })`, not `nack(error)`. Nothing is settled
+   * then.
+   * @throws {RangeError} for a `delayMs` out of range, or a backoff that gives no duration. Nothing is
+   * settled then.
    */
   nack(options?: NackOptions): Promise<GivenBack>;
   /**
    * Trying again is pointless: bury the message.
    *
    * @throws {LeaseLostError} when the lease ran out.
+   * @throws {TypeError} for a `reason` that is no text or empty, or what are no options. Nothing is settled
+   * then.
    */
   deadLetter(reason: string, options?: { error?: unknown }): Promise<void>;
   /**
    * Lengthens the lease to `ms` milliseconds from now; it never shortens it. The other messages that
    * were claimed together share the lease.
    *
+   * @param ms From 1 to 2,147,483,647 (24 days).
    * @throws {LeaseLostError} when the lease ran out.
+   * @throws {RangeError} for an `ms` out of range.
    */
   extend(ms: number): Promise<void>;
 }
@@ -101,6 +116,8 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   readonly enqueuedAt: number;
   /** When it was handed over, in milliseconds since 1970, by Redis's clock. */
   readonly receivedAt: number;
+  /** How urgent it is; 0 in a queue without priorities. */
+  readonly priority: number;
   readonly #envelope: Envelope;
   readonly #hand: Hand;
   readonly #index: number;
@@ -124,6 +141,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     this.attempt = envelope.attempts + 1;
     this.enqueuedAt = envelope.enqueuedAt;
     this.receivedAt = hand.receivedAt;
+    this.priority = envelope.priority;
     this.#envelope = envelope;
     this.#hand = hand;
     this.#index = index;
@@ -140,7 +158,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     return this.#envelope.lapsed;
   }
 
-  /** Whether it was settled by this object. */
+  /** Whether this object was asked to settle it; what came of that, the call tells. */
   get settled(): boolean {
     return this.#settled !== undefined;
   }
@@ -157,7 +175,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   get signal(): AbortSignal {
     if (!this.#aborter) {
       this.#aborter = new AbortController();
-      if (this.#settled === undefined) this.#hand.watch(this.#aborter);
+      if (this.#settled === undefined || this.#hand.isLost) this.#hand.watch(this.#aborter);
     }
     return this.#aborter.signal;
   }
@@ -178,6 +196,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   /** See {@linkcode Settlement.nack}. */
   async nack(options: NackOptions = {}): Promise<GivenBack> {
     // Checked before it counts as settled: a bad argument settles nothing.
+    checkOptions("nack", options, NACK_OPTIONS);
     const delayMs = this.#settler.delayOf(this.attempt, options);
     return await this.#once(
       "nack",
@@ -186,8 +205,9 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   }
 
   /** See {@linkcode Settlement.deadLetter}. */
-  async deadLetter(reason: string, { error }: { error?: unknown } = {}): Promise<void> {
+  async deadLetter(reason: string, options: { error?: unknown } = {}): Promise<void> {
     checkReason(reason);
+    const { error } = checkOptions("deadLetter", options, DEAD_LETTER_OPTIONS);
     return await this.#once(
       "deadLetter",
       () => this.#settler.bury(this.#hand, this.#index, reason, error),
@@ -196,12 +216,20 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
 
   /** See {@linkcode Settlement.extend}. */
   async extend(ms: number): Promise<void> {
+    if (this.#settled !== undefined) {
+      throw new TypeError(`Delivery of "${this.id}": extend after ${this.#settled}`);
+    }
     await this.#settler.extend([this.#hand], ms, true);
   }
 
-  /** Leaving the scope unsettled gives the message back. */
+  /** Leaving the scope unsettled gives the message back; after the end of the lease it is not ours. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#settled === undefined) await this.nack({ error: new Error("not settled") });
+    if (this.#settled !== undefined) return;
+    try {
+      await this.nack({ error: new Error("not settled") });
+    } catch (error) {
+      if (!(error instanceof LeaseLostError)) throw error;
+    }
   }
 
   /**

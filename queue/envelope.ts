@@ -115,7 +115,10 @@ const MAX_STACK = 4_096;
 /** What was thrown, in a line; anything can be thrown, also what has no text. */
 export function toText(error: unknown): string {
   try {
-    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    if (error instanceof Error) return `${error.name}: ${error.message}`;
+    if (typeof error !== "object" || error === null) return String(error);
+    const { message } = error as { message?: unknown };
+    return typeof message === "string" ? message : JSON.stringify(error) ?? String(error);
   } catch {
     return Object.prototype.toString.call(error);
   }

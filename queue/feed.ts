@@ -10,7 +10,9 @@
  */
 import { DecodeError } from "../redis/codec.ts";
 import { isConnectionError, isRetryable } from "../redis/errors.ts";
+import { checkOptions, checkSignal, optionNames } from "../redis/options.ts";
 import { MAX_BLOCK_MS } from "../redis/own_connection.ts";
+import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import { checkMode, type ConsumeEvent, type Mode } from "./message.ts";
 
@@ -31,11 +33,19 @@ export interface FeedOptions {
   /** Ends the loop. A message that is already on its way still comes. */
   signal?: AbortSignal;
   /**
-   * Told what the loop survives. Without it, an entry that cannot be decoded ends the loop with its
-   * error, since nothing may be lost silently.
+   * Told what the loop survives. Without it, an entry of a plain list that cannot be decoded ends the
+   * loop with its error, since nothing may be lost silently; a queue with leases keeps such an entry
+   * with the dead letters, and goes on.
    */
   onEvent?: (event: ConsumeEvent) => void;
 }
+
+const FEED_OPTIONS = optionNames<FeedOptions>({
+  mode: true,
+  pollMs: true,
+  signal: true,
+  onEvent: true,
+});
 
 const DEFAULT_POLL_MS = 100;
 
@@ -95,14 +105,15 @@ export async function* one<M>(
 /**
  * Checks a feed's options.
  *
- * @throws {TypeError} for a `mode` or an `onEvent` that is none.
+ * @throws {TypeError} for a `mode`, a `signal` or an `onEvent` that is none, or an unknown option.
  * @throws {RangeError} for a `pollMs` that is no duration.
  */
 export function checkFeed<O extends FeedOptions>(options: O): O {
+  checkSignal(checkOptions("consume", options, FEED_OPTIONS).signal);
   if (options.mode !== undefined) checkMode(options.mode);
   if (options.pollMs !== undefined) checkMs("pollMs", options.pollMs, { min: 1 });
   if (options.onEvent !== undefined && typeof options.onEvent !== "function") {
-    throw new TypeError(`onEvent must be a function, but is ${typeof options.onEvent}`);
+    throw new TypeError(`onEvent must be a function, but is ${show(options.onEvent)}`);
   }
   return options;
 }

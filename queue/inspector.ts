@@ -8,7 +8,9 @@
  */
 import type { Buffer } from "node:buffer";
 import { checkMessageId, type QueueKeys } from "../redis/keys.ts";
+import { checkOptions, checkSignal, checkSwitch, optionNames } from "../redis/options.ts";
 import type { Send } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
 import { checkCount, sleep } from "../redis/timers.ts";
 import {
   consumersScript,
@@ -18,19 +20,23 @@ import {
   type Seen,
   statsScript,
 } from "./leased_scripts.ts";
-import type {
-  ConsumerInfo,
-  Counts,
-  Found,
-  PeekState,
-  RedriveOptions,
-  Waiting,
+import {
+  type ConsumerInfo,
+  type Counts,
+  type Found,
+  type PeekState,
+  REDRIVE_OPTIONS,
+  type RedriveOptions,
+  type Waiting,
 } from "./leased_types.ts";
 import { type QueueStats, readStats } from "./stats.ts";
 
 /** Most entries, and about how many bytes, in one step of a scan. */
 const STEP = 1_500;
 const STEP_BYTES = 262_144;
+
+/** How many entries of a page are looked at before it is known how heavy they are. */
+const FIRST_STEP = 20;
 
 /** Where a message may be, in the order in which it moves: one that moves on meanwhile is still met. */
 const PLACES: readonly Place[] = ["delayed", "ready", "lapsed", "leased"];
@@ -41,6 +47,11 @@ const CURSORS: Partial<Record<PeekState, RegExp>> = {
   leased: /^\d{1,20}(\.\d{1,15})?$/,
   ready: /^(\d{1,15}|\d{1,20}-\d{1,20})$/,
 };
+
+const PEEK_OPTIONS = optionNames<{ limit?: number; cursor?: string }>({
+  limit: true,
+  cursor: true,
+});
 
 /** Makes what is shown of an entry. */
 export type Show<T> = (state: PeekState, seen: Seen) => Promise<Waiting<T> | undefined>;
@@ -94,13 +105,13 @@ export class Inspector<T> {
     const flat = await consumersScript.run(this.#send, this.#keys, {});
     return Array.from({ length: flat.length / 3 }, (_, i) => {
       const [consumer, info, leftMs] = flat.slice(3 * i, 3 * i + 3);
-      const { host, pid, mode, since, holds } = readInfo(info as Buffer);
+      const { host, pid, mode, startedAt, holds } = readInfo(info as Buffer);
       return {
         consumer: String(consumer),
         host: String(host ?? ""),
         pid: Number(pid ?? 0),
-        mode: String(mode ?? ""),
-        since: Number(since ?? 0),
+        mode: mode === "polling" ? "polling" : "blocking",
+        startedAt: Number(startedAt ?? 0),
         holds: Number(holds ?? 0),
         seenMs: Math.max(0, ttlMs - Number(leftMs)),
       };
@@ -110,18 +121,29 @@ export class Inspector<T> {
   /** One page of a state. */
   async peek(
     state: PeekState,
-    { limit = 20, cursor = "0" }: { limit?: number; cursor?: string },
+    options: { limit?: number; cursor?: string },
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
+    const { limit = 20, cursor = "0" } = checkOptions("peek", options, PEEK_OPTIONS);
     checkState("peek", state, ["ready", "leased", "delayed", "dead", "completed", "failed"]);
     checkCount("limit", limit, { max: MAX_BATCH });
     if (typeof cursor !== "string" || !(CURSORS[state] ?? POSITION).test(cursor)) {
-      throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
+      throw new RangeError(
+        `cursor must come from the page before, but is ${show(cursor, "string")}`,
+      );
     }
-    const args = { state, from: cursor, most: limit };
-    const { entries, next } = await this.#scripts.peek.run(this.#send, this.#keys, args);
-    const shown = await Promise.all(entries.map((seen) => this.#show(state, seen)));
+    const seen: Seen[] = [];
+    let from = cursor;
+    for (let most = FIRST_STEP; seen.length < limit;) {
+      const args = { state, from, most: Math.min(most, limit - seen.length) };
+      const { entries, next } = await this.#scripts.peek.run(this.#send, this.#keys, args);
+      seen.push(...entries);
+      from = next;
+      if (next === "") break;
+      most = nextStep(most, entries.reduce((sum, [entry]) => sum + (entry?.length ?? 0), 0));
+    }
+    const shown = await Promise.all(seen.map((entry) => this.#show(state, entry)));
     const messages = shown.filter((message) => message !== undefined); // some went meanwhile
-    return { messages, ...(next && { cursor: next }) };
+    return { messages, ...(from && { cursor: from }) };
   }
 
   /** Looks for a message by its id. */
@@ -140,18 +162,23 @@ export class Inspector<T> {
   }
 
   /** Makes dead letters ready again. */
-  async redrive(
-    { ids, match, limit = Infinity, dryRun = false, perSecond = Infinity, signal }: RedriveOptions<
-      T
-    >,
-  ): Promise<number> {
+  async redrive(options: RedriveOptions<T>): Promise<number> {
+    checkOptions("redrive", options, REDRIVE_OPTIONS);
+    const { ids, match, limit = Infinity, dryRun = false, perSecond = Infinity, signal } = options;
+    checkSignal(signal);
+    checkSwitch("dryRun", dryRun);
     if (limit !== Infinity) checkCount("limit", limit);
     if (ids && match) throw new TypeError("Either ids or match, not both");
+    if (ids !== undefined && !Array.isArray(ids)) {
+      throw new TypeError(`ids must be an array of message ids, but is ${show(ids)}`);
+    }
     if (match !== undefined && typeof match !== "function") {
-      throw new TypeError(`match must be a function, but is ${JSON.stringify(match)}`);
+      throw new TypeError(`match must be a function, but is ${show(match)}`);
     }
     if (typeof perSecond !== "number" || !(perSecond > 0)) {
-      throw new RangeError(`perSecond must be a number above 0, but is ${String(perSecond)}`);
+      throw new RangeError(
+        `perSecond must be a number above 0, but is ${show(perSecond, "number")}`,
+      );
     }
     // A quarter of a second's worth at once, and the rest of the quarter is a pause.
     const step = Math.max(1, Math.min(MAX_BATCH, Math.floor(perSecond / 4)));
@@ -163,7 +190,11 @@ export class Inspector<T> {
       if (signal?.aborted) break;
       if (dryRun) total += await this.#countDead(batch);
       else {
-        total += (await this.#redrive(batch.length, batch)).redriven;
+        for (let left = batch; left.length > 0;) { // fewer at a time where they are large
+          const { seen, redriven } = await this.#redrive(left.length, left);
+          total += redriven;
+          left = left.slice(seen);
+        }
         await pace(batch.length);
       }
     }
@@ -175,9 +206,9 @@ export class Inspector<T> {
     checkState("purge", state, ["ready", "delayed", "dead", "completed", "failed"]);
     for (let total = 0;;) {
       const args = { state, most: MAX_BATCH };
-      const [seen, purged] = await this.#scripts.purge.run(this.#send, this.#keys, args);
+      const [more, purged] = await this.#scripts.purge.run(this.#send, this.#keys, args);
       total += purged;
-      if (seen < MAX_BATCH) return total;
+      if (more === 0) return total;
     }
   }
 
@@ -237,7 +268,7 @@ export class Inspector<T> {
     let left = limit;
     // Letters that were passed over stay in front of those that have not been looked at.
     for (let seen = 0, passed = 0; seen < dead && left > 0;) {
-      const most = Math.min(MAX_BATCH, dead - seen, match ? MAX_BATCH : Math.min(left, step));
+      const most = Math.min(MAX_BATCH, dead - seen, match ? FIRST_STEP * 5 : Math.min(left, step));
       const page = await this.#deadIds(passed, most, match);
       if (page.length === 0) return;
       seen += page.length;
@@ -261,7 +292,9 @@ export class Inspector<T> {
     const { entries } = await this.#scripts.peek.run(this.#send, this.#keys, args);
     return await Promise.all(entries.map(async (seen) => {
       const message = await this.#show("dead", seen);
-      return { id: String(seen[2]), chosen: message !== undefined && match(message) === true };
+      const chosen: unknown = message !== undefined && match(message);
+      if (typeof chosen === "boolean") return { id: String(seen[2]), chosen };
+      throw new TypeError(`match must give true or false, but gave ${show(chosen)}`);
     }));
   }
 
@@ -281,15 +314,14 @@ export class Inspector<T> {
 
   async #scan(id: string, how: "find" | "cancel"): Promise<Found<T> | undefined> {
     for (const place of PLACES) {
-      let most = 50;
+      let most = 2;
       for (let from = "0"; from !== "";) {
         const args = { place, from, most, id, how, counting: this.#counting };
         const { next, bytes, found } = await this.#scripts.scan.run(this.#send, this.#keys, args);
         const state = place === "lapsed" ? "ready" : place;
         const shown = found && await this.#show(state, found);
         if (shown) return { ...shown, state };
-        const weight = Math.max(1, bytes / most);
-        most = Math.max(1, Math.min(STEP, 4 * most, Math.floor(STEP_BYTES / weight)));
+        most = nextStep(most, bytes);
         from = next;
       }
     }
@@ -297,10 +329,16 @@ export class Inspector<T> {
   }
 }
 
+/** How many entries the next step takes, from how many this one took and what they weighed. */
+function nextStep(most: number, bytes: number): number {
+  const weight = Math.max(1, bytes / most);
+  return Math.max(1, Math.min(STEP, 4 * most, Math.floor(STEP_BYTES / weight)));
+}
+
 function checkState(verb: string, state: string, states: readonly string[]): void {
   if (states.includes(state)) return;
   const known = states.map((name) => JSON.stringify(name)).join(", ");
-  throw new TypeError(`${verb} takes one of ${known}, not ${JSON.stringify(state)}`);
+  throw new TypeError(`${verb} takes one of ${known}, not ${show(state, "string")}`);
 }
 
 /** What a consumer said of itself; somebody else's entry says nothing. */

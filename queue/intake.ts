@@ -12,13 +12,15 @@ import type { Mode, ReceiveOptions } from "./message.ts";
 export const INTAKE: unique symbol = Symbol("intake");
 
 /** What a worker tells its intake. */
-export interface IntakeOptions {
+export interface IntakeOptions<D> {
   /** How the worker waits, for others to see. */
   mode: Mode;
   /** Goes before the queue's. */
   backoff?: Backoff;
   /** Told of an entry that cannot be read and has been put aside. */
   onUndecodable: (error: DecodeError) => void;
+  /** Told of a backoff that threw, or gave no duration. */
+  onBadBackoff: (delivery: D, error: unknown) => void;
 }
 
 /**
@@ -63,7 +65,7 @@ export interface WorkerSource<D> {
    *
    * @ignore
    */
-  [INTAKE](options: IntakeOptions): Intake<D>;
+  [INTAKE](options: IntakeOptions<D>): Intake<D>;
 }
 
 /** Signals for deliveries that have none of their own: a controller only for those who look. */

@@ -10,7 +10,6 @@
  *
  * @module
  */
-import process from "node:process";
 import type { RedisClient } from "../redis/client.ts";
 import { isRetryable } from "../redis/errors.ts";
 import type { QueueKeys } from "../redis/keys.ts";
@@ -21,14 +20,10 @@ import { backoffOf } from "./backoff.ts";
 import { Claimer, TICK_MS } from "./claimer.ts";
 import { type Delivery, WORKED } from "./delivery.ts";
 import type { Ended, Intake } from "./intake.ts";
-import { type LeasedScripts, presentScript } from "./leased_scripts.ts";
+import type { LeasedScripts } from "./leased_scripts.ts";
 import type { Mode, ReceiveOptions } from "./message.ts";
-import { Registration } from "./registry.ts";
+import { Presence, PRESENCE_MS } from "./presence.ts";
 import { type Hand, type SettleOptions, Settler } from "./settler.ts";
-
-/** How often a worker says that it is there, and how long that is believed. */
-const PRESENCE_MS = 10_000;
-export const PRESENCE_TTL_MS = 30_000;
 
 /** How long the end may take while Redis does not answer; connections have a part of it. */
 const CLOSE_MS = 500;
@@ -60,6 +55,8 @@ export interface LeasedIntakeOptions<T> {
   rate: string;
   /** Puts errors of Redis into words. */
   explain: (send: Send) => Send;
+  /** Told of a backoff that gave no duration; the default is taken then. */
+  onBadBackoff: (delivery: Delivery<T>, error: unknown) => void;
   /** Makes deliveries of messages; buries what cannot be read. */
   deliver: (hand: Hand, messages: Uint8Array[], settler: Settler) => Promise<Delivery<T>[]>;
 }
@@ -77,7 +74,6 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   readonly #hands = new Set<Hand>();
   readonly #closing = new AbortController();
   readonly #loops: Promise<void>[];
-  readonly #since = Date.now();
   #apart = 0; // how many messages with a lapsed lease are in hand
   #pauseMs = APART_MS;
   #apartOver: () => void = () => {};
@@ -107,7 +103,8 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     if (this.#failure) throw this.#failure;
     // What is done and not yet said would all be done again after a crash: do not run ahead.
     while (this.#settler.unanswered > MAX_UNANSWERED && !signal?.aborted) await sleep(2, signal);
-    if (waitMs === 0 && performance.now() < this.#claimer.refusedUntil) return [];
+    // Not while a claim is ahead: what it took may not lie in the hand.
+    if (!this.#ahead && waitMs === 0 && performance.now() < this.#claimer.refusedUntil) return [];
     const first = await this.#takeAhead(max, signal);
     if (first.length > 0 || waitMs === 0 || signal?.aborted) return first;
     const until = performance.now() + waitMs;
@@ -139,18 +136,21 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   async failed(delivery: Delivery<T>, error: unknown): Promise<Ended> {
     this.#over(delivery);
     if (!delivery.settled) {
-      return await delivery.nack({ error, delayMs: this.#delayOf(delivery, error) });
+      // Also what throws nothing in particular has failed, and leaves a trace.
+      const thrown = error === undefined ? new Error("the handler threw undefined") : error;
+      return await delivery.nack({ error: thrown, delayMs: this.#delayOf(delivery, error) });
     }
     await delivery[WORKED]().settling;
     return "settled";
   }
 
   /** A backoff that throws, or gives no duration, must not keep the message in the hand. */
-  #delayOf({ attempt }: Delivery<T>, error: unknown): number {
+  #delayOf(delivery: Delivery<T>, error: unknown): number {
     try {
-      return this.#settler.delayOf(attempt, { error });
-    } catch {
-      return DEFAULT_BACKOFF(attempt, error);
+      return this.#settler.delayOf(delivery.attempt, { error });
+    } catch (mistake) {
+      this.#made.onBadBackoff(delivery, mistake);
+      return DEFAULT_BACKOFF(delivery.attempt, error);
     }
   }
 
@@ -221,15 +221,19 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     // One message with a lapsed lease at a time: what killed one consumer may kill the next.
     const room = this.#apart > 0 ? 0 : 1;
     const options = { most, room, waits, signal };
-    const claimed = await this.#claimer.claim(this.#made.explain(send), options);
-    this.#rearm();
-    if (!claimed) return [];
-    this.#pauseMs = APART_MS;
-    const deliveries = await this.#made.deliver(claimed.hand, claimed.messages, this.#settler);
-    // Only now: a hand that could not be looked through has to lapse, not to be kept alive.
-    if (claimed.hand.left > 0) this.#hands.add(claimed.hand);
-    for (const delivery of deliveries) if (delivery.lapsed) this.#apart++;
-    return deliveries;
+    for (;;) {
+      const claimed = await this.#claimer.claim(this.#made.explain(send), options);
+      this.#rearm();
+      if (!claimed) return [];
+      const { hand, messages } = claimed;
+      this.#pauseMs = APART_MS;
+      const deliveries = await this.#made.deliver(hand, messages, this.#settler);
+      // Only now: a hand that could not be looked through has to lapse, not to be kept alive.
+      if (hand.left > 0) this.#hands.add(hand);
+      for (const delivery of deliveries) if (delivery.lapsed) this.#apart++;
+      // Nothing but marks of cancelled messages, or entries that cannot be read: the next ones, at once.
+      if (deliveries.length > 0 || waits) return deliveries;
+    }
   }
 
   /** Longer each time in vain; over at once when the next message of that kind may be taken. */
@@ -282,30 +286,14 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   async #presence(): Promise<void> {
     const { signal } = this.#closing;
-    const { keys, kind, name } = this.#made;
-    const send = this.#settleSend;
-    const registration = new Registration(kind, name);
-    const say = async (info: string) => {
-      try {
-        const args = { consumer: this.#claimer.consumer, ttl_ms: PRESENCE_TTL_MS, info };
-        await presentScript.run(send, keys, args);
-        await registration.renew(send);
-      } catch {
-        // Work goes on unseen: Redis is away, at maxmemory, or does not permit it.
-      }
-    };
+    const presence = new Presence({ ...this.#made, consumer: this.#claimer.consumer });
     while (!signal.aborted) {
-      await say(JSON.stringify(this.#info()));
+      let holds = 0;
+      for (const hand of this.#hands) holds += hand.left;
+      await presence.renew(this.#settleSend, holds);
       await sleep(PRESENCE_MS, signal);
     }
-    await say("");
-  }
-
-  #info() {
-    let holds = 0;
-    for (const hand of this.#hands) holds += hand.left;
-    const { mode } = this.#made;
-    return { host: hostname(), pid: process.pid, mode, since: this.#since, holds };
+    await presence.leave(this.#settleSend);
   }
 
   /** A loop goes on while Redis is away; what no waiting mends is thrown to the worker's next take. */
@@ -319,14 +307,4 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
       return undefined;
     }
   }
-}
-
-/** The machine's name where reading it is allowed already, else "". */
-function hostname(): string {
-  const { Deno } = globalThis as {
-    Deno?: { hostname(): string; permissions: { querySync(what: object): { state: string } } };
-  };
-  if (!Deno) return process.env["HOSTNAME"] ?? "";
-  const query = { name: "sys", kind: "hostname" };
-  return Deno.permissions.querySync(query).state === "granted" ? Deno.hostname() : "";
 }

@@ -36,7 +36,7 @@ local function parse(message)
         uid = uid, attempts = tonumber(attempts), flag = flag, at = at,
         later = tonumber(later) or 0, id = id, key = key, priority = tonumber(priority),
         history = string.sub(message, eol + 1, eol + bytes),
-        body = string.sub(message, eol + bytes + 1)
+        message = message, body_at = eol + bytes + 1
       }
     end
   end
@@ -44,7 +44,7 @@ local function parse(message)
   return {
     uid = "foreign-" .. redis.sha1hex(message), attempts = 0, flag = "0",
     at = string.format("%.0f", now), later = 0, id = "", key = "", priority = 0, history = "",
-    body = message
+    message = message, body_at = 1
   }
 end
 
@@ -53,7 +53,8 @@ local function write(h)
   local header = {h.uid, h.attempts, h.flag, since, #h.history, h.priority}
   if h.key ~= "" then header[7] = h.id .. "\\t" .. h.key
   elseif h.id ~= "" then header[7] = h.id end
-  return table.concat(header, " ") .. "\\n" .. h.history .. h.body
+  -- Cut out here only: a body may be large, and most of what is parsed is not written again.
+  return table.concat(header, " ") .. "\\n" .. h.history .. string.sub(h.message, h.body_at)
 end
 
 -- From when on it waits to be claimed, which is not when it was enqueued if it was delayed or came back.
@@ -207,9 +208,17 @@ local function asked_for(lease)
   return math.min(1000, tonumber(string.match(lease, ":(%d+):%d+$")) or 0)
 end
 
-local function fields_of(lease, n)
+-- The score of a lease that is over, and whose hand is too large to be emptied at once.
+local OVER = -1
+
+local function lives(lease)
+  local ends = redis.call("ZSCORE", leases, lease)
+  return ends and tonumber(ends) ~= OVER and ends or nil
+end
+
+local function fields_of(lease, n, from)
   local fields = {}
-  for i = 1, n do fields[i] = lease .. ":" .. i end
+  for i = from or 1, n do fields[#fields + 1] = lease .. ":" .. i end
   return fields
 end
 
@@ -270,8 +279,31 @@ local function next_due(left, due)
   return due
 end`;
 
+/** About how many bytes one script moves, so that large messages do not hold Redis for long. */
+export const BUDGET_BYTES = 262_144;
+
 /** What the transitions are made of. `policy` is read where something ends; see limits.ts. */
 export const MOVES = `
+local function weight(messages)
+  local bytes = 0
+  for _, message in ipairs(messages) do bytes = bytes + #message end
+  return bytes
+end
+
+-- Few at first; more where they are small. step tells how many it did, and their bytes. Gives whether
+-- there may be more.
+local function in_steps(most, step)
+  local done, bytes, n = 0, 0, 10
+  while done < most and bytes < ${BUDGET_BYTES} do
+    local asked = math.min(n, most - done)
+    local moved, weighed = step(asked)
+    done, bytes = done + moved, bytes + weighed
+    if moved < asked then return false end
+    n = bytes < 1024 * done and 10 * n or n
+  end
+  return true
+end
+
 local function limit(name)
   return tonumber(string.match(policy, name .. "=(%d+)"))
 end
@@ -312,10 +344,13 @@ local function bury(h, reason)
 end
 
 local function promote(most)
-  local due = redis.call("ZRANGE", delayed, "-inf", now, "BYSCORE", "LIMIT", 0, most)
-  if #due == 0 then return end
-  redis.call("ZREM", delayed, unpack(due))
-  put(due)
+  in_steps(most, function(n)
+    local due = redis.call("ZRANGE", delayed, "-inf", now, "BYSCORE", "LIMIT", 0, n)
+    if #due == 0 then return 0, 0 end
+    redis.call("ZREM", delayed, unpack(due))
+    put(due)
+    return #due, weight(due)
+  end)
 end
 
 -- Nobody said how it ended. It waits again, apart: what killed one consumer may kill the next, and is
@@ -336,25 +371,32 @@ local function fell(h, worker)
   end
 end
 
--- What is in the hands of leases that ran out.
+-- What is in the hands of leases that ran out. A hand that is too large for
+-- one script has its lease marked as over, below every time, and is gone on with in the next one.
 local function sweep()
   local left = 1000
   for _, lease in ipairs(redis.call("ZRANGE", leases, "-inf", now, "BYSCORE", "LIMIT", 0, 100)) do
-    local n = asked_for(lease)
+    local n, from = asked_for(lease), 1
     left = left - math.max(n, 1)
     if left < 0 then return end
-    local fields = fields_of(lease, n)
-    local held = n > 0 and redis.call("HMGET", leased, unpack(fields)) or {}
     redis.call("ZREM", leases, lease)
-    if n > 0 then redis.call("HDEL", leased, unpack(fields)) end
-    let_go(held)
     local worker = string.match(lease, "^[%w-]*")
-    for i = 1, n do
-      if held[i] then
-        local _, message = bare(held[i])
-        fell(parse(message), worker)
+    in_steps(n, function(step)
+      local fields = fields_of(lease, from + step - 1, from)
+      from = from + step
+      local held, bytes = redis.call("HMGET", leased, unpack(fields)), 0
+      redis.call("HDEL", leased, unpack(fields))
+      let_go(held)
+      for i = 1, step do
+        if held[i] then
+          bytes = bytes + #held[i]
+          local _, message = bare(held[i])
+          fell(parse(message), worker)
+        end
       end
-    end
+      return step, bytes
+    end)
+    if from <= n then return redis.call("ZADD", leases, OVER, lease) end
     dismiss(worker)
   end
 end`;

@@ -11,53 +11,31 @@
  *
  * @module
  */
-import type { Buffer } from "node:buffer";
 import { call } from "../redis/call.ts";
-import { checkClient, type CommandArgument, type RedisClient } from "../redis/client.ts";
-import {
-  type Codec,
-  codecOf,
-  DecodeError,
-  DEFAULT_MAX_PAYLOAD_BYTES,
-  encode,
-} from "../redis/codec.ts";
-import { isRetryable } from "../redis/errors.ts";
-import { checkMessageId, type QueueKeys, queueKeys } from "../redis/keys.ts";
-import { Merger } from "../redis/merge.ts";
-import { type OwnConnection, OwnConnections } from "../redis/own_connection.ts";
+import { checkClient, type RedisClient } from "../redis/client.ts";
+import { codecOf, DEFAULT_MAX_PAYLOAD_BYTES } from "../redis/codec.ts";
+import { type QueueKeys, queueKeys } from "../redis/keys.ts";
+import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
 import type { Send } from "../redis/script.ts";
-import { backoffMs, checkCount, checkMs, sleep } from "../redis/timers.ts";
+import { show } from "../redis/show.ts";
+import { checkCount, checkMs, within } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
-import { Claimer, TICK_MS } from "./claimer.ts";
-import { type Deduper, deduper } from "./dedupe.ts";
-import { Delivery, type Settlement } from "./delivery.ts";
-import { readEnvelope, readHistory, writeEnvelope } from "./envelope.ts";
-import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
-import {
-  bindScripts,
-  type LeasedScripts,
-  MAX_BATCH,
-  type ReadyKind,
-  REPLAY_MS,
-  type Seen,
-} from "./leased_scripts.ts";
+import { Claimer } from "./claimer.ts";
+import { Consumer } from "./consumer.ts";
+import { deduper } from "./dedupe.ts";
+import { DEAD_LETTER_OPTIONS, type Delivery, NACK_OPTIONS, type Settlement } from "./delivery.ts";
+import { Enqueuer } from "./enqueuer.ts";
+import { explaining } from "./explain.ts";
+import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
 import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
-import { LeasedIntake, PRESENCE_TTL_MS } from "./leased_intake.ts";
-import { logLimits, policyOf } from "./limits.ts";
-import { readLogEntry } from "./logs.ts";
-import type { ReceiveOptions } from "./message.ts";
-import { rateOf } from "./rate_limit.ts";
-import { Registration } from "./registry.ts";
-import { type OnFull, QueueFullError, Room } from "./room.ts";
-import { type Validate, validator } from "./schema.ts";
-import { Hand, MAX_TIME, type SettleOptions, Settler } from "./settler.ts";
-import type { QueueStats } from "./stats.ts";
-import { explaining } from "./explain.ts";
+import { LeasedIntake } from "./leased_intake.ts";
+import { bindScripts, type LeasedScripts, MAX_BATCH, type ReadyKind } from "./leased_scripts.ts";
 import type {
   ConsumerInfo,
   Counts,
   Enqueued,
+  EnqueueManyOptions,
   EnqueueOptions,
   Found,
   LeasedQueueOptions,
@@ -65,27 +43,18 @@ import type {
   RedriveOptions,
   Waiting,
 } from "./leased_types.ts";
-import { makeUid } from "./uid.ts";
+import { logLimits, policyOf } from "./limits.ts";
+import { checkReceive, type ReceiveOptions } from "./message.ts";
+import { PRESENCE_TTL_MS } from "./presence.ts";
+import { rateOf } from "./rate_limit.ts";
+import { Reader } from "./reader.ts";
+import { roomOf } from "./room.ts";
+import { validator } from "./schema.ts";
+import { Hand, type SettleOptions, Settler } from "./settler.ts";
+import type { QueueStats } from "./stats.ts";
 
-interface Item {
-  /** What its producer gets: the id that it chose, or the one made here. */
-  id: string;
-  message: CommandArgument;
-  /** Milliseconds since 1970, or "+ms" from now; "" for ready at once. */
-  due: string;
-  /** The id that its producer chose, or "". */
-  own: string;
-  /** The key that it takes, or "", and for how long. */
-  key: string;
-  ttlMs: number;
-  length: number;
-}
-
-/** What an item needs besides its payload. */
-type ItemOptions = Omit<EnqueueOptions, "signal"> & { priority: number };
-
-/** How long an enqueue whose reply was lost is repeated: well within what Redis recognises. */
-const ENQUEUE_MS = REPLAY_MS / 3;
+/** How long the end may take while Redis does not answer, in milliseconds. */
+const CLOSE_MS = 500;
 
 /**
  * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue},
@@ -106,7 +75,7 @@ const ENQUEUE_MS = REPLAY_MS / 3;
  * const delivery = await queue.receive({ waitMs: 1_000 });
  * console.log(await delivery?.nack({ error: new Error("no such address") })); // dead
  * const { messages } = await queue.peek("dead");
- * console.log(messages[0]?.reason); // after 1 attempts: Error: no such address
+ * console.log(messages[0]?.reason); // after 1 attempt: Error: no such address
  * console.log(await queue.redrive(), await queue.purge("ready")); // 1 1
  *
  * await queue.close();
@@ -121,22 +90,15 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   readonly #keys: QueueKeys;
   readonly #scripts: LeasedScripts;
   readonly #kind: ReadyKind;
-  readonly #codec: Codec<I>;
-  readonly #validate: Validate<T> | undefined;
-  readonly #maxBytes: number;
   readonly #leaseMs: number;
   readonly #settle: SettleOptions;
   readonly #rate: string;
-  readonly #maxReady: number;
-  readonly #onFull: OnFull;
-  readonly #dedupe: Deduper<I>;
-  readonly #merger: Merger<Item, Enqueued | undefined>;
-  readonly #room: Room<Item, Enqueued>;
-  readonly #registration: Registration;
+  readonly #enqueuer: Enqueuer<T, I>;
+  readonly #reader: Reader<T, I>;
+  readonly #consumer: Consumer<T>;
   readonly #inspector: Inspector<T>;
   readonly #settler: Settler;
   readonly #claimer: Claimer;
-  readonly #own: OwnConnections;
 
   /** Made by the classes that extend it. */
   protected constructor(
@@ -157,7 +119,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       stats = true,
       dedupe,
       maxReady,
-      onFull = "throw",
+      onFull,
       rateLimit,
       schema,
     } = options;
@@ -165,9 +127,9 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.#keys = queueKeys(name);
     this.name = name;
     this.#kind = kind;
-    this.#codec = codecOf(codec);
-    this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
+    const maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
     this.#leaseMs = Math.ceil(checkMs("leaseMs", leaseMs, { min: 10 }));
+    this.#scripts = bindScripts(kind, { ...own, idle_ms: this.#leaseMs });
     this.#scripts = bindScripts(kind, { ...own, idle_ms: this.#leaseMs });
     const completed = logLimits("keepCompleted", options.keepCompleted);
     const failed = logLimits("keepFailed", options.keepFailed);
@@ -187,30 +149,24 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       }),
     };
     this.#rate = rateOf(rateLimit);
-    this.#maxReady = maxReady === undefined ? 0 : checkCount("maxReady", maxReady, MOST_READY);
-    if (onFull !== "throw" && onFull !== "wait") {
-      throw new TypeError(`onFull must be "throw" or "wait", but is ${JSON.stringify(onFull)}`);
-    }
-    if (options.onFull !== undefined && maxReady === undefined) {
-      throw new TypeError(`onFull (${JSON.stringify(onFull)}) means nothing without maxReady`);
-    }
-    this.#onFull = onFull;
-    this.#dedupe = deduper(dedupe);
-    this.#validate = validator(name, schema);
-    this.#send = explaining(
-      client,
-      this.name,
-      this.#keys,
-      (args) => call(client, args, { raw: true }),
-    );
-    this.#merger = new Merger((items) => this.#store(items));
-    this.#room = new Room((item) => this.#merger.add(item));
-    this.#registration = new Registration(kind, name);
+    this.#send = this.#explaining((args) => call(client, args, { raw: true }));
+    const reading = { name, codec: codecOf(codec), validate: validator(name, schema) };
+    this.#reader = new Reader(reading);
+    this.#enqueuer = new Enqueuer({
+      ...this.#parts(),
+      ...reading,
+      ...roomOf(maxReady, onFull),
+      kind,
+      send: this.#send,
+      maxBytes,
+      dedupe: deduper(dedupe),
+      counting: this.#settle.counting,
+    });
     this.#inspector = new Inspector({
       ...this.#parts(),
       send: this.#send,
       counting: this.#settle.counting,
-      show: (state, seen) => this.#show(state, seen),
+      show: (state, seen) => this.#reader.show(state, seen),
     });
     this.#claimer = new Claimer(this.#parts());
     this.#settler = new Settler({
@@ -218,30 +174,36 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       send: this.#send,
       onFinished: (hand) => this.#claimer.finished(hand),
     });
-    this.#own = new OwnConnections(client);
+    this.#consumer = new Consumer({
+      ...this.#parts(),
+      name,
+      kind,
+      client,
+      send: this.#send,
+      claimer: this.#claimer,
+      explain: (send) => this.#explaining(send),
+      deliver: (hand, messages, onUndecodable) =>
+        this.#reader.deliver(hand, messages, this.#settler, onUndecodable),
+    });
   }
 
-  /** Checks and stores one message; the classes that extend it give it a priority. */
+  /** Puts a message into the queue; see the classes that extend this one. */
+  abstract enqueue(payload: I, options?: EnqueueOptions): Promise<Enqueued>;
+
+  /** Puts several messages into the queue; see the classes that extend this one. */
+  abstract enqueueMany(payloads: readonly I[], options?: EnqueueManyOptions): Promise<Enqueued[]>;
+
+  /** Checks and stores one message; the classes that extend this one give it a priority. */
   protected store(payload: I, options: EnqueueOptions & { priority: number }): Promise<Enqueued> {
-    try {
-      const { signal } = options;
-      const item = this.#item(payload, options);
-      const checked = this.#validate?.(payload);
-      if (checked instanceof Promise) return checked.then(() => this.#admit(item, signal));
-      return this.#admit(item, signal);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#enqueuer.store(payload, options);
   }
 
   /** Checks all messages before the first is sent. */
-  protected async storeMany(
+  protected storeMany(
     payloads: readonly I[],
-    options: Omit<EnqueueOptions, "id"> & { priority: number },
+    options: EnqueueManyOptions & { priority: number },
   ): Promise<Enqueued[]> {
-    const items = payloads.map((payload) => this.#item(payload, options));
-    if (this.#validate) await Promise.all(payloads.map(this.#validate));
-    return await Promise.all(items.map((item) => this.#admit(item, options.signal)));
+    return this.#enqueuer.storeMany(payloads, options);
   }
 
   /**
@@ -254,12 +216,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @returns The delivery, to be settled before its lease is over; undefined if there was none within
    * `waitMs`.
    * @throws {RangeError} for a `waitMs` that is negative or no number.
+   * @throws {TypeError} for a `signal` that is none, or an unknown option.
    * @throws {RedisConnectionError} when Redis did not answer. A message that was claimed meanwhile
    * comes back when its lease is over.
    * @throws The reason of `signal` when it aborts.
    */
   async receive(options: ReceiveOptions = {}): Promise<Delivery<T> | undefined> {
-    const [delivery] = await this.#take(1, options);
+    const [delivery] = await this.#consumer.take(1, checkReceive("receive", options));
     return delivery;
   }
 
@@ -267,29 +230,63 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * Claims up to `max` messages under one lease, waiting for the first of them if told so.
    *
    * @param max From 1 to 1,000.
+   * @throws {RangeError} for a `max` out of range.
    * @throws As {@linkcode LeasedQueue.receive}.
    */
   async receiveMany(max: number, options: ReceiveOptions = {}): Promise<Delivery<T>[]> {
-    return await this.#take(checkCount("max", max, { max: MAX_BATCH }), options);
+    checkReceive("receiveMany", options);
+    return await this.#consumer.take(checkCount("max", max, { max: MAX_BATCH }), options);
   }
 
   /**
    * Deliveries one by one, until `signal` aborts or the loop is left. Each has to be settled; with
    * `await using` one that was not is given back. A lost connection does not end the loop.
+   *
+   * @throws {TypeError} at once, for a bad `mode`, `signal` or `onEvent`, or an unknown option.
+   * @throws {RangeError} at once, for a `pollMs` out of range.
+   *
+   * @example A loop that ends after the first
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_consume");
+   * await queue.enqueue("thumbnail");
+   * for await (await using delivery of queue.consume({ mode: "polling", pollMs: 50 })) {
+   *   console.log(delivery.payload); // thumbnail
+   *   await delivery.ack();
+   *   break;
+   * }
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   consume(options: FeedOptions = {}): AsyncGenerator<Delivery<T>, void, void> {
-    const { signal } = options;
-    return one(feed((waitMs) => this.#take(1, { waitMs, signal }), checkFeed(options)));
+    return one(this.#consumer.feed(checkFeed(options)));
   }
 
   /**
    * Settles a delivery by its {@linkcode Delivery.token}, also in another process.
    *
    * @throws {TypeError} for a text that is no token.
+   *
+   * @example One process takes it, another one says that it is done
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_token");
+   * await queue.enqueue("thumbnail");
+   * const token = (await queue.receive())!.token; // a text: send it wherever you like
+   * await queue.delivery(token).ack();
+   * console.log((await queue.counts()).leased); // 0
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   delivery(token: string): Settlement {
-    const match = TOKEN.exec(String(token));
-    if (!match) throw new TypeError(`Not a delivery's token: ${String(token)}`);
+    const match = typeof token === "string" ? TOKEN.exec(token) : null;
+    if (!match) throw new TypeError(`Not a delivery's token: ${show(token, "string")}`);
     const [, lease, index, attempt = "1", receivedAt = 0] = match;
     // Lengthened by whoever holds it: Redis knows how long it lives, we do not.
     const hand = new Hand({
@@ -301,8 +298,14 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     const settler = new Settler({ ...this.#parts(), send: this.#send });
     return {
       ack: () => settler.ack(hand, Number(index)),
-      nack: (options = {}) => settler.nack(hand, Number(index), Number(attempt), options),
-      deadLetter: (reason, { error } = {}) => settler.bury(hand, Number(index), reason, error),
+      nack: async (options = {}) => {
+        checkOptions("nack", options, NACK_OPTIONS);
+        return await settler.nack(hand, Number(index), Number(attempt), options);
+      },
+      deadLetter: async (reason, options = {}) => {
+        const { error } = checkOptions("deadLetter", options, DEAD_LETTER_OPTIONS);
+        await settler.bury(hand, Number(index), reason, error);
+      },
       extend: async (ms) => void await settler.extend([hand], ms, true),
     };
   }
@@ -318,12 +321,30 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @param options `windowMs`: over which time rates and percentiles are taken, in whole minutes; from one
    * minute to an hour, five minutes by default.
    * @throws {RangeError} for another window.
+   *
+   * @example What a queue has done
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_stats");
+   * await queue.enqueue("thumbnail");
+   * await (await queue.receive())?.ack();
+   * const { totals, runMs } = await queue.stats();
+   * console.log(totals.enqueued === totals.acked, runMs !== undefined); // true true
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
-  async stats({ windowMs = 300_000 }: { windowMs?: number } = {}): Promise<QueueStats> {
+  async stats(options: { windowMs?: number } = {}): Promise<QueueStats> {
+    const { windowMs = 300_000 } = checkOptions("stats", options, STATS_OPTIONS);
     return await this.#inspector.stats(windowMs);
   }
 
-  /** The workers that have said within 30 s that they are there; a killed one is named until then. */
+  /**
+   * The workers and `consume` loops that have said within 30 s that they are there; one that was killed is
+   * named until then.
+   */
   async consumers(): Promise<ConsumerInfo[]> {
     return await this.#inspector.consumers(PRESENCE_TTL_MS);
   }
@@ -349,7 +370,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
 
   /**
    * Looks for a message by its id. A dead letter is found at once; else the whole queue is gone through,
-   * in short steps: some two seconds for a million messages.
+   * in short steps: about a second for a million messages.
    *
    * @returns The message and its state; undefined if there is none, or if it went back to a state that had
    * been gone through already.
@@ -366,6 +387,20 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    *
    * @returns The state that it was in; undefined as with {@linkcode LeasedQueue.find}.
    * @throws {TypeError} for what can be no id.
+   *
+   * @example Enqueue, think again
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_cancel");
+   * const { id } = await queue.enqueue("reminder", { delayMs: 60_000 });
+   * console.log((await queue.find(id))?.state); // delayed
+   * console.log(await queue.cancel(id)); // delayed
+   * console.log(await queue.find(id)); // undefined
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   async cancel(id: string): Promise<Found<T>["state"] | undefined> {
     return await this.#inspector.cancel(id);
@@ -376,15 +411,35 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * Those that die while it works are left.
    *
    * @returns How many there were.
-   * @throws {TypeError} for both `ids` and `match`.
+   * @throws {TypeError} for both `ids` and `match`, a `match` that gives neither true nor false, or an
+   * unknown option.
    * @throws {RangeError} for a bad `limit` or `perSecond`.
+   *
+   * @example Only what timed out, a few a second, and first see how many
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_redrive");
+   * await queue.enqueueMany(["a", "b"]);
+   * for (const delivery of await queue.receiveMany(2)) {
+   *   await delivery.deadLetter(delivery.payload === "a" ? "timeout" : "no such address");
+   * }
+   * const match = ({ reason }: { reason?: string }) => reason === "timeout";
+   * console.log(await queue.redrive({ match, dryRun: true })); // 1
+   * console.log(await queue.redrive({ match, perSecond: 10 })); // 1
+   * await queue.purge("dead");
+   * await queue.purge("ready");
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   async redrive(options: RedriveOptions<T> = {}): Promise<number> {
     return await this.#inspector.redrive(options);
   }
 
   /**
-   * Removes all messages of a state, or a log.
+   * Removes all messages of a state, or a log. The ids and keys that they hold are free again.
    *
    * @returns How many there were.
    * @throws {TypeError} for a state that cannot be purged: leased messages belong to their consumers.
@@ -396,6 +451,21 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   /**
    * Hands nothing out any more, to nobody, until {@linkcode LeasedQueue.resume}. What is in hand may be
    * settled, and producers go on. Kept in Redis: it outlives this program.
+   *
+   * @example Nothing goes out
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_pause");
+   * await queue.pause();
+   * await queue.enqueue("thumbnail");
+   * console.log(await queue.receive(), (await queue.counts()).paused); // undefined true
+   * await queue.resume();
+   * await (await queue.receive())?.ack();
+   * await queue.close();
+   * await redis.close();
+   * ```
    */
   async pause(): Promise<void> {
     await this.#inspector.pause("pause");
@@ -406,13 +476,22 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     await this.#inspector.pause("resume");
   }
 
-  /** Ends the connections on which this object waits. Not needed where the client itself is closed. */
+  /**
+   * Ends the connections on which this object waits, and all waiting for room; removes the leases under
+   * which nothing is left. Before the client is closed: afterwards the next claim of anybody does that
+   * when they lapse.
+   */
   async close(): Promise<void> {
-    this.#room.close();
-    await this.#settler.drained();
-    // Left to lapse otherwise: a client that is closed already cannot be asked.
-    if (this.#client.isOpen) await this.#claimer.forget(this.#send);
-    await this.#own.close();
+    this.#enqueuer.close();
+    try {
+      // While Redis does not answer, or when the client is closed already, they are left to lapse.
+      await within(this.#settler.drained(), CLOSE_MS);
+      if (this.#client.isReady) await within(this.#claimer.forget(this.#send), CLOSE_MS);
+    } catch {
+      // Whoever awaits an ack hears of it there.
+    } finally {
+      await this.#consumer.close();
+    }
   }
 
   /** Closes; see {@linkcode LeasedQueue.close}. */
@@ -425,19 +504,27 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    *
    * @ignore
    */
-  [INTAKE]({ mode, backoff, onUndecodable }: IntakeOptions): Intake<Delivery<T>> {
+  [INTAKE](
+    { mode, backoff, onUndecodable, onBadBackoff }: IntakeOptions<Delivery<T>>,
+  ): Intake<Delivery<T>> {
     const parts = this.#parts();
     const options = backoff ? { ...parts.options, backoff: backoffOf(backoff) } : parts.options;
     return new LeasedIntake<T>({
       ...parts,
       options,
       mode,
+      onBadBackoff,
       name: this.name,
       kind: this.#kind,
       client: this.#client,
-      explain: (send) => explaining(this.#client, this.name, this.#keys, send),
-      deliver: (hand, messages, settler) => this.#deliver(hand, messages, settler, onUndecodable),
+      explain: (send) => this.#explaining(send),
+      deliver: (hand, messages, settler) =>
+        this.#reader.deliver(hand, messages, settler, onUndecodable),
     });
+  }
+
+  #explaining(send: Send): Send {
+    return explaining(this.#client, { name: this.name, kind: this.#kind, keys: this.#keys }, send);
   }
 
   #parts() {
@@ -449,250 +536,9 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       rate: this.#rate,
     };
   }
-
-  #item(payload: I, { id, delayMs, runAt, priority, dedupe }: ItemOptions): Item {
-    if (id !== undefined) checkMessageId(id);
-    if (delayMs !== undefined && runAt !== undefined) {
-      throw new TypeError(`Either delayMs (${delayMs}) or runAt (${runAt}), not both`);
-    }
-    const enqueuedAt = Date.now();
-    let due = "";
-    let laterMs = 0;
-    if (delayMs !== undefined && checkMs("delayMs", delayMs, MAX_TIME) > 0) {
-      laterMs = Math.ceil(delayMs);
-      due = `+${laterMs}`;
-    }
-    if (runAt !== undefined) {
-      due = String(Math.ceil(checkMs("runAt", runAt, MAX_TIME)));
-      laterMs = Number(due) - enqueuedAt;
-    }
-    const body = encode(this.#codec, payload, this.#maxBytes);
-    const { key, ttlMs } = this.#dedupe(payload, body, dedupe) ?? NO_KEY;
-    if (due === "" && (id !== undefined || key !== "")) due = "+0";
-    const uid = makeUid();
-    const header = { uid, id, key, enqueuedAt, delayMs: laterMs, priority };
-    const message = writeEnvelope(header, body);
-    return { id: id ?? uid, message, due, own: id ?? "", key, ttlMs, length: message.length };
-  }
-
-  /** Stores it, if there is room, or when there is. */
-  #admit(item: Item, signal?: AbortSignal): Promise<Enqueued> {
-    if (this.#maxReady === 0) return this.#merger.add(item) as Promise<Enqueued>; // never full
-    // What is for later needs no room, and does not stand in line for it.
-    const later = item.due !== "" && item.due !== "+0";
-    if (this.#onFull === "throw" || later) return this.#addOrThrow(item);
-    return this.#room.store(item, signal);
-  }
-
-  async #addOrThrow(item: Item): Promise<Enqueued> {
-    const enqueued = await this.#merger.add(item);
-    if (enqueued === undefined) throw new QueueFullError(this.name, this.#maxReady);
-    return enqueued;
-  }
-
-  /**
-   * One script for a turn's messages, repeated under the same name when its reply was lost. Gives
-   * undefined for those for which there was no room.
-   */
-  async #store(items: Item[]): Promise<(Enqueued | undefined)[]> {
-    // Plain messages travel bare. Beside one with a name that is ready at once they do not, so that all
-    // stay in order.
-    const bare = (item: Item) => item.due === "" && !mixed;
-    const mixed = items.some((item) => item.due === "+0");
-    const plain = items.filter(bare);
-    const others = items.filter((item) => !bare(item));
-    const rest: CommandArgument[] = plain.map((item) => item.message);
-    for (const { due, own, key, ttlMs, message } of others) {
-      rest.push(due || "+0", own, key, String(ttlMs), message);
-    }
-    const args = {
-      batch: makeUid(),
-      plain: plain.length,
-      replay_ms: REPLAY_MS,
-      max_ready: this.#maxReady,
-      counting: this.#settle.counting,
-    };
-    const until = performance.now() + ENQUEUE_MS;
-    for (let failures = 0;; failures++) {
-      try {
-        const [stored] = await Promise.all([
-          this.#scripts.enqueue.run(this.#send, this.#keys, args, rest),
-          this.#registration.renew(this.#send),
-        ]);
-        if (stored.plain === plain.length && stored.refused.size === 0) {
-          return items.map((item) => ({ id: item.id, duplicate: false }));
-        }
-        const refused = new Map(
-          [...stored.refused].map(([position, id]) => [others[position]!, id]),
-        );
-        for (const item of plain.slice(stored.plain)) refused.set(item, "");
-        return items.map((item) => {
-          const holder = refused.get(item);
-          if (holder === undefined) return { id: item.id, duplicate: false };
-          return holder === "" ? undefined : { id: holder, duplicate: true };
-        });
-      } catch (error) {
-        const pause = backoffMs(failures);
-        if (!isRetryable(error) || performance.now() + pause > until) throw error;
-        await sleep(pause);
-      }
-    }
-  }
-
-  async #take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
-    checkMs("waitMs", waitMs);
-    signal?.throwIfAborted();
-    const until = performance.now() + waitMs;
-    let deliveries = await this.#claimAny(max);
-    if (deliveries.length > 0 || waitMs === 0) return deliveries;
-    return await this.#own.borrow(async (own) => {
-      try {
-        while (deliveries.length === 0) {
-          const left = until - performance.now();
-          if (left <= 0 || signal?.aborted) break;
-          deliveries = await this.#waitOrTick(own, max, { waitMs: left, signal });
-        }
-      } finally {
-        await this.#claimer.handOn(this.#send).catch(() => {}); // the longest wait makes up for it
-      }
-      if (deliveries.length === 0) signal?.throwIfAborted();
-      return deliveries;
-    });
-  }
-
-  /** Claims when a token comes. Meanwhile it looks for what is due or has lapsed: Redis does not. */
-  async #waitOrTick(
-    own: OwnConnection,
-    max: number,
-    { waitMs, signal }: { waitMs: number; signal?: AbortSignal },
-  ): Promise<Delivery<T>[]> {
-    const over = new AbortController();
-    const ticking = this.#tickWhenDue(performance.now() + waitMs, over.signal)
-      .catch(() => {}); // the claim meets the same trouble, and throws it
-    const send = this.#claimer.behindToken(own, waitMs, signal);
-    try {
-      const explained = explaining(this.#client, this.name, this.#keys, send);
-      return await this.#claimAny(max, { send: explained, waits: true, signal });
-    } finally {
-      over.abort();
-      await ticking;
-    }
-  }
-
-  async #tickWhenDue(until: number, over: AbortSignal): Promise<void> {
-    for (;;) {
-      const next = Math.min(this.#claimer.dueAt, performance.now() + TICK_MS);
-      if (next >= until) return;
-      await sleep(Math.max(1, next - performance.now()), over);
-      if (over.aborted) return;
-      await this.#claimer.tick(this.#send); // once more if our clock was a little early
-    }
-  }
-
-  /** What can be read of what there is; entries that cannot are put aside, and the next are taken. */
-  async #claimAny(
-    most: number,
-    { send = this.#send, ...how }: { send?: Send; waits?: boolean; signal?: AbortSignal } = {},
-  ): Promise<Delivery<T>[]> {
-    for (;;) {
-      const claimed = await this.#claimer.claim(send, { most, room: 1, ...how });
-      if (!claimed) return [];
-      const deliveries = await this.#deliver(claimed.hand, claimed.messages, this.#settler);
-      if (deliveries.length > 0) return deliveries;
-    }
-  }
-
-  /** Deliveries of what can be read; what cannot goes to the dead letters, once, with its bytes. */
-  async #deliver(
-    hand: Hand,
-    messages: Uint8Array[],
-    settler: Settler,
-    onUndecodable: (error: DecodeError) => void = () => {}, // it is with the dead letters
-  ): Promise<Delivery<T>[]> {
-    const deliveries: Delivery<T>[] = [];
-    const settling: Promise<void>[] = [];
-    for (const [i, message] of messages.entries()) {
-      const envelope = readEnvelope(message as Buffer);
-      const index = i + 1;
-      if (envelope?.cancelled) {
-        settling.push(settler.release(hand, index)); // only the mark is left
-        continue;
-      }
-      try {
-        if (!envelope) throw new TypeError("not a message of this library");
-        let payload = this.#codec.decode(envelope.body) as unknown as T;
-        if (this.#validate) {
-          const checked = this.#validate(payload);
-          payload = checked instanceof Promise ? await checked : checked;
-        }
-        deliveries.push(new Delivery({ envelope, payload, hand, index, settler }));
-      } catch (cause) {
-        const error = new DecodeError(this.name, new Uint8Array(envelope?.body ?? message), cause);
-        onUndecodable(error);
-        settling.push(settler.bury(hand, index, error.message, error));
-      }
-    }
-    // What could not be buried comes back by its lease, and is then.
-    if (settling.length > 0) await Promise.allSettled(settling);
-    return deliveries;
-  }
-
-  /** An entry that was looked at, as it is shown; undefined for what is gone, or only a mark. */
-  async #show(state: PeekState, [entry, at, field]: Seen): Promise<Waiting<T> | undefined> {
-    if (!entry) return undefined;
-    const log = state === "completed" || state === "failed" ? readLogEntry(entry) : undefined;
-    const reasonEnd = state === "dead" ? entry.indexOf(10) : -1;
-    const message = log?.message ?? entry.subarray(reasonEnd + 1);
-    const envelope = readEnvelope(message);
-    if (envelope?.cancelled) return undefined;
-    const shown: Waiting<T> = {
-      id: state === "dead" ? String(field) : envelope?.id ?? "",
-      raw: new Uint8Array(envelope?.body ?? entry),
-      attempts: envelope?.attempts ?? 0,
-      enqueuedAt: envelope?.enqueuedAt ?? 0,
-      errors: envelope ? readHistory(envelope.history) : [],
-      ...(state === "delayed" && { dueAt: Number(at) }),
-      ...(state === "dead" && {
-        deadAt: Number(at),
-        reason: readReason(entry.toString("utf8", 0, reasonEnd)),
-      }),
-      ...(state === "leased" && {
-        consumer: String(field).split(":")[0]!,
-        leaseExpiresAt: Number(at),
-        token: `${String(field)}:${(envelope?.attempts ?? 0) + 1}`,
-      }),
-      ...(log && {
-        consumer: log.worker,
-        finishedAt: log.finishedAt,
-        ...(log.receivedAt !== undefined && { receivedAt: log.receivedAt }),
-      }),
-    };
-    try {
-      const payload = this.#codec.decode(shown.raw) as unknown as T;
-      return { ...shown, payload: this.#validate ? await this.#validate(payload) : payload };
-    } catch {
-      return shown; // without a payload: the raw bytes are there
-    }
-  }
 }
 
 /** Lease, index, attempt, and when it was handed over. */
 const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::(\d+))?)?$/i;
 
-const NO_KEY = { key: "", ttlMs: 0 };
-
-/** As many as there may be messages of one priority. */
-const MOST_READY = { max: 1_000_000_000 };
-
-function checkSwitch(name: string, value: boolean): boolean {
-  if (typeof value === "boolean") return value;
-  throw new TypeError(`${name} must be true or false, but is ${JSON.stringify(value)}`);
-}
-
-function readReason(line: string): string {
-  try {
-    return String(JSON.parse(line));
-  } catch {
-    return line; // somebody else's entry
-  }
-}
+const STATS_OPTIONS = optionNames<{ windowMs?: number }>({ windowMs: true });

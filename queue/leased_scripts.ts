@@ -16,6 +16,7 @@ import { defineScript, type Script } from "../redis/script.ts";
 import { NAMES } from "./dedupe.ts";
 import {
   ADOPT,
+  BUDGET_BYTES,
   CHECK,
   FORGET,
   LET_GO,
@@ -36,6 +37,10 @@ export type { ReadyKind } from "./leased_lua.ts";
 
 /** Most messages that one script moves: Redis serves nobody else meanwhile. */
 export const MAX_BATCH = 1_000;
+
+/** How many messages a claim takes before it knows how heavy they are, and about how many bytes in all. */
+const WEIGHED = 16;
+const CLAIM_BYTES = 1_048_576;
 
 /** How long a repeated enqueue is recognised, in milliseconds. */
 export const REPLAY_MS = 60_000;
@@ -100,7 +105,7 @@ export interface LeasedScripts {
   tick: Script<Key, "policy" | "rate" | "counting", number>;
   handOn: Script<Key, never, number>;
   redrive: Script<Key, "most" | "counting", { dead: number; seen: number; redriven: number }>;
-  purge: Script<Key, "state" | "most", [seen: number, purged: number]>;
+  purge: Script<Key, "state" | "most", [more: number, purged: number]>;
   pause: Script<Key, "how", number>;
   peek: Script<Key, "state" | "from" | "most", Page>;
   scan: Script<Key, "place" | "from" | "most" | "id" | "how" | "counting", Scan>;
@@ -170,8 +175,9 @@ local stored_plain = math.min(tonumber(plain), room)
 local stored, said, ready_now = stored_plain, {tostring(stored_plain)}, {}
 local first_other = first_of_rest + plain
 -- Before anything is written: keys of another type fail here.
-local tell = redis.call("LLEN", wake) == 0 and not paused()
+local tell = redis.call("LLEN", wake) == 0 and not paused() and not is_held
 check_ready()
+if tonumber(max_ready) > 0 then redis.call("HLEN", replies) end
 local end_some_windows = function() end
 if first_other <= #ARGV then
   ${NAMES}
@@ -242,11 +248,13 @@ return said`,
       reply: kind === "stream" ? readStreamClaim : readClaim,
       lua: `
 local messages = {}
-if redis.call("ZSCORE", leases, lease) then  -- the reply was lost: the same again
+local known = redis.call("ZSCORE", leases, lease)
+if known then  -- the reply was lost: the same again, unless it is over
+  local ends = lives(lease)
+  if not ends then return {now, next_due(waiting_in_all(), first_due()), 0, 0, {}} end
   for _, message in ipairs(redis.call("HMGET", leased, unpack(fields_of(lease, asked_for(lease))))) do
     if message then messages[#messages + 1] = message end
   end
-  local ends = redis.call("ZSCORE", leases, lease)
   return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, messages}
 end
 forget_finished(first_of_rest)
@@ -266,10 +274,17 @@ local free_slots = paused() and 0 or math.min(tonumber(most), spare_rate)
 if fell > 0 and free_slots > 0 and tonumber(room) > 0 then
   messages = hold_again(redis.call("RPOP", lapsed, room), lease)
 end
-if #messages == 0 and free_slots > 0 and waits > 0 then
-  messages = take(free_slots, lease)
-elseif #messages < free_slots and waits > 0 then
-  for _, message in ipairs(take(free_slots - #messages, lease)) do messages[#messages + 1] = message end
+-- A few tell how heavy they are; a claim takes about a megabyte, and at least one.
+local function take_more(n)
+  if n < 1 or waits < 1 then return end
+  for _, message in ipairs(take(n, lease)) do messages[#messages + 1] = message end
+end
+take_more(math.min(free_slots - #messages, ${WEIGHED}))
+if #messages >= ${WEIGHED} then
+  local bytes = 0
+  for _, message in ipairs(messages) do bytes = bytes + #message end
+  local fitting = math.floor(${CLAIM_BYTES} / (bytes / #messages))
+  take_more(math.min(free_slots, fitting) - #messages)
 end
 if #messages > 0 then
   local held = {}
@@ -279,7 +294,14 @@ if #messages > 0 then
   end
   redis.call("HSET", leased, unpack(held))
   redis.call("ZADD", leases, now + lease_ms, lease)
-  if rate ~= "" then grant(#messages) end
+  if rate ~= "" then
+    local handed_out = 0  -- the mark of a cancelled message is none
+    for _, in_hand in ipairs(messages) do
+      local _, message = bare(in_hand)
+      if not string.find(message, "^%S+ %d+ x ") then handed_out = handed_out + 1 end
+    end
+    if handed_out > 0 then grant(handed_out) end
+  end
 elseif #ARGV >= first_of_rest then
   dismiss(string.match(lease, "^[%w-]*"))
 end
@@ -309,7 +331,7 @@ return {now, next_due(left, due), tonumber(lease_ms), refused, messages}`,
       ],
       reply: String,
       lua: `
-if not redis.call("ZSCORE", leases, lease) then return "lost" end
+if not lives(lease) then return "lost" end
 local field = lease .. ":" .. index
 local held = redis.call("HGET", leased, field)
 if not held then return "done" end
@@ -329,7 +351,10 @@ count("failed", 1)
 -- The number of the attempt is known here, also to whoever settles by a token.
 if error ~= "" then remember(h, '{"attempt":' .. h.attempts .. "," .. string.sub(error, 2)) end
 log_failed(h, received, string.match(lease, "^[%w-]*"))
-if how == "retry" then reason = '"after ' .. h.attempts .. " attempts: " .. string.sub(reason, 2) end
+if how == "retry" then
+  local attempts = h.attempts == 1 and " attempt: " or " attempts: "
+  reason = '"after ' .. h.attempts .. attempts .. string.sub(reason, 2)
+end
 if how == "dead" or h.attempts >= limit("attempts") then
   bury(h, reason)
   return "dead"
@@ -396,12 +421,15 @@ return 1`,
       lua: `
 local chosen, dead_before = {unpack(ARGV, first_of_rest)}, redis.call("ZCARD", dead_at)
 if #chosen == 0 then chosen = redis.call("ZRANGE", dead_at, 0, most - 1) end
-local again = {}
+local again, seen, bytes = {}, 0, 0
 for _, id in ipairs(chosen) do
+  if bytes > ${BUDGET_BYTES} then break end
+  seen = seen + 1
   local record = redis.call("HGET", dead, id)
   redis.call("HDEL", dead, id)
   redis.call("ZREM", dead_at, id)
   if record then
+    bytes = bytes + #record
     local h = parse(string.sub(record, (string.find(record, "\\n", 1, true) or 0) + 1))
     h.attempts = 0
     h.flag = "0"
@@ -412,43 +440,55 @@ end
 put(again)
 look_and_wake_one()
 count("redriven", #again)
-return {dead_before, #chosen, #again}`,
+return {dead_before, seen, #again}`,
     }),
 
     /**
-     * Removes up to `most` messages of a state, or a whole log. Gives how many entries went, and how many
-     * messages those were: what was cancelled is none any more.
+     * Removes up to `most` messages of a state, or a whole log. Gives 1 if there may be more, and how many
+     * messages went: what was cancelled is none any more.
      */
     purge: define("purge", {
       args: ["state", "most"],
       reply: (raw) => (raw as number[]).map(Number) as [number, number],
       lua: `
-local gone = {}
+local purged, more = 0, false
 if state == "completed" or state == "failed" then
   local list = state == "failed" and failed or completed
   local entries = redis.call("LLEN", list)
   redis.call("UNLINK", list)
   return {0, entries}
-elseif state == "ready" then
-  gone = redis.call("RPOP", lapsed, most) or {}
-  local left = most - #gone
-  for _, message in ipairs(left > 0 and take(left) or {}) do gone[#gone + 1] = message end
-elseif state == "delayed" then
-  local popped = redis.call("ZPOPMIN", delayed, most)
-  for i = 1, #popped, 2 do gone[#gone + 1] = popped[i] end
 elseif state == "dead" then
-  local oldest = redis.call("ZRANGE", dead_at, 0, most - 1)
-  for _, id in ipairs(oldest) do drop_dead(id) end
-  return {#oldest, #oldest}
+  more = in_steps(tonumber(most), function(n)
+    local oldest, bytes = redis.call("ZRANGE", dead_at, 0, n - 1), 0
+    for _, id in ipairs(oldest) do
+      bytes = bytes + redis.call("HSTRLEN", dead, id)
+      drop_dead(id)
+    end
+    purged = purged + #oldest
+    return #oldest, bytes
+  end)
+  return {more and 1 or 0, purged}
 end
-local purged = 0
-for _, message in ipairs(gone) do
-  local h = parse(message)
-  if h.flag ~= "x" then purged = purged + 1 end
-  free(h, true)
-end
+more = in_steps(tonumber(most), function(n)
+  local gone = {}
+  if state == "delayed" then
+    local popped = redis.call("ZPOPMIN", delayed, n)
+    for i = 1, #popped, 2 do gone[#gone + 1] = popped[i] end
+  else
+    gone = redis.call("RPOP", lapsed, n) or {}
+    if #gone < n then
+      for _, message in ipairs(take(n - #gone)) do gone[#gone + 1] = message end
+    end
+  end
+  for _, message in ipairs(gone) do
+    local h = parse(message)
+    if h.flag ~= "x" then purged = purged + 1 end
+    free(h, true)
+  end
+  return #gone, weight(gone)
+end)
 look_and_wake_one()
-return {#gone, purged}`,
+return {more and 1 or 0, purged}`,
     }),
 
     /** `how`: "pause" or "resume". Removes first: also at `maxmemory` a queue can be paused. */
@@ -572,7 +612,7 @@ for i = stride, #page, stride do
     end
     if how == "cancel" then
       local mark = write({uid = h.uid, attempts = h.attempts, flag = "x", at = h.at, later = h.later,
-        history = "", priority = h.priority, id = "", key = "", body = ""})
+        history = "", priority = h.priority, id = "", key = "", message = "", body_at = 1})
       if place == "leased" then
         redis.call("HDEL", leased, field)
         redis.call("HSET", leased, field, front .. mark)
@@ -627,10 +667,10 @@ return {
 }
 
 /**
- * Done with messages. rest, for each lease: its name; when it was claimed; how many messages, and their
- * indexes (in a stream with the id that is on record: `17 1795320605233-0`, if the consumer knows it).
- * `looking`: "1" if one of them holds a name, or may, or if what was done is kept: then they are
- * looked at, and what they hold is freed. `keep`: how many of the log of what was done are kept, and for how long, or
+ * Done with messages. rest, for each lease: its name; when it was claimed; "1" if one of its messages holds
+ * a name, or may, or if what was done is kept: then they are looked at, and what they hold is freed; how
+ * many messages, and their indexes (in a stream with the id that is on record: `17 1795320605233-0`, if the
+ * consumer knows it). `looking`: "1" if this is so for any lease. `keep`: how many of the log of what was done are kept, and for how long, or
  * "". `times`: how long they waited and ran. Gives for each lease how many messages it removed, or -1
  * where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
@@ -662,7 +702,10 @@ if looking == "1" then
   local keep_most, keep_age = string.match(keep, "^(%d+) (%d+)$")
   function look(fields, lease, received)
     local entries = {}
-    for _, message in ipairs(redis.call("HMGET", leased, unpack(fields))) do
+    local held = redis.call("HMGET", leased, unpack(fields))
+    -- Removes first: also at \`maxmemory\`.
+    local gone = redis.call("HDEL", leased, unpack(fields))
+    for _, message in ipairs(held) do
       -- What was settled in another way before may be alive, and with it what it holds.
       if message then
         local _, message = bare(message)
@@ -674,22 +717,24 @@ if looking == "1" then
       end
     end
     if #entries > 0 then log(completed, tonumber(keep_most), tonumber(keep_age), entries) end
+    return gone
   end
 end
 
 local removed, acked, i = {}, 0, first_of_rest
 while i <= #ARGV do
-  local lease, received, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local lease, received, looks, n = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
   local gone = -1
-  if redis.call("ZSCORE", leases, lease) then
-    local fields = fields_at(lease, i + 3, n)
-    if look then look(fields, lease, received) end
+  local ends = redis.call("ZSCORE", leases, lease)
+  if ends and tonumber(ends) > 0 then
+    local fields = fields_at(lease, i + 4, n)
     let_go_of(fields)
-    gone = redis.call("HDEL", leased, unpack(fields))
+    if looks == "1" then gone = look(fields, lease, received)
+    else gone = redis.call("HDEL", leased, unpack(fields)) end
     acked = acked + gone
   end
   removed[#removed + 1] = gone
-  i = i + 3 + n
+  i = i + 4 + n
 end
 if acked > 0 then
   count("acked", acked)
@@ -752,7 +797,7 @@ local time = redis.call("TIME")
 local until_then, gone = time[1] * 1000 + math.floor(time[2] / 1000) + ms, {}
 for i = first_of_rest, #ARGV do
   local deadline = redis.call("ZSCORE", leases, ARGV[i])
-  if deadline then
+  if deadline and tonumber(deadline) > 0 then
     redis.call("ZREM", leases, ARGV[i])
     redis.call("ZADD", leases, math.max(deadline, until_then), ARGV[i])
   else

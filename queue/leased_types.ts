@@ -4,17 +4,23 @@
  * @module
  */
 import type { CodecOption } from "../redis/codec.ts";
+import { type OptionNames, optionNames } from "../redis/options.ts";
 import type { Backoff } from "./backoff.ts";
 import type { DedupeOptions, QueueDedupeOptions } from "./dedupe.ts";
 import type { AttemptError } from "./envelope.ts";
 import type { LogLimits } from "./limits.ts";
+import type { Mode } from "./message.ts";
 import type { RateLimit } from "./rate_limit.ts";
 import type { OnFull } from "./room.ts";
 import type { StandardSchema } from "./schema.ts";
 
 /**
  * Options of every queue with leases. Those from `dedupe` on are off by default, and cost nothing then.
- * Objects for one queue, in one program or in several, should be given the same.
+ *
+ * Objects for one queue, in one program or in several, should be given the same: nothing of this is kept
+ * in Redis. Whoever **enqueues** goes by its `dedupe`, `maxReady`, `onFull`; whoever **claims**, a worker
+ * say, by its `leaseMs` and `rateLimit`; whoever **settles** or finds a lapsed lease by its `maxAttempts`,
+ * `backoff`, `maxDead`, `keepCompleted` and `keepFailed`; both ends by `codec`, `schema` and `stats`.
  *
  * @typeParam T What consumers get.
  * @typeParam I What producers give; something else where a schema converts.
@@ -52,13 +58,13 @@ export interface LeasedQueueOptions<T, I = T> {
    */
   maxPayloadBytes?: number;
   /**
-   * How many dead letters are kept; the oldest go first.
+   * How many dead letters are kept, from 1 to 1,000,000; the oldest go first.
    *
    * @default 10_000
    */
   maxDead?: number;
   /**
-   * How long a dead letter is kept, in milliseconds.
+   * How long a dead letter is kept, in milliseconds; at least 1.
    *
    * @default 1_209_600_000 (14 days)
    */
@@ -89,13 +95,16 @@ export interface LeasedQueueOptions<T, I = T> {
    */
   keepFailed?: LogLimits;
   /**
-   * How many messages may be ready. Delayed messages, and those that come back, are let in above it.
+   * How many messages may be ready, from 1 to 1,000,000,000. Delayed messages, and those that come back,
+   * are let in above it; the mark of a cancelled message counts until a consumer meets it.
    *
    * @default no limit
    */
   maxReady?: number;
   /**
-   * What `enqueue` does when `maxReady` are ready: it throws a `QueueFullError`, or waits for room.
+   * What `enqueue` does when `maxReady` are ready: it throws a `QueueFullError`, or waits for room, for
+   * ever if its `signal` does not end that. Do not wait for room in a handler of the same queue: it holds
+   * the slot that would make it.
    *
    * @default "throw"
    */
@@ -107,12 +116,32 @@ export interface LeasedQueueOptions<T, I = T> {
    */
   rateLimit?: RateLimit;
   /**
-   * Checks payloads: before they are sent, and when they are handed out.
+   * Checks payloads: before they are sent, and when they are handed out. What is refused then is dead at
+   * once, whatever `maxAttempts` says, and `maxDead` bounds what is kept.
    *
    * @default payloads are not checked
    */
   schema?: StandardSchema<I, T>;
 }
+
+/** The names of these options. */
+export const QUEUE_OPTIONS: OptionNames = optionNames<LeasedQueueOptions<unknown>>({
+  leaseMs: true,
+  maxAttempts: true,
+  backoff: true,
+  codec: true,
+  maxPayloadBytes: true,
+  maxDead: true,
+  maxDeadAgeMs: true,
+  stats: true,
+  dedupe: true,
+  keepCompleted: true,
+  keepFailed: true,
+  maxReady: true,
+  onFull: true,
+  rateLimit: true,
+  schema: true,
+});
 
 /** Options of one message. */
 export interface EnqueueOptions {
@@ -141,6 +170,17 @@ export interface EnqueueOptions {
 /** Options of several messages. */
 export type EnqueueManyOptions = Omit<EnqueueOptions, "id">;
 
+/** The names of these options. */
+export const ENQUEUE_MANY_OPTIONS: OptionNames = optionNames<EnqueueManyOptions>({
+  delayMs: true,
+  runAt: true,
+  dedupe: true,
+  signal: true,
+});
+
+/** And of those of one message. */
+export const ENQUEUE_OPTIONS: OptionNames = new Set(["id", ...ENQUEUE_MANY_OPTIONS]);
+
 /** What became of an enqueued message. */
 export interface Enqueued {
   /** Its id; of a duplicate, the id of the message that is there. */
@@ -151,7 +191,7 @@ export interface Enqueued {
 
 /** How many messages are in each state. */
 export interface Counts {
-  /** Waiting to be claimed. */
+  /** Waiting to be claimed; marks of cancelled messages, too, until a consumer meets them. */
   readonly ready: number;
   /** In the hands of consumers. */
   readonly leased: number;
@@ -183,6 +223,8 @@ export interface Waiting<T> {
   readonly attempts: number;
   /** When it was enqueued, in milliseconds since 1970, by its producer's clock. */
   readonly enqueuedAt: number;
+  /** How urgent it is; 0 in a queue without priorities. */
+  readonly priority: number;
   /** The errors of its attempts, oldest first. */
   readonly errors: AttemptError[];
   /** Delayed: when it is due, in milliseconds since 1970, by Redis's clock. */
@@ -216,7 +258,7 @@ export interface Found<T> extends Waiting<T> {
 export interface RedriveOptions<T> {
   /** These. */
   ids?: readonly string[];
-  /** Those for which it gives true; asked of the oldest first. */
+  /** Those for which it gives true, and not false; asked of the oldest first. */
   match?: (message: Waiting<T>) => boolean;
   /**
    * How many at most.
@@ -240,7 +282,17 @@ export interface RedriveOptions<T> {
   signal?: AbortSignal;
 }
 
-/** A worker that has said lately that it is there. */
+/** The names of these options. */
+export const REDRIVE_OPTIONS: OptionNames = optionNames<RedriveOptions<unknown>>({
+  ids: true,
+  match: true,
+  limit: true,
+  dryRun: true,
+  perSecond: true,
+  signal: true,
+});
+
+/** A worker, or a `consume` loop, that has said lately that it is there. */
 export interface ConsumerInfo {
   /** Its name in leases, histories and logs. */
   readonly consumer: string;
@@ -249,11 +301,11 @@ export interface ConsumerInfo {
   /** Its process. */
   readonly pid: number;
   /** How it waits. */
-  readonly mode: string;
+  readonly mode: Mode;
   /** When it started, in milliseconds since 1970, by its clock. */
-  readonly since: number;
+  readonly startedAt: number;
   /** How many messages were in its hands. */
   readonly holds: number;
-  /** How long ago it said so, in milliseconds; a worker says it every ten seconds. */
+  /** How long ago it said so, in milliseconds; it is said every ten seconds. */
   readonly seenMs: number;
 }

@@ -4,23 +4,26 @@
  *
  * @module
  */
+import { checkOptions, optionNames } from "../redis/options.ts";
 import { checkCount, checkMs } from "../redis/timers.ts";
 
 /** How much of a log is kept. */
 export interface LogLimits {
   /**
-   * How many entries.
+   * How many entries, from 1 to 1,000,000.
    *
    * @default 1_000
    */
   count?: number;
   /**
-   * How long each, in milliseconds.
+   * How long each, in milliseconds; at least 1.
    *
    * @default 86_400_000 (one day)
    */
   ageMs?: number;
 }
+
+const LOG_LIMITS = optionNames<LogLimits>({ count: true, ageMs: true });
 
 /** What ends an attempt, a dead letter or an entry of a log. */
 export interface Limits {
@@ -36,7 +39,7 @@ export interface Limits {
 /**
  * The limits of a log; none where it is off.
  *
- * @throws {TypeError} for what is no object.
+ * @throws {TypeError} for what is no object, or has other members.
  * @throws {RangeError} for a measure out of range.
  */
 export function logLimits(
@@ -44,10 +47,7 @@ export function logLimits(
   limits: LogLimits | undefined,
 ): { count: number; ageMs: number } {
   if (limits === undefined) return { count: 0, ageMs: 0 };
-  if (typeof limits !== "object" || limits === null) {
-    throw new TypeError(`${name} must be { count, ageMs }, but is ${JSON.stringify(limits)}`);
-  }
-  const { count = 1_000, ageMs = 86_400_000 } = limits;
+  const { count = 1_000, ageMs = 86_400_000 } = checkOptions(name, limits, LOG_LIMITS);
   return {
     count: checkCount(`${name}.count`, count),
     ageMs: Math.ceil(checkMs(`${name}.ageMs`, ageMs, { min: 1, max: Number.MAX_SAFE_INTEGER })),

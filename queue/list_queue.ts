@@ -26,12 +26,21 @@ import {
 import { isConnectionError } from "../redis/errors.ts";
 import { listKey } from "../redis/keys.ts";
 import { batches, Merger } from "../redis/merge.ts";
+import { checkOptions, optionNames } from "../redis/options.ts";
 import { OwnConnections } from "../redis/own_connection.ts";
 import { defineScript } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
 import { checkCount, checkMs } from "../redis/timers.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
 import { INTAKE, type Intake, Signals } from "./intake.ts";
-import type { Message, Page, Peeked, ReceiveOptions } from "./message.ts";
+import {
+  checkReceive,
+  type Message,
+  type Page,
+  type Peeked,
+  type ReceiveOptions,
+} from "./message.ts";
+import { mapPayloads } from "./payloads.ts";
 
 /** Options of {@linkcode ListQueue}. */
 export interface ListQueueOptions<T> {
@@ -49,6 +58,15 @@ export interface ListQueueOptions<T> {
    */
   maxPayloadBytes?: number;
 }
+
+const QUEUE_OPTIONS = optionNames<ListQueueOptions<unknown>>({
+  codec: true,
+  maxPayloadBytes: true,
+});
+const PEEK_OPTIONS = optionNames<{ limit?: number; cursor?: string }>({
+  limit: true,
+  cursor: true,
+});
 
 /** The most messages that one `receiveMany` takes. */
 const MAX_RECEIVE = 1_000;
@@ -111,9 +129,11 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * @param client From `connect()`, or any client of `npm:redis`. It stays yours to close.
    * @param name 1 to 200 bytes; no braces, no glob characters, no control characters.
    * @param options How payloads are stored.
-   * @throws {TypeError} for a bad name, codec or client.
+   * @throws {TypeError} for a bad name, codec or client, or an unknown option.
+   * @throws {RangeError} for a `maxPayloadBytes` out of range.
    */
   constructor(client: RedisClient, name: string, options: ListQueueOptions<T> = {}) {
+    checkOptions("ListQueue", options, QUEUE_OPTIONS);
     const { codec, maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES } = options;
     this.#client = checkClient(client);
     this.#key = listKey(name);
@@ -158,7 +178,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
 
   /**
    * Puts several messages at the end of the queue, in their order. All are checked before the first
-   * is sent.
+   * is sent; what is wrong with one begins with its place, `payloads[1]: `.
    *
    * @param payloads Any number; they are sent 1,000 (or about 1 MiB) at a time.
    * @returns How many messages were waiting when the last one was in; 0 for no payloads.
@@ -176,7 +196,11 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * ```
    */
   async enqueueMany(payloads: readonly T[]): Promise<number> {
-    const values = payloads.map((payload) => encode(this.#codec, payload, this.#maxBytes));
+    const values = mapPayloads(
+      this.name,
+      payloads,
+      (payload) => encode(this.#codec, payload, this.#maxBytes),
+    );
     let size = 0;
     // One command after the other: when one fails, nothing behind it is stored.
     for (const batch of batches(values)) [size = 0] = (await this.#push(batch)).slice(-1);
@@ -190,7 +214,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * @throws {DecodeError} for an entry that the codec cannot read; its `raw` is the entry, which is
    * out of Redis.
    * @throws {RangeError} for a `waitMs` that is negative or no number.
-   * @throws {TypeError} for a key of another type.
+   * @throws {TypeError} for a key of another type, a `signal` that is none, or an unknown option.
    * @throws {RedisConnectionError} when Redis did not answer. With `sent`, a message may have been
    * taken out and lost on the way.
    * @throws The reason of `signal` when it aborts; a message already on its way is returned instead.
@@ -208,7 +232,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * ```
    */
   async receive(options: ReceiveOptions = {}): Promise<Message<T> | undefined> {
-    const [message] = await this.#take(1, options);
+    const [message] = await this.#take(1, checkReceive("receive", options));
     return message;
   }
 
@@ -218,6 +242,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    *
    * @param max From 1 to 1,000.
    * @returns What was there, oldest first; an empty array if nothing came within `waitMs`.
+   * @throws {RangeError} for a `max` out of range.
    * @throws As {@linkcode ListQueue.receive}. The `taken` of a {@linkcode DecodeError} has all that
    * the call took out, so the messages beside the bad entry are not lost.
    *
@@ -234,6 +259,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * ```
    */
   async receiveMany(max: number, options: ReceiveOptions = {}): Promise<Message<T>[]> {
+    checkReceive("receiveMany", options);
     return await this.#take(checkCount("max", max, { max: MAX_RECEIVE }), options);
   }
 
@@ -268,8 +294,8 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    * ```
    */
   consume(options: FeedOptions = {}): AsyncGenerator<Message<T>, void, void> {
-    const { signal } = options;
-    return one(feed((waitMs) => this.#take(1, { waitMs, signal }), checkFeed(options)));
+    const { signal } = checkFeed(options);
+    return one(feed((waitMs) => this.#take(1, { waitMs, signal }), options));
   }
 
   /**
@@ -318,12 +344,15 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
    */
   async peek(
     state: "ready" = "ready",
-    { limit = 20, cursor = "0" }: { limit?: number; cursor?: string } = {},
+    options: { limit?: number; cursor?: string } = {},
   ): Promise<Page<T>> {
+    const { limit = 20, cursor = "0" } = checkOptions("peek", options, PEEK_OPTIONS);
     checkState(state);
     checkCount("limit", limit, { max: MAX_RECEIVE });
-    if (!/^\d{1,15}$/.test(cursor)) {
-      throw new RangeError(`cursor must come from the page before, but is ${String(cursor)}`);
+    if (typeof cursor !== "string" || !/^\d{1,15}$/.test(cursor)) {
+      throw new RangeError(
+        `cursor must come from the page before, but is ${show(cursor, "string")}`,
+      );
     }
     const from = Number(cursor);
     // The list's tail comes out first. One more than asked for tells whether there is a next page.
@@ -501,6 +530,6 @@ function popUpTo(max: number, key: string): string[] {
 
 function checkState(state: "ready"): void {
   if (state !== "ready") {
-    throw new TypeError(`A ListQueue has the state "ready" only, not ${JSON.stringify(state)}`);
+    throw new TypeError(`A ListQueue has the state "ready" only, not ${show(state, "string")}`);
   }
 }

@@ -43,7 +43,7 @@ local function log_entry(received, worker, message)
 end
 
 local function trim_log(list, age)
-  for _ = 1, 100 do
+  for _ = 1, 10 do
     local finished = string.match(redis.call("LINDEX", list, -1) or "", "^%d+ (%d+) ")
     if not finished or now - finished <= age then return end
     redis.call("RPOP", list)

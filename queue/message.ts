@@ -4,6 +4,8 @@
  * @module
  */
 import type { DecodeError } from "../redis/codec.ts";
+import { checkOptions, checkSignal, optionNames } from "../redis/options.ts";
+import { show } from "../redis/show.ts";
 
 /**
  * A message that was handed over *at most once*: Redis no longer has it. If the program ends before
@@ -46,6 +48,18 @@ export interface ReceiveOptions {
   signal?: AbortSignal;
 }
 
+const RECEIVE_OPTIONS = optionNames<ReceiveOptions>({ waitMs: true, signal: true });
+
+/**
+ * Checks how to wait; `waitMs` is checked where the waiting is.
+ *
+ * @throws {TypeError} naming what is no option, or no signal.
+ */
+export function checkReceive(what: string, options: ReceiveOptions): ReceiveOptions {
+  checkSignal(checkOptions(what, options, RECEIVE_OPTIONS).signal);
+  return options;
+}
+
 /**
  * How a consumer gets its messages: `"polling"` asks again and again, `"blocking"` waits in Redis on
  * a connection of its own. Both give the same guarantees.
@@ -56,7 +70,10 @@ export type Mode = "polling" | "blocking";
 export type ConsumeEvent =
   /** Redis could not be asked; the loop tries again in `inMs` milliseconds. */
   | { type: "retrying"; error: Error; inMs: number }
-  /** An entry could not be decoded. It is out of Redis: the error's `raw` has it. */
+  /**
+   * An entry could not be decoded, or its schema refused it. The error's `raw` has it; a queue with
+   * leases keeps it with the dead letters, for a plain list it is out of Redis.
+   */
   | { type: "undecodable"; error: DecodeError };
 
 /**
@@ -66,7 +83,7 @@ export type ConsumeEvent =
  */
 export function checkMode(mode: Mode): Mode {
   if (mode !== "polling" && mode !== "blocking") {
-    throw new TypeError(`mode must be "polling" or "blocking", but is ${JSON.stringify(mode)}`);
+    throw new TypeError(`mode must be "polling" or "blocking", but is ${show(mode, "string")}`);
   }
   return mode;
 }

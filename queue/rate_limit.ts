@@ -9,32 +9,32 @@
  *
  * @module
  */
+import { checkOptions, optionNames } from "../redis/options.ts";
 import { checkCount, checkMs } from "../redis/timers.ts";
 
 /** How many messages may be handed out in a time. */
 export interface RateLimit {
-  /** How many, at most 100,000. A message that is handed out again counts again. */
+  /** How many, from 1 to 100,000. A message that is handed out again counts again. */
   count: number;
   /**
-   * In how many milliseconds.
+   * In how many milliseconds, from 1 to 2,147,483,647 (24 days).
    *
    * @default 1_000
    */
   perMs?: number;
 }
 
+const RATE_LIMIT = optionNames<RateLimit>({ count: true, perMs: true });
+
 /**
  * The limit as the scripts read it: `<count> <perMs>`, or "" for none.
  *
- * @throws {TypeError} for what is no object.
+ * @throws {TypeError} for what is no object, or has other members.
  * @throws {RangeError} for a measure out of range.
  */
 export function rateOf(limit: RateLimit | undefined): string {
   if (limit === undefined) return "";
-  if (typeof limit !== "object" || limit === null) {
-    throw new TypeError(`rateLimit must be { count, perMs }, but is ${JSON.stringify(limit)}`);
-  }
-  const { count, perMs = 1_000 } = limit;
+  const { count, perMs = 1_000 } = checkOptions("rateLimit", limit, RATE_LIMIT);
   checkCount("rateLimit.count", count, { max: 100_000 });
   return `${count} ${Math.ceil(checkMs("rateLimit.perMs", perMs, { min: 1 }))}`;
 }
@@ -51,7 +51,8 @@ export const HOLD = `
 paused()
 is_held = false
 local function hold_back()
-  redis.call("HSET", control, "held_until", string.format("%.0f", now + spare_in))
+  -- pcall: a hint only, and refused at maxmemory where nothing was taken before.
+  redis.pcall("HSET", control, "held_until", string.format("%.0f", now + spare_in))
   if not paused() then redis.call("PEXPIRE", control, math.ceil(spare_in)) end
 end`;
 
@@ -89,5 +90,6 @@ local function grant(n)
   redis.call("LPUSH", grants, string.format("%.0f %d %.0f", now, n, total))
   redis.call("PEXPIRE", grants, rate_per)
   spare_rate = spare_rate - n
-  if spare_rate == 0 then wait_for_rate(grant_at(-1).at + rate_per - now) end
+  local oldest = grant_at(-1)
+  if spare_rate == 0 then wait_for_rate(oldest and oldest.at + rate_per - now or rate_per) end
 end`;

@@ -7,21 +7,39 @@
 import { call } from "../redis/call.ts";
 import { checkClient, type RedisClient } from "../redis/client.ts";
 import { REGISTRY_KEY } from "../redis/keys.ts";
-import type { Send } from "../redis/script.ts";
+import { checkOptions, optionNames } from "../redis/options.ts";
+import { defineScript, type Send } from "../redis/script.ts";
 import { checkCount } from "../redis/timers.ts";
+import { TIME } from "./leased_lua.ts";
 
 /** The longest-unused queues go when there are more. */
 const MAX_QUEUES = 10_000;
 
 /** How often one object says that it uses a queue, in milliseconds. */
 const AGAIN_MS = 600_000;
+const RETRY_MS = 60_000;
+
+/** By Redis's clock, since those of hosts differ. */
+const registerScript = defineScript({
+  name: "register",
+  keys: ["registry"],
+  args: ["member", "most"],
+  lua: `
+${TIME}
+redis.call("ZADD", registry, now, member)
+redis.call("ZREMRANGEBYRANK", registry, 0, -most - 1)
+return 1`,
+  reply: Number,
+});
+
+const LIST_OPTIONS = optionNames<{ limit?: number }>({ limit: true });
 
 /** A queue with leases that has been used. */
 export interface RegisteredQueue {
   /** Its name. */
   readonly name: string;
   /** `"list"` for a `ReliableQueue`, `"priority"` for a `PriorityQueue`, `"stream"` for a `StreamQueue`. */
-  readonly kind: string;
+  readonly kind: "list" | "priority" | "stream";
   /** When it was used last, to some ten minutes, in milliseconds since 1970. */
   readonly lastUsedAt: number;
 }
@@ -41,16 +59,17 @@ export class Registration {
     if (now < this.#again) return;
     this.#again = now + AGAIN_MS;
     try {
-      await send(["ZADD", REGISTRY_KEY, String(Date.now()), this.#member]);
-      await send(["ZREMRANGEBYRANK", REGISTRY_KEY, "0", String(-MAX_QUEUES - 1)]);
+      const args = { member: this.#member, most: MAX_QUEUES };
+      await registerScript.run(send, { registry: REGISTRY_KEY }, args);
     } catch {
-      this.#again = now; // Redis is away, at maxmemory, or does not permit it
+      this.#again = now + RETRY_MS; // Redis is away, at maxmemory, or does not permit it
     }
   }
 }
 
 /**
- * The queues with leases on this Redis, the one that was used last in front.
+ * The queues with leases on this Redis, the one that was used last in front: a queue enters itself when
+ * something is enqueued, and while a worker or a `consume` loop runs.
  *
  * @param client From `connect()`, or any client of `npm:redis`.
  * @param options `limit`: how many at most, 1,000 by default.
@@ -71,8 +90,9 @@ export class Registration {
  */
 export async function listQueues(
   client: RedisClient,
-  { limit = 1_000 }: { limit?: number } = {},
+  options: { limit?: number } = {},
 ): Promise<RegisteredQueue[]> {
+  const { limit = 1_000 } = checkOptions("listQueues", options, LIST_OPTIONS);
   checkCount("limit", limit, { max: MAX_QUEUES });
   checkClient(client);
   const args = ["ZRANGE", REGISTRY_KEY, "0", String(limit - 1), "REV", "WITHSCORES"];
@@ -80,6 +100,6 @@ export async function listQueues(
   const flat = reply.flat();
   return Array.from({ length: flat.length / 2 }, (_, i) => {
     const [kind, ...name] = String(flat[2 * i]).split(" ");
-    return { name: name.join(" "), kind: kind!, lastUsedAt: Number(flat[2 * i + 1]) };
+    return { name: name.join(" "), kind: kind as "list", lastUsedAt: Number(flat[2 * i + 1]) };
   });
 }

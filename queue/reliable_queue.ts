@@ -4,13 +4,20 @@
  * @module
  */
 import type { RedisClient } from "../redis/client.ts";
+import { checkOptions, checkSignal } from "../redis/options.ts";
 import { LeasedQueue } from "./leased_queue.ts";
-import type {
-  Enqueued,
-  EnqueueManyOptions,
-  EnqueueOptions,
-  LeasedQueueOptions,
+import {
+  ENQUEUE_MANY_OPTIONS,
+  ENQUEUE_OPTIONS,
+  type Enqueued,
+  type EnqueueManyOptions,
+  type EnqueueOptions,
+  type LeasedQueueOptions,
+  QUEUE_OPTIONS,
 } from "./leased_types.ts";
+
+/** What a message without options has. */
+const PLAIN = { priority: 0 };
 
 /**
  * A queue that loses nothing when a consumer dies.
@@ -51,37 +58,48 @@ export class ReliableQueue<T = unknown, I = T> extends LeasedQueue<T, I> {
    *
    * @param client From `connect()`, or any client of `npm:redis`. It stays yours to close.
    * @param name 1 to 200 bytes; no braces, no glob characters, no control characters.
-   * @throws {TypeError} for a bad name, codec or client.
+   * @throws {TypeError} for a bad name, codec or client, or an unknown option.
    * @throws {RangeError} for a measure out of range.
    */
   constructor(client: RedisClient, name: string, options: LeasedQueueOptions<T, I> = {}) {
-    super(client, name, "list", options);
+    super(client, name, "list", checkOptions("ReliableQueue", options, QUEUE_OPTIONS));
   }
 
   /**
    * Puts a message at the end of the queue. When the reply is lost it is sent again, and still stored
    * once.
    *
-   * @throws {TypeError} for a payload, an id or a key that cannot be carried. Nothing was sent then.
+   * @throws {TypeError} for a payload, an id or a key that cannot be carried, or an unknown option.
+   * Nothing was sent then.
    * @throws {SchemaError} for a payload that the queue's schema refuses. Nothing was sent then.
    * @throws {QueueFullError} when `maxReady` messages are ready. It was not stored then.
    * @throws {RangeError} for a payload over `maxPayloadBytes`, a negative or NaN time.
    * @throws {RedisConnectionError} when Redis did not answer for 20 s.
+   * @throws The reason of `signal`, if it aborts while this waits for room (`onFull: "wait"`). It was not
+   * stored then.
    */
-  enqueue(payload: I, options: EnqueueOptions = {}): Promise<Enqueued> {
-    return this.store(payload, { ...options, priority: 0 });
+  enqueue(payload: I, options?: EnqueueOptions): Promise<Enqueued> {
+    if (options === undefined) return this.store(payload, PLAIN);
+    try {
+      checkSignal(checkOptions("enqueue", options, ENQUEUE_OPTIONS).signal);
+      return this.store(payload, { ...options, priority: 0 });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
    * Puts several messages at the end of the queue, in their order. All are checked before the first
-   * is sent.
+   * is sent; what is wrong with one begins with its place, `payloads[1]: `.
    *
-   * @throws As {@linkcode ReliableQueue.enqueue}; then some of them may be stored.
+   * @throws As {@linkcode ReliableQueue.enqueue}; when Redis did not answer, the queue is full or `signal`
+   * aborts, some of them may be stored.
    */
-  enqueueMany(
+  async enqueueMany(
     payloads: readonly I[],
     options: EnqueueManyOptions = {},
   ): Promise<Enqueued[]> {
-    return this.storeMany(payloads, { ...options, priority: 0 });
+    checkSignal(checkOptions("enqueueMany", options, ENQUEUE_MANY_OPTIONS).signal);
+    return await this.storeMany(payloads, { ...options, priority: 0 });
   }
 }

@@ -6,6 +6,7 @@
  * @see {@link https://standardschema.dev}
  * @module
  */
+import { show } from "../redis/show.ts";
 
 /** What a validator has to have; `I` is what it takes, `T` what it gives. */
 export interface StandardSchema<I = unknown, T = I> {
@@ -69,9 +70,10 @@ export class SchemaError extends Error {
   /** What is wrong. */
   readonly issues: readonly SchemaIssue[];
 
-  /** Makes the error. */
-  constructor(queue: string, issues: readonly SchemaIssue[]) {
-    super(`The schema of queue ${JSON.stringify(queue)} refuses the payload: ${describe(issues)}`);
+  /** Makes the error; `place` goes in front of its message. */
+  constructor(queue: string, issues: readonly SchemaIssue[], place = "") {
+    const name = JSON.stringify(queue);
+    super(`${place}The schema of queue ${name} refuses the payload: ${describe(issues)}`);
     this.issues = issues;
   }
 }
@@ -92,10 +94,16 @@ export function validator<I, T>(
   const standard = schema?.["~standard"];
   if (standard?.version !== 1 || typeof standard.validate !== "function") {
     throw new TypeError(
-      `schema must be a Standard Schema (with "~standard".validate), but is ${typeof schema}`,
+      `schema must be a Standard Schema (with "~standard".validate), but is ${show(schema)}`,
     );
   }
   const judge = (result: SchemaResult<T>) => {
+    if (typeof result !== "object" || result === null) {
+      throw new TypeError(
+        `The schema of queue ${JSON.stringify(queue)} must give { value } or { issues }, ` +
+          `but gave ${show(result)}`,
+      );
+    }
     if (result.issues) throw new SchemaError(queue, result.issues);
     return result.value;
   };

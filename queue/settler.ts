@@ -9,6 +9,7 @@ import type { CommandArgument } from "../redis/client.ts";
 import { isRetryable } from "../redis/errors.ts";
 import type { QueueKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
 import { type Envelope, toText, writeError } from "./envelope.ts";
@@ -53,7 +54,7 @@ export class LeaseLostError extends Error {
  */
 export function checkReason(reason: string): void {
   if (typeof reason !== "string" || reason === "") {
-    throw new TypeError(`A reason must be a text, but is ${JSON.stringify(reason)}`);
+    throw new TypeError(`A reason must be a text, but is ${show(reason, "string")}`);
   }
 }
 
@@ -113,6 +114,11 @@ export class Hand {
     return this.removed === this.size ? 0 : this.size;
   }
 
+  /** Whether Redis, or the clock, has said that the lease is over. */
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
   /** Milliseconds until the lease ends, as far as we know. */
   get leftMs(): number {
     return this.leftAt(performance.now());
@@ -123,9 +129,9 @@ export class Hand {
     return this.#lost ? 0 : this.#endsAt - now;
   }
 
-  /** The lease was lengthened to `ms` from now. */
-  extended(ms: number): void {
-    const gain = performance.now() + ms - this.#endsAt;
+  /** The lease was lengthened to `ms` from when that was said. */
+  extended(ms: number, saidAt: number): void {
+    const gain = saidAt + ms - this.#endsAt;
     if (gain <= 0) return;
     this.#endsAt += gain;
     this.expiresAt += Math.round(gain);
@@ -280,7 +286,7 @@ export class Settler {
    */
   delayOf(attempt: number, { delayMs, error }: NackOptions): number {
     if (delayMs !== undefined) return checkMs("delayMs", delayMs, MAX_TIME);
-    return checkMs("delayMs", this.#options.backoff(attempt, error), MAX_TIME);
+    return checkMs("what the backoff gives", this.#options.backoff(attempt, error), MAX_TIME);
   }
 
   /** Gives back for another attempt, or buries after the last one. */
@@ -325,13 +331,17 @@ export class Settler {
     checkMs("ms", ms, { min: 1 });
     if (hands.length === 0) return [];
     const leases = hands.map((hand) => hand.lease);
+    let saidAt = 0; // before it is sent: a busy event loop may read the reply long after
     const gone = await this.#persist(
-      () => extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, leases),
+      () => {
+        saidAt = performance.now();
+        return extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, leases);
+      },
       Math.max(...hands.map((hand) => hand.leftMs)),
     );
     const lost = hands.filter((hand) => gone.includes(hand.lease));
     const errors = lost.map((hand) => hand.lost());
-    for (const hand of hands) if (!lost.includes(hand)) hand.extended(ms);
+    for (const hand of hands) if (!lost.includes(hand)) hand.extended(ms, saidAt);
     if (strict && errors[0]) throw errors[0];
     return lost;
   }
@@ -389,10 +399,12 @@ export class Settler {
   async #acknowledge(batch: PendingAcks[]): Promise<void> {
     const { keep, counting } = this.#options;
     const rest: CommandArgument[] = [];
-    for (const { hand, indexes } of batch) {
-      rest.push(hand.lease, String(hand.receivedAt), String(indexes.length), ...indexes);
+    let looking = "0";
+    for (const { hand, indexes, looking: own } of batch) {
+      const looks = own || keep !== "" ? "1" : "0";
+      if (looks === "1") looking = "1";
+      rest.push(hand.lease, String(hand.receivedAt), looks, String(indexes.length), ...indexes);
     }
-    const looking = keep !== "" || batch.some(({ looking }) => looking) ? "1" : "0";
     const times = counting === "1" ? String(timesOf(batch)) : "";
     try {
       const removed = await this.#persist(

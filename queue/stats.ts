@@ -20,11 +20,25 @@
  */
 import { checkMs } from "../redis/timers.ts";
 
-/** What is counted. */
-const COUNTED = ["enqueued", "acked", "failed", "lapsed", "dead", "redriven", "cancelled"] as const;
-
 /** What is counted, by name. */
-export type Counted = typeof COUNTED[number];
+export type Counted =
+  | "enqueued"
+  | "acked"
+  | "failed"
+  | "lapsed"
+  | "dead"
+  | "redriven"
+  | "cancelled";
+
+const COUNTED: readonly Counted[] = [
+  "enqueued",
+  "acked",
+  "failed",
+  "lapsed",
+  "dead",
+  "redriven",
+  "cancelled",
+];
 
 /** 2 ** (120 / 4) ms are twelve days. */
 const MAX_BUCKET = 120;
@@ -53,7 +67,7 @@ export interface QueueStats {
    * or cancelled.
    */
   readonly totals: Readonly<Record<Counted, number>>;
-  /** The same in the window, a second. */
+  /** The same in the window, a second; a queue that is younger is taken from its first minute on. */
   readonly perSecond: Readonly<Record<Counted, number>>;
   /** From when a message could be claimed until it was, in the window; of those that were acknowledged. */
   readonly waitMs?: Percentiles;
@@ -129,7 +143,8 @@ export function readStats(fields: Map<string, string>, now: number, windowMs: nu
       }
     }
   }
-  const seconds = Math.max(1, (now - first * MINUTE_MS) / 1_000);
+  const began = Math.max(first, numberOf("first")); // younger than the window
+  const seconds = Math.max(1, (now - began * MINUTE_MS) / 1_000);
   const rate = (what: Counted) => minutes.reduce((sum, minute) => sum + minute[what], 0) / seconds;
   const [waitMs, runMs] = [percentiles(buckets.w), percentiles(buckets.r)];
   return {
@@ -199,7 +214,7 @@ local function begin_minute()
   local first = tonumber(redis.call("HGET", stats, "first")) or this_minute
   local kept = this_minute - ${MINUTES - 1}
   for minute = first, math.min(kept - 1, first + ${MINUTES}) do fold(minute) end
-  redis.pcall("HSET", stats, "first", string.format("%d", math.max(first, kept)))
+  redis.pcall("HSET", stats, "first", string.format("%d", math.max(math.min(first, this_minute), kept)))
 end
 
 local function count(what, n)

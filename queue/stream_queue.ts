@@ -5,13 +5,22 @@
  */
 import type { RedisClient } from "../redis/client.ts";
 import { checkText } from "../redis/keys.ts";
+import { checkOptions, checkSignal, type OptionNames } from "../redis/options.ts";
 import { LeasedQueue } from "./leased_queue.ts";
-import type {
-  Enqueued,
-  EnqueueManyOptions,
-  EnqueueOptions,
-  LeasedQueueOptions,
+import {
+  ENQUEUE_MANY_OPTIONS,
+  ENQUEUE_OPTIONS,
+  type Enqueued,
+  type EnqueueManyOptions,
+  type EnqueueOptions,
+  type LeasedQueueOptions,
+  QUEUE_OPTIONS,
 } from "./leased_types.ts";
+
+/** What a message without options has. */
+const PLAIN = { priority: 0 };
+
+const STREAM_OPTIONS: OptionNames = new Set([...QUEUE_OPTIONS, "group"]);
 
 /** Options of a `StreamQueue`. */
 export interface StreamQueueOptions<T, I = T> extends LeasedQueueOptions<T, I> {
@@ -66,11 +75,11 @@ export class StreamQueue<T = unknown, I = T> extends LeasedQueue<T, I> {
    *
    * @param client From `connect()`, or any client of `npm:redis`. It stays yours to close.
    * @param name 1 to 200 bytes; no braces, no glob characters, no control characters.
-   * @throws {TypeError} for a bad name, group, codec or client.
+   * @throws {TypeError} for a bad name, group, codec or client, or an unknown option.
    * @throws {RangeError} for a measure out of range.
    */
   constructor(client: RedisClient, name: string, options: StreamQueueOptions<T, I> = {}) {
-    const { group = "workers" } = options;
+    const { group = "workers" } = checkOptions("StreamQueue", options, STREAM_OPTIONS);
     super(client, name, "stream", options, { group: checkText("group", group) });
   }
 
@@ -83,8 +92,14 @@ export class StreamQueue<T = unknown, I = T> extends LeasedQueue<T, I> {
    * @throws {RangeError} for a payload over `maxPayloadBytes`, a negative or NaN time.
    * @throws {RedisConnectionError} when Redis did not answer for 20 s.
    */
-  enqueue(payload: I, options: EnqueueOptions = {}): Promise<Enqueued> {
-    return this.store(payload, { ...options, priority: 0 });
+  enqueue(payload: I, options?: EnqueueOptions): Promise<Enqueued> {
+    if (options === undefined) return this.store(payload, PLAIN);
+    try {
+      checkSignal(checkOptions("enqueue", options, ENQUEUE_OPTIONS).signal);
+      return this.store(payload, { ...options, priority: 0 });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -92,7 +107,11 @@ export class StreamQueue<T = unknown, I = T> extends LeasedQueue<T, I> {
    *
    * @throws As {@linkcode StreamQueue.enqueue}; then some of them may be stored.
    */
-  enqueueMany(payloads: readonly I[], options: EnqueueManyOptions = {}): Promise<Enqueued[]> {
-    return this.storeMany(payloads, { ...options, priority: 0 });
+  async enqueueMany(
+    payloads: readonly I[],
+    options: EnqueueManyOptions = {},
+  ): Promise<Enqueued[]> {
+    checkSignal(checkOptions("enqueueMany", options, ENQUEUE_MANY_OPTIONS).signal);
+    return await this.storeMany(payloads, { ...options, priority: 0 });
   }
 }

@@ -11,6 +11,9 @@
  *
  * @module
  */
+import { isConnectionError } from "../redis/errors.ts";
+import { checkOptions, checkSignal, optionNames } from "../redis/options.ts";
+import { show } from "../redis/show.ts";
 import { checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { type Backoff, backoffOf } from "./backoff.ts";
 import { LeaseLostError } from "./settler.ts";
@@ -47,6 +50,8 @@ export type WorkerEvent<D> =
   | { type: "done"; delivery: D; ms: number }
   /** A handler threw. `to` tells where the message is now. */
   | { type: "failed"; delivery: D; ms: number; error: unknown; to: Ended }
+  /** The backoff threw, or gave no duration: the message waits as long as the default says. */
+  | { type: "backoff"; delivery: D; error: unknown }
   /**
    * What a handler did could not be settled, or it was not begun any more: the lease was lost, so the
    * message goes out again.
@@ -95,10 +100,23 @@ export interface WorkerOptions<D> {
   /**
    * Told what happens. Without it, the first failure that is kept nowhere (of a handler whose message
    * is gone, or an entry of a plain list that cannot be decoded) stops the worker and `run()` rejects
-   * with it, since nothing may fail silently.
+   * with it, since nothing may fail silently. What a queue with leases keeps (attempts that failed, in
+   * the message's history; entries that cannot be decoded, with the dead letters) is not told then.
    */
   onEvent?: (event: WorkerEvent<D>) => void;
 }
+
+const WORKER_OPTIONS = optionNames<WorkerOptions<unknown>>({
+  concurrency: true,
+  mode: true,
+  pollMs: true,
+  timeoutMs: true,
+  backoff: true,
+  graceMs: true,
+  onEvent: true,
+});
+const RUN_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
+const STOP_OPTIONS = optionNames<{ graceMs?: number }>({ graceMs: true });
 
 /** How long after its grace a worker is there at most: the last of it is for closing. */
 const END_MS = 950;
@@ -177,7 +195,8 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
    * @param queue Where the messages come from.
    * @param handler Your code.
    * @param options How many at a time, and how to wait.
-   * @throws {TypeError} for what is no queue or no function, or a bad `mode`.
+   * @throws {TypeError} for what is no queue or no function, a bad `mode` or `backoff`, or an unknown
+   * option.
    * @throws {RangeError} for a `concurrency` or a time out of range.
    */
   constructor(
@@ -185,14 +204,15 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     handler: Handler<D>,
     options: WorkerOptions<D> = {},
   ) {
-    const { concurrency = 1, mode, pollMs, graceMs = 10_000, timeoutMs, backoff, onEvent } =
-      options;
     if (typeof queue?.[INTAKE] !== "function") {
-      throw new TypeError(`The first argument must be a queue, but is ${typeof queue}`);
+      throw new TypeError(`The first argument must be a queue, but is ${show(queue)}`);
     }
     if (typeof handler !== "function") {
-      throw new TypeError(`The handler must be a function, but is ${typeof handler}`);
+      throw new TypeError(`The handler must be a function, but is ${show(handler)}`);
     }
+    checkOptions("Worker", options, WORKER_OPTIONS);
+    const { concurrency = 1, mode, pollMs, graceMs = 10_000, timeoutMs, backoff, onEvent } =
+      options;
     if (timeoutMs !== undefined) checkMs("timeoutMs", timeoutMs, { min: 1 });
     if (backoff !== undefined) backoffOf(backoff);
     this.#source = queue;
@@ -230,9 +250,11 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
    *
    * @param options `signal`: stops the worker, as {@linkcode Worker.stop} does.
    * @throws What ended the worker, if it was not told to stop.
-   * @throws {TypeError} if it runs already.
+   * @throws {TypeError} if it runs already, or for a `signal` that is none.
    */
-  async run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+  async run(options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = checkOptions("run", options, RUN_OPTIONS);
+    checkSignal(signal);
     if (signal?.aborted) return;
     const onAbort = () => void this.stop().catch(() => {}); // run() itself rejects with it
     signal?.addEventListener("abort", onAbort);
@@ -272,8 +294,10 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
    *
    * @param options `graceMs`: overrides the worker's. 0 aborts at once.
    * @throws What ended the worker, if it failed.
+   * @throws {RangeError} for a `graceMs` that is no duration.
    */
-  async stop({ graceMs = this.#options.graceMs }: { graceMs?: number } = {}): Promise<void> {
+  async stop(options: { graceMs?: number } = {}): Promise<void> {
+    const { graceMs = this.#options.graceMs } = checkOptions("stop", options, STOP_OPTIONS);
     checkMs("graceMs", graceMs);
     if (!this.#loop) return;
     this.#graceEndsAt = Math.min(this.#graceEndsAt, performance.now() + graceMs);
@@ -293,6 +317,7 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
       mode: this.#feedOptions.mode ?? "blocking",
       backoff: this.#options.backoff,
       onUndecodable: (error) => this.#tell({ type: "undecodable", error }),
+      onBadBackoff: (delivery, error) => this.#tell({ type: "backoff", delivery, error }),
     });
     this.#intake = intake;
     const feeding = this.#feed(intake, signal);
@@ -354,10 +379,8 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   /** The handler has ended. */
   #end(slot: Slot<D>, failure?: Failure): void {
     this.#running.delete(slot);
-    const settled = this.#settle(slot, failure);
+    this.#settle(slot, failure); // of one that was given back long ago, what it says now is ignored
     this.#wake();
-    // Given back long ago: what it throws now has nowhere to go but up.
-    if (!settled && failure && !this.#loop && !this.#onEvent) this.#fail(failure.error);
   }
 
   #timeOut(slot: Slot<D>): void {
@@ -370,8 +393,8 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   }
 
   /** Once: by the handler's end, by its time, or by the worker's end. */
-  #settle(slot: Slot<D>, failure?: Failure): boolean {
-    if (slot.settled) return false;
+  #settle(slot: Slot<D>, failure?: Failure): void {
+    if (slot.settled) return;
     slot.settled = true;
     clearTimeout(slot.timer);
     const { intake, delivery } = slot;
@@ -391,7 +414,6 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
             this.#tell(error ? { type: "lost", delivery, error } : { type: "done", delivery, ms })),
       );
     }
-    return true;
   }
 
   /** An attempt that the worker's stop cut short has not failed, and is not counted. */
@@ -403,12 +425,17 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
   #tell(event: WorkerEvent<D>): void {
     try {
       if (!this.#onEvent && event.type === "failed" && event.to === "gone") throw event.error;
-      const lost = event.type === "lost" && !(event.error instanceof LeaseLostError);
-      if (!this.#onEvent && lost) throw event.error;
+      if (!this.#onEvent && event.type === "lost" && !this.#isLeft(event.error)) throw event.error;
       this.#onEvent?.(event);
     } catch (error) { // nobody to tell, or who was told threw
       this.#fail(error);
     }
+  }
+
+  /** Whether the lease gives the message back: it is over, or the worker went while Redis was away. */
+  #isLeft(error: Error): boolean {
+    return error instanceof LeaseLostError ||
+      this.#stopping.signal.aborted && isConnectionError(error);
   }
 
   #fail(error: unknown): void {

@@ -8,6 +8,7 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
+import { show } from "./show.ts";
 
 /** One argument of a command: text, or bytes wrapped in a `Buffer`. */
 export type CommandArgument = string | Buffer;
@@ -88,7 +89,7 @@ export function checkClient(client: RedisClient): RedisClient {
   if (typeof client?.sendCommand !== "function" || typeof client.duplicate !== "function") {
     throw new TypeError(
       `The first argument must be a Redis client, from connect() or createClient(), ` +
-        `but is ${client === null ? "null" : typeof client}`,
+        `but is ${show(client)}`,
     );
   }
   return client;

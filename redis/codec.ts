@@ -8,6 +8,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { preview, show } from "./show.ts";
 
 /**
  * How payloads of type `T` are written to Redis and read back.
@@ -95,7 +96,7 @@ export function codecOf<T>(option: CodecOption<T> = "json"): Codec<T> {
   }
   throw new TypeError(
     `codec must be "json", "text", "bytes" or an object with encode and decode, ` +
-      `but is ${typeof option === "string" ? JSON.stringify(option) : typeof option}`,
+      `but is ${show(option, "string")}`,
   );
 }
 
@@ -114,7 +115,7 @@ export function byteLength(value: string | Uint8Array): number {
 export function encode<T>(codec: Codec<T>, payload: T, maxBytes: number): string | Buffer {
   const value = codec.encode(payload);
   if (typeof value !== "string" && !(value instanceof Uint8Array)) {
-    throw new TypeError(`A codec must give a string or a Uint8Array, but gave ${kind(value)}`);
+    throw new TypeError(`A codec must give a string or a Uint8Array, but gave ${show(value)}`);
   }
   // A string has at most three bytes a UTF-16 unit: most payloads need no exact count.
   if (value.length * 3 > maxBytes) {
@@ -139,7 +140,7 @@ const json: Codec<unknown> = {
     }
     // After stringify, so that a cycle has been found and the walk ends.
     if (typeof payload !== "string") walk(payload);
-    if (text === undefined) throw new TypeError(`JSON cannot carry the payload: ${kind(payload)}`);
+    if (text === undefined) throw new TypeError(`JSON cannot carry the payload: ${show(payload)}`);
     return text;
   },
   decode: (raw) => JSON.parse(toText(raw)),
@@ -148,7 +149,7 @@ const json: Codec<unknown> = {
 const text: Codec<string> = {
   encode(payload) {
     if (typeof payload !== "string") {
-      throw new TypeError(`codec "text" carries strings, but the payload is ${kind(payload)}`);
+      throw new TypeError(`codec "text" carries strings, but the payload is ${show(payload)}`);
     }
     if (!payload.isWellFormed()) {
       throw new TypeError(`A text payload must be well-formed Unicode: ${JSON.stringify(payload)}`);
@@ -162,7 +163,7 @@ const bytes: Codec<Uint8Array> = {
   encode(payload) {
     if (!(payload instanceof Uint8Array)) {
       throw new TypeError(
-        `codec "bytes" carries a Uint8Array, but the payload is ${kind(payload)}`,
+        `codec "bytes" carries a Uint8Array, but the payload is ${show(payload)}`,
       );
     }
     return payload;
@@ -259,33 +260,5 @@ function findUncarried(value: unknown, path = "payload", seen = new Set()): stri
     seen.delete(value);
     if (plain || isCarriedObject(value)) return undefined;
   } else if (isCarried(value)) return undefined;
-  return `JSON cannot carry ${path}: it is ${kind(value)}`;
-}
-
-function kind(value: unknown): string {
-  switch (typeof value) {
-    case "undefined":
-      return "undefined";
-    case "bigint":
-      return `the BigInt ${value}n`;
-    case "number":
-      return `the number ${value}`;
-    case "function":
-      return `the function ${value.name || "(anonymous)"}`;
-    case "symbol":
-      return String(value);
-    case "string":
-      return `the string ${preview(value)}`;
-    case "boolean":
-      return `the boolean ${value}`;
-  }
-  if (value === null) return "null";
-  return `a ${value?.constructor?.name ?? "object"}`;
-}
-
-/** The beginning of a value, quoted, for messages. */
-function preview(value: string | Uint8Array): string {
-  const head = typeof value === "string" ? value : Buffer.from(value.subarray(0, 120)).toString();
-  const cut = head.length > 80 ? head.slice(0, 80) + "…" : head;
-  return JSON.stringify(cut);
+  return `JSON cannot carry ${path}: it is ${show(value)}`;
 }

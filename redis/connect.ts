@@ -13,6 +13,8 @@ import { createClient, type RedisClientType } from "redis";
 import { call } from "./call.ts";
 import { addressOf } from "./client.ts";
 import { describe, isFatal, redactUrl, RedisConnectionError, replyWord } from "./errors.ts";
+import { checkOptions, checkSignal, optionNames } from "./options.ts";
+import { show } from "./show.ts";
 import { adopt, type ConnectionEvent, supervise } from "./supervise.ts";
 import { backoffMs, checkMs, DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
@@ -80,6 +82,18 @@ export interface TlsOptions {
   servername?: string;
 }
 
+const CONNECT_OPTIONS = optionNames<ConnectOptions>({
+  url: true,
+  timeoutMs: true,
+  heartbeatMs: true,
+  signal: true,
+  onEvent: true,
+  username: true,
+  password: true,
+  name: true,
+  tls: true,
+});
+
 /** The client that {@linkcode connect} returns: the one of `npm:redis`, connected. */
 export type ConnectedClient = RedisClientType;
 
@@ -93,8 +107,9 @@ export type ConnectedClient = RedisClientType;
  * Permissions under Deno: `--allow-net=127.0.0.1:6379` (or your host and port) is enough.
  *
  * @param options Where, and how long to try.
- * @returns The connected client.
- * @throws {TypeError} for a URL that is none. The message does not contain the password.
+ * @returns The connected client; `await using` closes it.
+ * @throws {TypeError} for a URL that is none, or an unknown option. The message does not contain the
+ * password.
  * @throws {RangeError} for a `timeoutMs` or `heartbeatMs` that is no duration.
  * @throws {RedisConnectionError} when there is no server within `timeoutMs`, and at once when it
  * refuses the credentials or the certificate, or when a permission is missing (`fatal`).
@@ -108,7 +123,12 @@ export type ConnectedClient = RedisClientType;
  * await redis.close();
  * ```
  */
-export async function connect(options: ConnectOptions = {}): Promise<ConnectedClient> {
+export async function connect(
+  options: ConnectOptions = {},
+): Promise<ConnectedClient & AsyncDisposable> {
+  // Not shown: connect("redis://ann:secret@host"), or a password under another name.
+  checkOptions("connect", options, CONNECT_OPTIONS, { secret: true });
+  checkSignal(options.signal);
   const timeoutMs = checkMs("timeoutMs", options.timeoutMs ?? 5_000, { min: 1 });
   const heartbeatMs = checkMs("heartbeatMs", options.heartbeatMs ?? 5_000);
   const { name, onEvent, signal } = options;
@@ -134,7 +154,11 @@ export async function connect(options: ConnectOptions = {}): Promise<ConnectedCl
   }
   if (heartbeatMs > 0) supervise(client, { heartbeatMs, onEvent });
   if (onEvent) await tellEviction(client, onEvent);
-  return client;
+  return Object.assign(client, {
+    [Symbol.asyncDispose]: async () => {
+      if (client.isOpen) await client.close();
+    },
+  });
 }
 
 /** Says so if the server evicts; an account that may not ask does without. */
@@ -226,7 +250,7 @@ function tlsOf(url: string, tls?: TlsOptions): TlsOptions {
 }
 
 function checkUrl(url: string): string {
-  if (typeof url !== "string") throw new TypeError(`url must be a string, but is ${typeof url}`);
+  if (typeof url !== "string") throw new TypeError(`url must be a string, but is ${show(url)}`);
   if (/^unix:\/\//.test(url)) return url;
   // Parsed here, since the error of URL itself contains what it was given.
   const parsed = URL.canParse(url) ? new URL(url) : undefined;

@@ -7,6 +7,7 @@
  * @module
  */
 import { byteLength } from "./codec.ts";
+import { show } from "./show.ts";
 
 /** Longest queue, channel or pattern name, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 200;
@@ -63,6 +64,30 @@ export interface QueueKeys {
   /** ZSET: consumers by the time their entry expires. */
   readonly workers_until: string;
 }
+
+/** What each of these keys is, in the words of TYPE; `ready` depends on the kind of queue. */
+export const KEY_TYPES: Readonly<Record<Exclude<keyof QueueKeys, "ready">, string>> = {
+  lapsed: "list",
+  leased: "hash",
+  leases: "zset",
+  delayed: "zset",
+  dead: "hash",
+  dead_at: "zset",
+  ids: "hash",
+  dedupe: "hash",
+  dedupe_until: "zset",
+  replays: "zset",
+  replies: "hash",
+  wake: "list",
+  seq: "string",
+  control: "hash",
+  grants: "list",
+  completed: "list",
+  failed: "list",
+  stats: "hash",
+  workers: "hash",
+  workers_until: "zset",
+};
 
 /** ZSET of all queues with leases, by last use. It has no queue's slot, so no script touches it. */
 export const REGISTRY_KEY = "queue:registry";
@@ -139,7 +164,7 @@ export function checkMessageId(id: string): string {
  */
 export function checkText(what: string, name: string): string {
   if (typeof name !== "string") {
-    throw new TypeError(`A ${what} must be a string, but is ${typeof name}: ${String(name)}`);
+    throw new TypeError(`A ${what} must be a string, but is ${show(name)}`);
   }
   if (name === "") throw new TypeError(`A ${what} must not be empty: ""`);
   const bytes = byteLength(name);

@@ -130,17 +130,18 @@ export class OwnConnection implements AsyncDisposable {
     { waits, signal }: { waits: boolean; signal?: AbortSignal },
   ): Promise<unknown> {
     let ended: AbortController | undefined;
+    let cut = false;
     const onAbort = () => {
       ended = new AbortController();
       if (waits) void this.#callBack(ended.signal);
-      this.#cut(ended.signal);
+      void this.#cut(ended.signal).then((done) => cut = done);
     };
     signal?.addEventListener("abort", onAbort);
     try {
       return await reply;
     } catch (error) {
       if (isConnectionError(error)) this.discard();
-      throw error;
+      throw cut ? signal?.reason : error;
     } finally {
       ended?.abort();
       signal?.removeEventListener("abort", onAbort);
@@ -148,8 +149,11 @@ export class OwnConnection implements AsyncDisposable {
   }
 
   /** A server that does not answer cannot call a command back either: then the wait is cut. */
-  #cut(ended: AbortSignal): void {
-    void sleep(CALL_BACK_MS, ended).then(() => ended.aborted || this.discard());
+  async #cut(ended: AbortSignal): Promise<boolean> {
+    await sleep(CALL_BACK_MS, ended);
+    if (ended.aborted) return false;
+    this.discard();
+    return true;
   }
 
   /** Throws the connection away; the next use makes a new one. */
@@ -219,7 +223,10 @@ export class OwnConnection implements AsyncDisposable {
       try {
         await this.#unblock();
       } catch (error) {
-        if (isFatal(error) || replyWord(error)) return; // not allowed: the block time ends it
+        if (isFatal(error) || replyWord(error)) {
+          this.#id = undefined; // not allowed: the block time ends it, and waits are short from now on
+          return;
+        }
       }
       await sleep(20, ended);
     }

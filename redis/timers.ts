@@ -4,6 +4,7 @@
  * @module
  */
 import { setImmediate } from "node:timers";
+import { show } from "./show.ts";
 
 /**
  * Waits `ms` milliseconds, or less when `signal` aborts; it resolves either way, since the loops
@@ -110,7 +111,9 @@ export function checkMs(name: string, ms: number, { min = 0, max = 2_147_483_647
   // setTimeout treats anything above 2³¹ − 1 as 1.
   if (typeof ms !== "number" || !(ms >= min && ms <= max)) {
     throw new RangeError(
-      `${name} must be a number of milliseconds from ${min} to ${max}, but is ${String(ms)}`,
+      `${name} must be a number of milliseconds from ${min} to ${max}, but is ${
+        show(ms, "number")
+      }`,
     );
   }
   return ms;
@@ -124,7 +127,7 @@ export function checkMs(name: string, ms: number, { min = 0, max = 2_147_483_647
 export function checkCount(name: string, count: number, { min = 1, max = 1_000_000 } = {}): number {
   if (!Number.isInteger(count) || count < min || count > max) {
     throw new RangeError(
-      `${name} must be a whole number from ${min} to ${max}, but is ${String(count)}`,
+      `${name} must be a whole number from ${min} to ${max}, but is ${show(count, "number")}`,
     );
   }
   return count;

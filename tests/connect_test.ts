@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import {
   connect,
+  type ConnectedClient,
   type ConnectionEvent,
   ListQueue,
   RedisConnectionError,
@@ -65,6 +66,13 @@ Deno.test("connect refuses options that would not do what they say", async () =>
   const tls = { ca: "certificate" };
   await assertRejects(() => connect({ url: "redis://127.0.0.1:1", tls }), TypeError, "rediss://");
   await assertRejects(() => connect({ name: "my app" }), TypeError, '"my app"');
+  const signal = new AbortController() as unknown as AbortSignal;
+  await assertRejects(() => connect({ signal }), TypeError, "did you mean controller.signal?");
+  const secrets = ["redis://:hunter2@127.0.0.1:1", { pasword: "hunter2" }];
+  for (const options of secrets as object[]) {
+    const error = await assertRejects(() => connect(options), TypeError, "{ url, ");
+    assert(!error.message.includes("hunter2"), error.message);
+  }
 });
 
 Deno.test("connect ends with its signal", async () => {
@@ -117,6 +125,23 @@ serverTest("connect waits while the server loads its data", async (server) => {
   await restarting;
   await again.close();
 }, { config: { "enable-debug-command": "yes", "key-load-delay": "100" } });
+
+redisTest(
+  "connect's client is closed by await using, also where it was closed already",
+  async (test) => {
+    let open: ConnectedClient;
+    {
+      await using redis = await connect({ url: test.url });
+      open = redis;
+      assertEquals(await redis.ping(), "PONG");
+    }
+    assertEquals(open.isOpen, false);
+    {
+      await using redis = await connect({ url: test.url });
+      await redis.close();
+    }
+  },
+);
 
 serverTest("connect tells of a server that evicts, once", async (server) => {
   const events: ConnectionEvent[] = [];

@@ -9,6 +9,7 @@ import {
   type Example,
   exampleFiles,
   listSteps,
+  listTutorials,
   readExample,
   ROOT,
   scriptOf,
@@ -33,7 +34,7 @@ const MAX_WIDTH = 100;
 const UNSEEN = ["ACL", "CONFIG", "MONITOR", "SHUTDOWN", "SLOWLOG"];
 const MAX_README_WORDS = 400;
 
-const steps = await listSteps();
+const steps = [...await listSteps(), ...await listTutorials()];
 const files = exampleFiles(steps);
 await download(files);
 
@@ -82,14 +83,17 @@ async function watch(
   server: RedisServer,
 ): Promise<{ played: Played[]; commands: string[][] }> {
   const ear = await Ear.open(server.port);
-  const doors = [example.run, ...example.with].map(() => new Door(server.port));
+  const programs = [example.run, ...example.with];
+  const lessons = await Promise.all(programs.map((command) => readExample(scriptOf(command))));
+  const doors = programs.map(() => new Door(server.port));
   try {
     const played = await play(example, {
       start: (command, i) =>
         new ExampleProcess(command, { url: doors[i]!.url, deadlineMs: RUN_MS }),
     });
     await ear.catchUp();
-    return { played, commands: doors.map((door) => ear.commandsOf(door, example.redis)) };
+    const commands = doors.map((door, i) => ear.commandsOf(door, lessons[i]!.redis));
+    return { played, commands };
   } finally {
     await Promise.all([ear, ...doors].map((each) => each.close()));
   }

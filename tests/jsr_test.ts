@@ -114,7 +114,9 @@ Deno.test("deno.json exports only what is published, and all of it has types on 
   await using newcomer = await Newcomer.arrive();
   const { manifest, exports } = await versionMeta(newcomer.registry);
   assertEquals(exports, config.exports);
-  const programs = Object.keys(manifest).filter((path) => /^\/examples\/\d\d_.*\.ts$/.test(path));
+  const programs = Object.keys(manifest).filter((path) =>
+    /^\/examples\/(\d\d_|tutorials\/).*\.ts$/.test(path)
+  );
   const unnamed = programs.filter((path) => !(`.${path}` in exports));
   assertEquals(unnamed, [], "published, but not exported");
   const missing = Object.values(exports).filter((path) => !manifest[path.slice(1)]);

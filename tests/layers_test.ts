@@ -9,7 +9,7 @@ const ALLOWED: Record<string, RegExp> = {
   "queue/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
   "pubsub/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
   "examples/":
-    /^(\.\.\/scoreboard\.ts|@workshop\/redis-patterns|@std\/cli\/parse-args|node:[a-z_/]+)$/,
+    /^((\.\.\/)+scoreboard\.ts|@workshop\/redis-patterns|@std\/cli\/parse-args|node:[a-z_/]+)$/,
 };
 
 async function* modules(folder: URL): AsyncGenerator<URL> {

@@ -23,6 +23,7 @@ import {
 import { RESP_TYPES } from "redis";
 import {
   type ConnectedClient,
+  type ConsumeEvent,
   type Delivery,
   type Enqueued,
   type EnqueueManyOptions,
@@ -36,6 +37,7 @@ import {
 import { leasedInspectionContract } from "./leased_inspection_contract.ts";
 import { leasedLimitsContract } from "./leased_limits_contract.ts";
 import { leasedLogsContract } from "./leased_logs_contract.ts";
+import { leasedMisuseContract } from "./leased_misuse_contract.ts";
 import { leasedOptionsContract } from "./leased_options_contract.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { commandsDuring, eventually, type Fixture, redisTest } from "./support.ts";
@@ -231,6 +233,7 @@ export function leasedQueueContract(name: string, makeQueue: MakeQueue): void {
   leasedLogsContract(name, test);
   leasedLimitsContract(name, test);
   leasedInspectionContract(name, test);
+  leasedMisuseContract(name, test, makeQueue);
 }
 
 /** A delivery, or the test fails. */
@@ -453,6 +456,25 @@ function ownIds(name: string, test: LeasedTest): void {
 }
 
 function receiving(name: string, test: LeasedTest): void {
+  for (const mode of MODES) {
+    test(`${name}.consume tells of an entry that it cannot read, and goes on (${mode})`, async (test) => {
+      const queue = test.queue<number>();
+      await test.intrude("garbage");
+      await queue.enqueue(1);
+      const raw: string[] = [];
+      const onEvent = (event: ConsumeEvent) => {
+        if (event.type === "undecodable") raw.push(text(event.error.raw));
+      };
+      for await (const delivery of queue.consume({ mode, pollMs: 5, onEvent })) {
+        assertEquals(delivery.payload, 1);
+        await delivery.ack();
+        break;
+      }
+      assertEquals(raw, ["garbage"]);
+      assertEquals((await queue.counts()).dead, 1);
+    });
+  }
+
   for (const mode of MODES) {
     test(`${name}.receive hands a message over with all that is known of it (${mode})`, async (test) => {
       const queue = test.queue<{ to: string }>({ leaseMs: 20_000 });
@@ -678,6 +700,25 @@ function attempts(name: string, test: LeasedTest): void {
 }
 
 function settling(name: string, test: LeasedTest): void {
+  test(`${name} settles nothing that is over: extend after ack, the end of the scope`, async (test) => {
+    const queue = test.queue<number>();
+    await queue.enqueueMany([1, 2]);
+    const done = await take(queue);
+    await done.ack();
+    await assertRejects(() => done.extend(1_000), TypeError, "extend after ack");
+    {
+      await using late = await take(queue);
+      await test.lapse();
+      await (await take(test.queue<number>())).ack(); // somebody else's by now
+      assertEquals(late.settled, false);
+    } // nothing to give back, and nothing to complain about
+    const lost = await queue.enqueue(3).then(() => take(queue));
+    await test.lapse();
+    await take(test.queue<number>());
+    await assertRejects(() => lost.ack(), LeaseLostError);
+    assert(lost.signal.aborted, "also where it is first looked at afterwards");
+  });
+
   test(`${name}.ack twice is the same success`, async (test) => {
     const queue = test.queue<string>();
     await queue.enqueue("x");
@@ -831,9 +872,11 @@ function settling(name: string, test: LeasedTest): void {
       "a:1:0:1:uid:%zz",
       "*:1:0:1",
     ];
-    for (const token of [...bad, undefined as unknown as string, 7 as unknown as string]) {
-      assertThrows(() => queue.delivery(token), TypeError, String(token));
+    for (const token of bad) {
+      assertThrows(() => queue.delivery(token), TypeError, `token: ${JSON.stringify(token)}`);
     }
+    assertThrows(() => queue.delivery(undefined as never), TypeError, "token: undefined");
+    assertThrows(() => queue.delivery(7 as never), TypeError, "token: the number 7");
     await assertRejects(() => queue.delivery("a:1:0:1").ack(), LeaseLostError, "a:1:0");
     assertEquals(await test.sizes(), {});
   });
@@ -1146,6 +1189,14 @@ function deadLetters(name: string, test: LeasedTest): void {
 }
 
 function looking(name: string, test: LeasedTest): void {
+  test(`${name} shows the priority of a message wherever it is`, async (test) => {
+    const queue = test.queue<number>();
+    await queue.enqueue(1);
+    const { messages: [seen] } = await queue.peek("ready");
+    assertEquals((await take(queue)).priority, seen!.priority);
+    assertEquals(seen!.priority, name === "PriorityQueue" ? 2 : 0);
+  });
+
   test(`${name}.peek looks page by page and changes nothing`, async (test) => {
     const queue = test.queue<number>();
     await queue.enqueueMany([10, 11, 12, 13, 14]);
@@ -1743,27 +1794,32 @@ function foreign(name: string, test: LeasedTest): void {
   });
 }
 
-const SUFFIXES = [
-  "ready",
-  "lapsed",
-  "leased",
-  "leases",
-  "delayed",
-  "dead",
-  "dead:at",
-  "ids",
-  "dedupe",
-  "dedupe:until",
-  "replays",
-  "replies",
-  "wake",
-  "seq",
-  "control",
-  "grants",
-  "completed",
-  "failed",
-  "stats",
-];
+/** The keys, and what each should be. */
+const SUFFIXES: Record<string, string> = {
+  "ready": "list, or zset",
+  "lapsed": "list",
+  "leased": "hash",
+  "leases": "zset",
+  "delayed": "zset",
+  "dead": "hash",
+  "dead:at": "zset",
+  "ids": "hash",
+  "dedupe": "hash",
+  "dedupe:until": "zset",
+  "replays": "zset",
+  "replies": "hash",
+  "wake": "list",
+  "seq": "string",
+  "control": "hash",
+  "grants": "list",
+  "completed": "list",
+  "failed": "list",
+  "stats": "hash",
+};
+
+/** A value as messages name it where a number is expected. */
+const named = (value: unknown) =>
+  typeof value === "string" ? `the string ${JSON.stringify(value)}` : String(value);
 
 const STORES = [
   "ready",
@@ -1789,8 +1845,16 @@ const USES: Record<string, string[]> = {
   "peek failed": ["failed"],
 };
 
+const READY_TYPES: Record<string, string> = {
+  ReliableQueue: "list",
+  PriorityQueue: "zset",
+  StreamQueue: "stream",
+};
+
 function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
-  for (const suffix of SUFFIXES) {
+  for (const suffix of Object.keys(SUFFIXES)) {
+    const readyType = READY_TYPES[name];
+    const type = suffix === "ready" ? readyType : SUFFIXES[suffix];
     test(`${name} says so when ${suffix} has another type, and changes nothing`, async (test) => {
       const queue = test.queue<number>({
         maxAttempts: 3,
@@ -1860,7 +1924,9 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
           await test.restore(before);
           continue;
         }
-        if (!(error instanceof TypeError) || !error.message.includes(`${test.key(suffix)}: set`)) {
+        const says = `The key ${test.key(suffix)} is a set, but should be a ${type}; nothing was ` +
+          `changed. Is ${JSON.stringify(test.name)} in use by somebody else?`;
+        if (!(error instanceof TypeError) || error.message !== says) {
           wrong.push(`${what}: ${error}`);
         }
         assertEquals(await test.dump(), unchanged, what);
@@ -1880,7 +1946,7 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
     const queue = test.queue<number>();
     const other = makeQueue<number>;
     for (const ms of [-1, Number.NaN, -Infinity, "5" as unknown as number, null as never]) {
-      const says = `but is ${ms}`;
+      const says = `but is ${named(ms)}`;
       await assertRejects(() => queue.enqueue(1, { delayMs: ms }), RangeError, says);
       await assertRejects(() => queue.enqueue(1, { runAt: ms }), RangeError, says);
       await assertRejects(() => queue.enqueueMany([1], { delayMs: ms }), RangeError, says);
@@ -1889,9 +1955,7 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
       assertThrows(() => other(test.redis, test.name, { leaseMs: ms }), RangeError, says);
       assertThrows(() => other(test.redis, test.name, { maxDeadAgeMs: ms }), RangeError, says);
       const backoff = { baseMs: ms };
-      if (ms !== null) {
-        assertThrows(() => other(test.redis, test.name, { backoff }), RangeError, says);
-      }
+      assertThrows(() => other(test.redis, test.name, { backoff }), RangeError, says);
     }
     for (const ms of [Infinity, 9e15]) {
       await assertRejects(() => queue.enqueue(1, { delayMs: ms }), RangeError, `but is ${ms}`);
@@ -1900,6 +1964,9 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
     const both = { delayMs: 17, runAt: 4_711 };
     const error = await assertRejects(() => queue.enqueue(1, both), TypeError, "17");
     assertStringIncludes(error.message, "4711");
+    await assertRejects(() => queue.enqueueMany([], { delayMs: -1 }), RangeError, "but is -1");
+    const many = await assertRejects(() => queue.enqueueMany([1], { runAt: -1 }), RangeError);
+    assertEquals(many.message.startsWith("runAt "), true, "of all payloads, not of the first");
     assertEquals(await test.sizes(), {});
     await queue.enqueue(1);
     const { token } = await take(queue);
@@ -1918,7 +1985,7 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
     const make = (options: LeasedQueueOptions<number>) => () =>
       makeQueue<number>(test.redis, test.name, options);
     for (const count of [0, -1, 1.5, Number.NaN, Infinity, "3" as unknown as number]) {
-      const says = `but is ${count}`;
+      const says = `but is ${named(count)}`;
       assertThrows(make({ maxAttempts: count }), RangeError, says);
       assertThrows(make({ maxDead: count }), RangeError, says);
       assertThrows(make({ maxPayloadBytes: count }), RangeError, says);
@@ -1964,8 +2031,9 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
       const says = JSON.stringify(id.slice(0, 40)).slice(0, -1);
       await assertRejects(() => queue.enqueue(1, { id }), TypeError, says);
     }
-    for (const id of [7, null, {}]) {
-      await assertRejects(() => queue.enqueue(1, { id: id as never }), TypeError, String(id));
+    for (const [id, says] of [[7, "the number 7"], [null, "null"], [{}, "an object"]]) {
+      const options = { id: id as never };
+      await assertRejects(() => queue.enqueue(1, options), TypeError, `but is ${says}`);
     }
     await assertRejects(() => queue.redrive({ ids: ["fine", ""] }), TypeError, '""');
     assertEquals(await test.sizes(), {});
@@ -2010,7 +2078,16 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
     const commands = await commandsDuring(test.url, async () => {
       for (const [payload, message] of bad) {
         await assertRejects(() => queue.enqueue(payload), TypeError, message);
-        await assertRejects(() => queue.enqueueMany([1, payload]), TypeError, message);
+        const many = await assertRejects(() => queue.enqueueMany([1, payload]), TypeError, message);
+        assertMatch(many.message, /^payloads\[1\]: /);
+        assertInstanceOf(many.cause, TypeError);
+      }
+      // deno-lint-ignore no-sparse-arrays
+      await assertRejects(() => queue.enqueueMany([1, , 3]), TypeError, "payloads[1]: ");
+      const large = () => queue.enqueueMany(["x", "y", "0123456789"]);
+      await assertRejects(large, RangeError, "payloads[2]: A payload may have 10 bytes");
+      for (const payloads of ["abc", new Set([1]), null, { length: 1 }] as never[]) {
+        await assertRejects(() => queue.enqueueMany(payloads), TypeError, "must be an array");
       }
       const error = await assertRejects(() => queue.enqueue("0123456789"), RangeError, "has 12");
       assertStringIncludes(error.message, "10 bytes (maxPayloadBytes)");
@@ -2026,7 +2103,7 @@ function refusing(name: string, test: LeasedTest, makeQueue: MakeQueue): void {
       const queue = test.queue<number>({ backoff: () => ms });
       await queue.enqueue(1);
       const delivery = await take(queue);
-      await assertRejects(() => delivery.nack(), RangeError, `but is ${ms}`);
+      await assertRejects(() => delivery.nack(), RangeError, `but is ${named(ms)}`);
       assertEquals((await queue.counts()).leased, 1);
       await test.lapse();
       await (await take(queue)).ack();

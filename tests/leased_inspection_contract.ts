@@ -385,7 +385,6 @@ function redriving(name: string, test: LeasedTest): void {
       [{ match: even }, 6],
       [{ match: even, limit: 4 }, 4],
       [{ match: () => false }, 0],
-      [{ match: () => "yes" as unknown as boolean }, 0],
     ];
     for (const [options, count] of counts) {
       const what = JSON.stringify(options);
@@ -457,6 +456,17 @@ function redriving(name: string, test: LeasedTest): void {
     const bad: [object, typeof TypeError | typeof RangeError, string][] = [
       [{ ids: [id], match: () => true }, TypeError, "not both"],
       [{ match: "7" }, TypeError, '"7"'],
+      [
+        { match: () => "yes" },
+        TypeError,
+        'match must give true or false, but gave the string "yes"',
+      ],
+      [{ match: () => undefined }, TypeError, "but gave undefined"],
+      [{ match: () => Promise.resolve(true), dryRun: true }, TypeError, "but gave a Promise"],
+      [{ dryRun: "yes" }, TypeError, 'dryRun must be true or false, but is the string "yes"'],
+      [{ dryRun: null }, TypeError, "but is null"],
+      [{ ids: "abc" }, TypeError, 'ids must be an array of message ids, but is the string "abc"'],
+      [{ ids: null }, TypeError, "but is null"],
       [{ ids: [""] }, TypeError, "message id"],
       [{ ids: [7] }, TypeError, "7"],
       [{ limit: 0 }, RangeError, "but is 0"],

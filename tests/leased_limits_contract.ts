@@ -11,6 +11,7 @@ import {
   assertGreaterOrEqual,
   assertInstanceOf,
   assertLess,
+  assertMatch,
   assertRejects,
   assertStringIncludes,
   assertThrows,
@@ -109,6 +110,42 @@ function refusing(name: string, test: LeasedTest): void {
     assertEquals(await drain(queue), [1, 3, 5]);
   });
 
+  test(`${name}.enqueueMany on a full queue tells which messages were stored`, async (test) => {
+    const queue = test.queue<number>({ maxReady: 2 });
+    const error = await assertRejects(() => queue.enqueueMany([1, 2, 3, 4]), QueueFullError);
+    assertEquals(error.enqueued.map((one) => one?.duplicate), [false, false, undefined, undefined]);
+    const { messages } = await queue.peek("ready");
+    assertEquals(messages.map(({ id }) => id), error.enqueued.slice(0, 2).map((one) => one!.id));
+    const single = await assertRejects(() => queue.enqueue(5), QueueFullError);
+    assertEquals(single.enqueued, [undefined]);
+  });
+
+  test(`${name}.enqueue with a signal that is aborted already stores nothing`, async (test) => {
+    const queue = test.queue<number>();
+    const signal = AbortSignal.abort(new Error("too late"));
+    await assertRejects(() => queue.enqueue(1, { signal }), Error, "too late");
+    await assertRejects(() => queue.enqueueMany([1, 2], { signal }), Error, "too late");
+    assertEquals(await test.sizes(), {});
+  });
+
+  test(`${name}.enqueue with a limit changes nothing when replies has another type`, async (test) => {
+    const queue = test.queue<number>({ maxReady: 2 });
+    await test.redis.sAdd(test.key("replies"), "somebody else's");
+    const before = await test.dump();
+    await assertRejects(() => queue.enqueueMany([1, 2, 3]), TypeError, "nothing was changed");
+    assertEquals(await test.dump(), before);
+  });
+
+  test(`${name}.enqueue waits for room also with a time that is over`, async (test) => {
+    const queue = test.queue<string>({ maxReady: 1, onFull: "wait" });
+    await queue.enqueue("first");
+    const late = queue.enqueue("late", { runAt: 1 });
+    await pause(30);
+    await (await take(queue)).ack();
+    assertEquals((await late).duplicate, false);
+    assertEquals(payloads((await queue.peek("ready")).messages), ["late"]);
+  });
+
   test(`${name}.enqueue says full again when its reply is lost`, async (test) => {
     const { proxy, client } = await test.faulty();
     const [queue, other] = [test.queue<number>({ maxReady: 2 }, client), test.queue<number>()];
@@ -191,7 +228,9 @@ function waiting(name: string, test: LeasedTest): void {
     await (await take(other)).ack(); // now there is room
     const b = queue.enqueue("b");
     await a;
-    assertEquals(await drain(other), ["a"]);
+    const first = await take(other);
+    assertEquals(first.payload, "a");
+    await first.ack();
     await b;
     assertEquals(await drain(other), ["b"]);
   });
@@ -388,6 +427,26 @@ function rating(name: string, test: LeasedTest): void {
     assertLess(commands.length, 9, commands.join(" "));
   });
 
+  test(`${name} whose rate is used up wakes nobody for what is enqueued`, async (test) => {
+    const queue = test.queue<number>({ rateLimit: { count: 1, perMs: 60_000 } });
+    await queue.enqueueMany([1, 2]);
+    await take(queue);
+    assertEquals(await queue.receive(), undefined);
+    await test.redis.unlink(test.key("wake"));
+    for (let i = 0; i < 5; i++) await queue.enqueue(i);
+    assertEquals(await test.redis.exists(test.key("wake")), 0);
+    await queue.enqueue(6, { delayMs: 1 });
+    assertEquals(await test.redis.exists(test.key("wake")), 0);
+  });
+
+  test(`${name} with a rate limit does not count marks of what was cancelled`, async (test) => {
+    const queue = test.queue<number>({ rateLimit: { count: 1, perMs: 60_000 } });
+    const { id } = await queue.enqueue(1);
+    await queue.cancel(id);
+    await queue.enqueue(2);
+    assertEquals((await take(queue)).payload, 2);
+  });
+
   test(`${name} whose rate is used up tells the next consumer when one leaves`, async (test) => {
     const limits = { rateLimit: { count: 1, perMs: 300 } };
     const [a, b] = [test.queue<number>(limits), test.queue<number>(limits, await test.connect())];
@@ -479,7 +538,9 @@ function checking(name: string, test: LeasedTest): void {
       assertStringIncludes(error.message, JSON.stringify(test.name));
       assertStringIncludes(error.message, "total: must be above 0; lines.0: is no order");
       const many = [{ total: 1 }, { total: -1 }, { total: 2 }];
-      await assertRejects(() => queue.enqueueMany(many), SchemaError, "above 0");
+      const second = await assertRejects(() => queue.enqueueMany(many), SchemaError, "above 0");
+      assertMatch(second.message, /^payloads\[1\]: The schema of queue/);
+      assertEquals(second.issues.length, 2);
       assertEquals(await test.sizes(), {});
       await queue.enqueueMany([{ total: 1 }, { total: 2 }]);
       await queue.enqueue({ total: 3, note: "stored as it was given" } as Order);
@@ -559,6 +620,45 @@ function checking(name: string, test: LeasedTest): void {
     assertStringIncludes((await queue.peek("dead")).messages[0]!.reason!, "unlucky");
   });
 
+  test(`${name} refuses what a schema gives that is no result, naming it`, async (test) => {
+    for (const [result, says] of [[undefined, "undefined"], [true, "the boolean true"]]) {
+      for (const given of [result, Promise.resolve(result)]) {
+        const validate = () => given as never;
+        const schema: StandardSchema<number> = {
+          "~standard": { version: 1, vendor: "tests", validate },
+        };
+        const queue = test.queue<number>({ schema });
+        const message = `must give { value } or { issues }, but gave ${says}`;
+        await assertRejects(() => queue.enqueue(1), TypeError, message);
+        const error = await assertRejects(() => queue.enqueueMany([1, 2]), TypeError, message);
+        assertMatch(error.message, /^payloads\[0\]: /);
+      }
+    }
+    assertEquals(await test.sizes(), {});
+  });
+
+  test(`${name}.enqueueMany lets no payload reject unseen`, async (test) => {
+    // The first is refused later, the second at once; both are somebody's to catch.
+    const validate = (value: unknown) => {
+      if (value === 2) throw new RangeError("at once");
+      return pause(1).then(() => ({ issues: [{ message: "later" }] }));
+    };
+    const schema: StandardSchema<number> = {
+      "~standard": { version: 1, vendor: "tests", validate },
+    };
+    const queue = test.queue<number>({ schema });
+    await assertRejects(() => queue.enqueueMany([1, 2]), RangeError, "payloads[1]: at once");
+    await pause(5);
+    class OwnError extends TypeError {}
+    const own = new OwnError("mine");
+    const encode = () => {
+      throw own;
+    };
+    const strict = test.queue<number>({ codec: { encode, decode: () => 1 } });
+    assertEquals(await strict.enqueueMany([1]).catch((error) => error), own);
+    assertEquals(own.message, "mine");
+  });
+
   test(`${name} refuses a schema that is none`, (test) => {
     const none = [
       null,
@@ -571,7 +671,8 @@ function checking(name: string, test: LeasedTest): void {
     ];
     for (const schema of none) {
       const options = { schema } as unknown as LeasedQueueOptions<unknown>;
-      assertThrows(() => test.queue(options), TypeError, "Standard Schema");
+      const error = assertThrows(() => test.queue(options), TypeError, "Standard Schema");
+      if (schema === null) assertMatch(error.message, /but is null$/);
     }
     const made: ContractQueue<unknown> = test.queue({ schema: undefined });
     assert(made);

@@ -79,7 +79,8 @@ function logging(name: string, test: LeasedTest): void {
         assertLess(finishedAt! - started, 5_000);
         return { ...rest, receivedAt, errors: errors.map(({ message }) => message) };
       };
-      const common = { id, payload: { to: "ann" }, consumer };
+      const { priority } = deliveries[0]!;
+      const common = { id, payload: { to: "ann" }, consumer, priority };
       const receivedAt = deliveries.map((delivery) => delivery.receivedAt);
       const errors = ["Error: no 1", "Error: no 2"];
       assertEquals(completed.map(shown), [
@@ -532,6 +533,42 @@ async function sevenYearsAgo<R>(run: () => Promise<R>): Promise<R> {
 }
 
 function presence(name: string, test: LeasedTest): void {
+  test(`${name}.stats folds every minute also after the clock was set back`, async (test) => {
+    const queue = test.queue<number>();
+    await queue.enqueue(1);
+    const minute = Math.floor(Date.now() / 60_000);
+    // As after a day that the clock then went back: the oldest minute lies ahead.
+    await test.redis.hSet(test.key("stats"), "first", String(minute + 1_440));
+    await test.redis.hDel(test.key("stats"), `${minute} enqueued`);
+    await queue.enqueue(2);
+    assert(Number(await test.redis.hGet(test.key("stats"), "first")) <= minute + 1);
+  });
+
+  for (const mode of MODES) {
+    test(`${name}.consumers names a loop of consume, until it ends (${mode})`, async (test) => {
+      const queue = test.queue<number>();
+      const stop = new AbortController();
+      const seen: number[] = [];
+      const loop = (async () => {
+        for await (const delivery of queue.consume({ mode, pollMs: 5, signal: stop.signal })) {
+          seen.push(delivery.payload);
+          await delivery.ack();
+        }
+      })();
+      const [found] = await eventually(async () => {
+        const consumers = await queue.consumers();
+        assertEquals(consumers.length, 1);
+        return consumers;
+      });
+      assertEquals([found!.mode, found!.pid, found!.holds], [mode, Deno.pid, 0]);
+      await queue.enqueue(1);
+      await eventually(() => assertEquals(seen, [1]));
+      stop.abort();
+      await loop;
+      assertEquals(await queue.consumers(), []);
+    });
+  }
+
   test(`${name}.consumers names the workers that run`, async (test) => {
     const queue = test.queue<number>();
     assertEquals(await queue.consumers(), []);
@@ -545,10 +582,10 @@ function presence(name: string, test: LeasedTest): void {
       return consumers;
     });
     assertEquals(found.map(({ mode }) => mode).toSorted(), ["blocking", "polling"]);
-    for (const { consumer, host, pid, since, holds, seenMs } of found) {
+    for (const { consumer, host, pid, startedAt, holds, seenMs } of found) {
       assertMatch(consumer, /^[a-z0-9-]+$/);
       assertEquals([host, pid, holds], [Deno.hostname(), Deno.pid, 0]);
-      assertLess(Math.abs(since - started), 2_000);
+      assertLess(Math.abs(startedAt - started), 2_000);
       assert(seenMs >= 0 && seenMs < 3_000, String(seenMs));
     }
     await queue.enqueue(1);
@@ -563,7 +600,14 @@ function presence(name: string, test: LeasedTest): void {
     await test.redis.hSet(test.key("workers"), { killed: "{}", odd: "garbage" });
     const odd = (await queue.consumers()).find(({ consumer }) => consumer === "odd")!;
     const { seenMs, ...rest } = odd;
-    assertEquals(rest, { consumer: "odd", host: "", pid: 0, mode: "", since: 0, holds: 0 });
+    assertEquals(rest, {
+      consumer: "odd",
+      host: "",
+      pid: 0,
+      mode: "blocking",
+      startedAt: 0,
+      holds: 0,
+    });
     assert(seenMs > 19_000 && seenMs < 22_000, String(seenMs));
     assertEquals((await queue.consumers()).length, 3);
     held.resolve();

@@ -149,9 +149,18 @@ redisTest("PriorityQueue keeps scores that are exact", async ({ redis, name }) =
 
 redisTest("PriorityQueue.enqueue refuses a priority out of range, naming it", async (test) => {
   await using queue = new PriorityQueue<number>(test.redis, test.name);
-  const bad = [-1_025, 1_024, 1.5, NaN, Infinity, "urgent", "High", "1", "", "__proto__", null, {}];
-  for (const priority of bad as Priority[]) {
-    const says = `but is ${JSON.stringify(priority)}`;
+  const numbers = [-1_025, 1_024, 1.5, NaN, Infinity];
+  const names = ["urgent", "High", "1", "", "__proto__"];
+  const bad: [unknown, string][] = [
+    ...numbers.map((n): [unknown, string] => [n, String(n)]),
+    ...names.map((name): [unknown, string] => [name, JSON.stringify(name)]),
+    [null, "null"],
+    [{}, "an object"],
+    [1n, "the BigInt 1n"],
+    [Symbol("s"), "Symbol(s)"],
+  ];
+  for (const [value, shown] of bad) {
+    const [priority, says] = [value as Priority, `but is ${shown}`];
     await assertRejects(() => queue.enqueue(1, { priority }), RangeError, says);
     await assertRejects(() => queue.enqueueMany([1], { priority }), RangeError, says);
   }

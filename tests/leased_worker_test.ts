@@ -1,5 +1,5 @@
 /** The worker on queues with leases, both kinds in both modes. */
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes } from "@std/assert";
 import {
   connect,
   type ConnectedClient,
@@ -64,6 +64,70 @@ for (const [name, make] of Object.entries(QUEUES)) {
       assertEquals(letter?.reason, "after 3 attempts: Error: no thumbnail");
       assertEquals(letter?.errors.map(({ attempt }) => attempt), [1, 2, 3]);
       assert(letter?.errors.every((error) => error.stack?.includes("no thumbnail")));
+    });
+
+    test("keeps a trace of whatever a handler throws", async ({ redis, name }) => {
+      const queue = make<number>(redis, name, { maxAttempts: 1, backoff: { baseMs: 0 } });
+      const thrown = [undefined, null, "no disk", { code: 5 }, { message: "told" }];
+      const seen: unknown[] = [];
+      const onEvent = (event: WorkerEvent<Delivery<number>>) => {
+        if (event.type === "failed") seen.push(event.error);
+      };
+      await using worker = new Worker(
+        queue,
+        (i) => Promise.reject(thrown[i]),
+        { ...options, onEvent },
+      );
+      await queue.enqueueMany(thrown.map((_, i) => i));
+      worker.start();
+      await eventually(() => assertEquals(seen, thrown));
+      const { messages } = await queue.peek("dead");
+      assertEquals(messages.map(({ errors }) => errors.map(({ message }) => message)), [
+        ["Error: the handler threw undefined"],
+        ["null"],
+        ["no disk"],
+        ['{"code":5}'],
+        ["told"],
+      ]);
+    });
+
+    test("ignores what a handler does after its time, or after the stop", async (test) => {
+      const queue = make<string>(test.redis, test.name, { backoff: { baseMs: 0 } });
+      for (const limits of [{ timeoutMs: 50 }, { graceMs: 50 }]) {
+        const late = Promise.withResolvers<never>();
+        let runs = 0;
+        const handler = () => ++runs === 1 ? late.promise : undefined;
+        const worker = new Worker(queue, handler, { ...options, ...limits });
+        const { id } = await queue.enqueue("slow");
+        const ended = worker.start();
+        await eventually(() => assertGreater(runs, "timeoutMs" in limits ? 1 : 0));
+        await worker.stop();
+        await ended;
+        late.reject(new Error("the client was closed")); // an unhandled one would fail this test
+        await pause(20);
+        await queue.cancel(id);
+      }
+    });
+
+    test("tells of a backoff that gives no duration, and waits by the default", async (test) => {
+      const queue = make<string>(test.redis, test.name);
+      const events: string[] = [];
+      await using worker = new Worker(
+        queue,
+        () => Promise.reject(new Error("no")),
+        {
+          ...options,
+          backoff: () => NaN,
+          onEvent: (event) =>
+            events.push(event.type === "backoff" ? String(event.error) : event.type),
+        },
+      );
+      await queue.enqueue("bad");
+      worker.start();
+      await eventually(() => assertEquals(events.length, 2));
+      assertStringIncludes(events[0]!, "what the backoff gives must be a number");
+      assertEquals(events[1], "failed");
+      assertEquals((await queue.counts()).leased, 0);
     });
 
     test("keeps the lease while a handler outlasts it", async ({ redis, name }) => {
@@ -239,9 +303,9 @@ for (const [name, make] of Object.entries(QUEUES)) {
       const key = `queue:{${name}}:workers`;
       await eventually(async () => assertEquals(await redis.hLen(key), 1));
       const [entry] = Object.values(await redis.hGetAll(key));
-      const { pid, since } = JSON.parse(entry!);
+      const { pid, startedAt } = JSON.parse(entry!);
       assertEquals(pid, Deno.pid);
-      assertLess(Date.now() - since, 5_000);
+      assertLess(Date.now() - startedAt, 5_000);
       const kinds = { ReliableQueue: "list", PriorityQueue: "priority", StreamQueue: "stream" };
       const kind = kinds[queue.constructor.name as keyof typeof kinds];
       assert(await redis.zScore("queue:registry", `${kind} ${name}`));

@@ -367,7 +367,7 @@ redisTest("ListQueue refuses bad payloads before anything is sent", async (test)
 
 redisTest("ListQueue refuses bad options, naming the value", async ({ redis, name }) => {
   const queue = new ListQueue(redis, name);
-  for (const waitMs of [-1, Number.NaN, Infinity, "5" as unknown as number]) {
+  for (const waitMs of [-1, Number.NaN, Infinity]) {
     const message = `waitMs must be a number of milliseconds`;
     const error = await assertRejects(() => queue.receive({ waitMs }), RangeError, message);
     assert(error.message.endsWith(`but is ${waitMs}`), error.message);
@@ -386,6 +386,20 @@ redisTest("ListQueue refuses bad options, naming the value", async ({ redis, nam
   );
   assertThrows(() => queue.consume({ pollMs: 0 }), RangeError, "pollMs");
   assertThrows(() => queue.consume({ onEvent: "x" as never }), TypeError, "string");
+  const text = { waitMs: "5" as unknown as number };
+  await assertRejects(() => queue.receive(text), RangeError, 'but is the string "5"');
+  await assertRejects(() => queue.peek("ready", { cursor: 1 as never }), RangeError, "number 1");
+  const late = { waitMS: 5 } as object;
+  const says = 'receive has no option "waitMS" (the number 5): it takes { waitMs, signal }';
+  await assertRejects(() => queue.receive(late), TypeError, says);
+  await assertRejects(() => queue.receive(5_000 as never), TypeError, "this is the number 5000");
+  const signal = new AbortController() as unknown as AbortSignal;
+  await assertRejects(() => queue.receive({ signal }), TypeError, "controller.signal?");
+  await assertRejects(() => queue.receiveMany(1, { signal }), TypeError, "controller.signal?");
+  assertThrows(() => queue.consume({ signal }), TypeError, "controller.signal?");
+  await assertRejects(() => queue.enqueueMany("abc" as never), TypeError, 'the string "abc"');
+  assertThrows(() => new ListQueue(redis, name, null as never), TypeError, "this is null");
+  assertThrows(() => new ListQueue(redis, name, { leaseMs: 1 } as object), TypeError, '"leaseMs"');
 });
 
 redisTest("ListQueue.close ends its connections, and receive says so then", async (test) => {

@@ -327,12 +327,19 @@ redisTest(
     assertThrows(() => new Publisher(test.redis, { maxPayloadBytes: 0 }), RangeError, "0");
     assertThrows(() => new Publisher(undefined as never), TypeError, "undefined");
     assertThrows(() => new Subscriber(null as never), TypeError, "null");
-    for (const target of [undefined, 5, { name: "x" }] as never[]) {
+    for (const target of [undefined, 5, 5n, { name: "x" }] as never[]) {
       await assertRejects(() => publisher.publish(target, 1), TypeError, "A channel is a name");
       await assertRejects(() => subscriber.subscribe(target), TypeError, "A channel is a name");
     }
     assertThrows(() => channel("x", { parse: "y" as never }), TypeError, "string");
     assertThrows(() => channel("x", { codec: "xml" as "json" }), TypeError, '"xml"');
+    assertThrows(() => channel("x", { schema: 1 } as object), TypeError, 'no option "schema"');
+    assertThrows(() => new Subscriber(test.redis, { size: 1 } as object), TypeError, '"size"');
+    assertThrows(() => new Subscriber(test.redis, { onEvent: 1 as never }), TypeError, "number 1");
+    assertThrows(() => new Publisher(test.redis, 5 as never), TypeError, "this is the number 5");
+    const signal = new AbortController() as unknown as AbortSignal;
+    const messages = subscriber.messages({ signal });
+    await assertRejects(() => messages.next(), TypeError, "did you mean controller.signal?");
     await subscriber.close();
   },
 );

@@ -12,6 +12,7 @@ import { isFatal, isRetryable, redact, replyWord } from "../redis/errors.ts";
 import { listKey } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
 import { defineScript } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
 import { backoffMs } from "../redis/timers.ts";
 import { commandsDuring, redisTest } from "./support.ts";
 
@@ -32,7 +33,7 @@ Deno.test("queue names are refused, not repaired, with the name in the message",
     ["x".repeat(201), "has 201"],
     ["€".repeat(67), "has 201"],
     [undefined, "must be a string, but is undefined"],
-    [7, "must be a string, but is number"],
+    [7, "must be a string, but is the number 7"],
   ];
   for (const [name, message] of bad) {
     assertThrows(() => listKey(name as string), TypeError, message);
@@ -41,6 +42,34 @@ Deno.test("queue names are refused, not repaired, with the name in the message",
   for (const name of ["a", "task_queue", "queue:dlq", "grüße", "x".repeat(200), "a b.c/d-e"]) {
     assertEquals(listKey(name), name);
   }
+});
+
+Deno.test("show names a value by its type, but where that type is expected", () => {
+  class Mail {}
+  const shown: [unknown, string][] = [
+    [undefined, "undefined"],
+    [null, "null"],
+    ["10", 'the string "10"'],
+    ["", 'the string ""'],
+    [NaN, "the number NaN"],
+    [5n, "the BigInt 5n"],
+    [true, "the boolean true"],
+    [Symbol("s"), "Symbol(s)"],
+    [/x/, "a RegExp"],
+    [[1], "an Array"],
+    [{ a: 1 }, "an object"],
+    [Object.create(null), "an object"],
+    [{ constructor: "x" }, "an object"],
+    [new Mail(), "a Mail"],
+    [new Error("x"), "an Error"],
+    [new Uint8Array(), "a Uint8Array"],
+    [function late() {}, "the function late"],
+    [(() => () => {})(), "the function (anonymous)"],
+    ["x".repeat(100), `the string "${"x".repeat(80)}…"`],
+  ];
+  for (const [value, says] of shown) assertEquals(show(value), says);
+  assertEquals([show("10", "string"), show(-1, "number")], ['"10"', "-1"]);
+  assertEquals([show("10", "number"), show(-1, "string")], ['the string "10"', "the number -1"]);
 });
 
 Deno.test("codec json carries what JSON carries", () => {
@@ -74,7 +103,7 @@ Deno.test("codec json refuses what JSON would change, and says where", () => {
   const cases: [unknown, string][] = [
     [{ a: { b: new Set([1]) } }, "payload.a.b: it is a Set"],
     [[new Uint8Array(2)], "payload[0]: it is a Uint8Array"],
-    [new Error("x"), "payload: it is a Error"],
+    [new Error("x"), "payload: it is an Error"],
     [{ list: [1, , 3] }, "payload.list"], // deno-lint-ignore no-sparse-arrays
     [Infinity, "the number Infinity"],
     [{ f() {} }, "payload.f: it is the function f"],

@@ -298,5 +298,12 @@ redisTest("Worker refuses bad options, naming the value", ({ redis, name }) => {
     '"waiting"',
   );
   assertThrows(() => new Worker(queue, "handler" as unknown as () => void), TypeError, "string");
+  const concurrency = "10" as unknown as number;
+  assertThrows(
+    () => new Worker(queue, () => {}, { concurrency }),
+    RangeError,
+    'concurrency must be a whole number from 1 to 1000, but is the string "10"',
+  );
+  assertThrows(() => new Worker(null as never, () => {}), TypeError, "a queue, but is null");
   return Promise.resolve();
 });

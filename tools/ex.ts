@@ -8,7 +8,14 @@
 // deno-lint-ignore-file no-console -- a program prints
 
 import { parseArgs } from "@std/cli/parse-args";
-import { type Example, listSteps, readExample, type Step, toTyped } from "./example.ts";
+import {
+  type Example,
+  listSteps,
+  listTutorials,
+  readExample,
+  type Step,
+  toTyped,
+} from "./example.ts";
 import { countFlags, messagesOf, programsOf } from "./example_flags.ts";
 import { ExampleProcess, play } from "./example_process.ts";
 import {
@@ -29,6 +36,7 @@ const HELP = `Runs one step of the workshop: its worker and its producer, in thi
   deno task ex 00                 is there a Redis, and is it fit
   deno task ex 02                 step 02, the worker waits in Redis
   deno task ex 02 --polling       step 02, the worker asks again and again
+  deno task ex t1                 tutorial 1, in our words
 
   --count N   as many messages
   --help      print this
@@ -56,7 +64,7 @@ async function main(): Promise<number> {
     throw new AskedWrongly(`Not understood: ${[...more, ...unknown].join(" ")}\n\n${HELP}`);
   }
   if (args.polling && args.blocking) throw new AskedWrongly("Either --polling or --blocking");
-  const steps = await listSteps();
+  const steps = [...await listSteps(), ...await listTutorials()];
   if (wanted === undefined) {
     console.log(listOf(steps));
     return 0;
@@ -124,8 +132,8 @@ async function show(example: Example, extra: string[][]): Promise<number> {
 
 /** The lesson, and what is going to run. */
 function introduce(example: Example, stage: Stage | undefined, extra: string[][]): void {
-  const number = /\/(\d\d)_/.exec(example.path)?.[1];
-  console.log(`\n${paint("bold", `${number} · ${example.title}`)}\n`);
+  const number = /\/(\d\d)_/.exec(example.path)?.[1]; // a tutorial's title has its own
+  console.log(`\n${paint("bold", [number, example.title].filter(Boolean).join(" · "))}\n`);
   for (const line of wrap(example.lesson, Math.min(terminalWidth() ?? 80, 80))) console.log(line);
   console.log();
   const url = stage?.isOwn === false ? stage.url : undefined;

@@ -28,7 +28,7 @@ export interface Example {
 
 /** A numbered folder of examples. */
 export interface Step {
-  /** `02`. */
+  /** `02`, or `t1` of a tutorial. */
   number: string;
   /** Path from the root, such as `examples/02_list_queue`. */
   path: string;
@@ -121,11 +121,21 @@ export async function readExample(path: string, root: URL = ROOT): Promise<Examp
 
 /** All steps there are, by their numbers. */
 export async function listSteps(root: URL = ROOT): Promise<Step[]> {
+  return await foldersIn("examples", /^(\d\d)_/, root);
+}
+
+/** The tutorials that the workshop grew from, as steps `t1`, `t2` … */
+export async function listTutorials(root: URL = ROOT): Promise<Step[]> {
+  const tutorials = await foldersIn("examples/tutorials", /^(\d)_/, root);
+  return tutorials.map((step) => ({ ...step, number: `t${step.number}` }));
+}
+
+async function foldersIn(parent: string, numbered: RegExp, root: URL): Promise<Step[]> {
   const steps: Step[] = [];
-  for (const folder of await namesIn(new URL("examples/", root))) {
-    const [, number] = /^(\d\d)_/.exec(folder) ?? [];
+  for (const folder of await namesIn(new URL(`${parent}/`, root))) {
+    const [, number] = numbered.exec(folder) ?? [];
     if (!number) continue;
-    const path = `examples/${folder}`;
+    const path = `${parent}/${folder}`;
     const files = await namesIn(new URL(`${path}/`, root));
     steps.push({ number, path, title: await titleOf(path, root), files });
   }

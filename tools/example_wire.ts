@@ -90,7 +90,7 @@ function closeQuietly(conn: Deno.TcpConn): void {
 /** Listens to MONITOR. */
 export class Ear {
   readonly #conn: Deno.TcpConn;
-  readonly #said: { port: number; command: string }[] = [];
+  readonly #said: { port: number; command: string; isHousekeeping: boolean }[] = [];
   readonly #marks = new Map<string, () => void>();
   readonly #listening: Promise<void>;
   readonly #port: number;
@@ -134,8 +134,8 @@ export class Ear {
    */
   commandsOf(door: Door, lesson: string[] = []): string[] {
     const names = this.#said.filter(({ port }) => door.guests.has(port))
-      .map(({ command }) => command === "EVAL" ? "EVALSHA" : command)
-      .filter((name) => lesson.includes(name) || !HOUSEKEEPING.includes(name));
+      .filter(({ command, isHousekeeping }) => lesson.includes(command) || !isHousekeeping)
+      .map(({ command }) => command === "EVAL" ? "EVALSHA" : command);
     return [...new Set(names)].sort();
   }
 
@@ -161,7 +161,9 @@ export class Ear {
     const [, port, command, argument] = /^\+[\d.]+ \[\d+ [^\]]*?:(\d+)\] "([^"]*)"(?: "([^"]*)")?/
       .exec(line) ?? [];
     if (!command) return;
-    this.#said.push({ port: Number(port), command: command.toUpperCase() });
+    const name = command.toUpperCase();
+    const isHousekeeping = HOUSEKEEPING.includes(name);
+    this.#said.push({ port: Number(port), command: name, isHousekeeping });
     if (command === "ECHO") this.#marks.get(argument ?? "")?.();
   }
 }

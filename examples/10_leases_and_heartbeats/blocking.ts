@@ -2,7 +2,7 @@
  * @title   Leases and heartbeats, blocking
  * @run     deno run --allow-net=127.0.0.1:6379 examples/10_leases_and_heartbeats/blocking.ts
  * @with    deno run --allow-net=127.0.0.1:6379 examples/10_leases_and_heartbeats/producer.ts
- * @redis   EVALSHA · BLPOP · ZADD
+ * @redis   EVALSHA · BLPOP
  *
  * A lease is a promise to be done in time. Who is late is taken for dead: the message goes out
  * again and is done twice. A heartbeat tells slow from dead. Bob waits in Redis.

@@ -2,7 +2,7 @@
  * @title   Leases and heartbeats, polling
  * @run     deno run --allow-net=127.0.0.1:6379 examples/10_leases_and_heartbeats/polling.ts
  * @with    deno run --allow-net=127.0.0.1:6379 examples/10_leases_and_heartbeats/producer.ts
- * @redis   EVALSHA · ZADD
+ * @redis   EVALSHA
  *
  * A lease is a promise to be done in time. Who is late is taken for dead: the message goes out
  * again and is done twice. A heartbeat tells slow from dead. Bob asks every 100 ms.

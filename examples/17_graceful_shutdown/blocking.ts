@@ -2,7 +2,7 @@
  * @title   Graceful shutdown, blocking
  * @run     deno run --allow-net=127.0.0.1:6379 examples/17_graceful_shutdown/blocking.ts
  * @with    deno run --allow-net=127.0.0.1:6379 examples/17_graceful_shutdown/producer.ts
- * @redis   EVALSHA · BLPOP · ZADD
+ * @redis   EVALSHA · BLPOP
  *
  * Every deploy stops workers. Asked once, a worker takes no more, finishes what it has in hand, and
  * leaves. Asked twice, it gives that back and leaves at once. A wait in Redis ends in both cases.

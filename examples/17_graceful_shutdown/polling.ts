@@ -2,7 +2,7 @@
  * @title   Graceful shutdown, polling
  * @run     deno run --allow-net=127.0.0.1:6379 examples/17_graceful_shutdown/polling.ts
  * @with    deno run --allow-net=127.0.0.1:6379 examples/17_graceful_shutdown/producer.ts
- * @redis   EVALSHA · ZADD
+ * @redis   EVALSHA
  *
  * Every deploy stops workers. Asked once, a worker takes no more, finishes what it has in hand, and
  * leaves. Asked twice, it gives that back and leaves at once. It asks every 100 ms until then.

@@ -1,0 +1,232 @@
+/**
+ * The producer's side of a queue with leases: payloads are checked and encoded, the messages of a turn
+ * share one script, and a script whose reply was lost is sent again under the same name, so that it stores
+ * once. A full queue is refused, or waited for; see room.ts.
+ *
+ * @module
+ */
+import type { CommandArgument } from "../redis/client.ts";
+import { type Codec, encode } from "../redis/codec.ts";
+import { isRetryable } from "../redis/errors.ts";
+import { checkMessageId, type QueueKeys } from "../redis/keys.ts";
+import { Merger } from "../redis/merge.ts";
+import type { Send } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
+import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
+import { checkDedupe, type Deduper } from "./dedupe.ts";
+import { writeEnvelope } from "./envelope.ts";
+import { type LeasedScripts, REPLAY_MS } from "./leased_scripts.ts";
+import type { Enqueued, EnqueueOptions } from "./leased_types.ts";
+import { mapPayloads } from "./payloads.ts";
+import { Registration } from "./registry.ts";
+import { type OnFull, QueueFullError, Room } from "./room.ts";
+import type { Validate } from "./schema.ts";
+import { MAX_TIME } from "./settler.ts";
+import { makeUid } from "./uid.ts";
+
+interface Item {
+  /** What its producer gets: the id that it chose, or the one made here. */
+  id: string;
+  message: CommandArgument;
+  /** Milliseconds since 1970, or "+ms" from now; "" for ready at once. */
+  due: string;
+  /** The id that its producer chose, or "". */
+  own: string;
+  /** The key that it takes, or "", and for how long. */
+  key: string;
+  ttlMs: number;
+  length: number;
+}
+
+/** What an item needs besides its payload. */
+type ItemOptions = Omit<EnqueueOptions, "signal"> & { priority: number };
+
+/** How long an enqueue whose reply was lost is repeated: well within what Redis recognises. */
+const ENQUEUE_MS = REPLAY_MS / 3;
+
+const NO_KEY = { key: "", ttlMs: 0 };
+
+/** What it is made of. */
+export interface EnqueuerParts<T, I> {
+  name: string;
+  kind: string;
+  send: Send;
+  keys: QueueKeys;
+  scripts: LeasedScripts;
+  codec: Codec<I>;
+  maxBytes: number;
+  validate: Validate<T> | undefined;
+  dedupe: Deduper<I>;
+  /** How many messages may be ready; 0 for any number. */
+  maxReady: number;
+  onFull: OnFull;
+  /** Whether the queue counts: "1", or "0". */
+  counting: string;
+}
+
+/** See the module. */
+export class Enqueuer<T, I> {
+  readonly #made: EnqueuerParts<T, I>;
+  readonly #merger: Merger<Item, Enqueued | undefined>;
+  readonly #room: Room<Item, Enqueued>;
+  readonly #registration: Registration;
+
+  constructor(made: EnqueuerParts<T, I>) {
+    this.#made = made;
+    this.#merger = new Merger((items) => this.#store(items));
+    this.#room = new Room((item) => this.#merger.add(item));
+    this.#registration = new Registration(made.kind, made.name);
+  }
+
+  /** Ends all waiting for room. */
+  close(): void {
+    this.#room.close();
+  }
+
+  /** Checks and stores one message. */
+  store(payload: I, options: EnqueueOptions & { priority: number }): Promise<Enqueued> {
+    try {
+      const { signal } = options;
+      signal?.throwIfAborted();
+      const item = this.#item(payload, options);
+      const checked = this.#made.validate?.(payload);
+      if (checked instanceof Promise) return checked.then(() => this.#admit(item, signal));
+      return this.#admit(item, signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Checks all messages before the first is sent. */
+  async storeMany(
+    payloads: readonly I[],
+    options: Omit<EnqueueOptions, "id"> & { priority: number },
+  ): Promise<Enqueued[]> {
+    options.signal?.throwIfAborted();
+    // What concerns all of them, before it is said of one of them.
+    checkTimes(options);
+    checkDedupe(options.dedupe);
+    const items = mapPayloads(this.#made.name, payloads, (payload) => this.#item(payload, options));
+    const validate = this.#made.validate;
+    if (validate) {
+      // Async, so that one that throws leaves none behind that rejects with nobody looking.
+      const check = async (payload: I) => await validate(payload);
+      await Promise.all(mapPayloads(this.#made.name, payloads, check));
+    }
+    const adding = items.map((item) => this.#admit(item, options.signal));
+    if (this.#made.maxReady === 0) return await Promise.all(adding);
+    const results = await Promise.allSettled(adding);
+    const failures = results.filter((result) => result.status === "rejected");
+    const enqueued = results.map((result) =>
+      result.status === "fulfilled" ? result.value : undefined
+    );
+    if (failures.length === 0) return enqueued as Enqueued[];
+    const full = failures.every(({ reason }) => reason instanceof QueueFullError);
+    throw full
+      ? new QueueFullError(this.#made.name, this.#made.maxReady, enqueued)
+      : failures[0]!.reason;
+  }
+
+  #item(payload: I, { id, delayMs, runAt, priority, dedupe }: ItemOptions): Item {
+    if (id !== undefined) checkMessageId(id);
+    checkTimes({ delayMs, runAt });
+    const enqueuedAt = Date.now();
+    let due = "";
+    let laterMs = 0;
+    if (delayMs !== undefined && delayMs > 0) {
+      laterMs = Math.ceil(delayMs);
+      due = `+${laterMs}`;
+    }
+    if (runAt !== undefined) {
+      due = String(Math.ceil(runAt));
+      laterMs = Number(due) - enqueuedAt;
+    }
+    const body = encode(this.#made.codec, payload, this.#made.maxBytes);
+    const { key, ttlMs } = this.#made.dedupe(payload, body, dedupe) ?? NO_KEY;
+    if (due === "" && (id !== undefined || key !== "")) due = "+0";
+    const uid = makeUid();
+    const header = { uid, id, key, enqueuedAt, delayMs: laterMs, priority };
+    const message = writeEnvelope(header, body);
+    return { id: id ?? uid, message, due, own: id ?? "", key, ttlMs, length: message.length };
+  }
+
+  /** Stores it, if there is room, or when there is. */
+  #admit(item: Item, signal?: AbortSignal): Promise<Enqueued> {
+    if (this.#made.maxReady === 0) return this.#merger.add(item) as Promise<Enqueued>; // never full
+    // What is for later needs no room, and does not stand in line for it.
+    const later = item.due !== "" && item.due !== "+0";
+    if (this.#made.onFull === "throw") return this.#addOrThrow(item);
+    return later ? this.#addOrWait(item, signal) : this.#room.store(item, signal);
+  }
+
+  /** It may be due by Redis's clock, and then it needs room after all. */
+  async #addOrWait(item: Item, signal?: AbortSignal): Promise<Enqueued> {
+    return await this.#merger.add(item) ?? await this.#room.store(item, signal);
+  }
+
+  async #addOrThrow(item: Item): Promise<Enqueued> {
+    const enqueued = await this.#merger.add(item);
+    if (enqueued === undefined) throw new QueueFullError(this.#made.name, this.#made.maxReady);
+    return enqueued;
+  }
+
+  /**
+   * One script for a turn's messages, repeated under the same name when its reply was lost. Gives
+   * undefined for those for which there was no room.
+   */
+  async #store(items: Item[]): Promise<(Enqueued | undefined)[]> {
+    // Plain messages travel bare. Beside one with a name that is ready at once they do not, so that all
+    // stay in order.
+    const bare = (item: Item) => item.due === "" && !mixed;
+    const mixed = items.some((item) => item.due === "+0");
+    const plain = items.filter(bare);
+    const others = items.filter((item) => !bare(item));
+    const rest: CommandArgument[] = plain.map((item) => item.message);
+    for (const { due, own, key, ttlMs, message } of others) {
+      rest.push(due || "+0", own, key, String(ttlMs), message);
+    }
+    const args = {
+      batch: makeUid(),
+      plain: plain.length,
+      replay_ms: REPLAY_MS,
+      max_ready: this.#made.maxReady,
+      counting: this.#made.counting,
+    };
+    const until = performance.now() + ENQUEUE_MS;
+    for (let failures = 0;; failures++) {
+      try {
+        const [stored] = await Promise.all([
+          this.#made.scripts.enqueue.run(this.#made.send, this.#made.keys, args, rest),
+          this.#registration.renew(this.#made.send),
+        ]);
+        if (stored.plain === plain.length && stored.refused.size === 0) {
+          return items.map((item) => ({ id: item.id, duplicate: false }));
+        }
+        const refused = new Map(
+          [...stored.refused].map(([position, id]) => [others[position]!, id]),
+        );
+        for (const item of plain.slice(stored.plain)) refused.set(item, "");
+        return items.map((item) => {
+          const holder = refused.get(item);
+          if (holder === undefined) return { id: item.id, duplicate: false };
+          return holder === "" ? undefined : { id: holder, duplicate: true };
+        });
+      } catch (error) {
+        const pause = backoffMs(failures);
+        if (!isRetryable(error) || performance.now() + pause > until) throw error;
+        await sleep(pause);
+      }
+    }
+  }
+}
+
+/** Checks when messages may be claimed. */
+function checkTimes({ delayMs, runAt }: { delayMs?: number; runAt?: number }): void {
+  if (delayMs !== undefined && runAt !== undefined) {
+    throw new TypeError(
+      `Either delayMs (${show(delayMs, "number")}) or runAt (${show(runAt, "number")}), not both`,
+    );
+  }
+  if (delayMs !== undefined) checkMs("delayMs", delayMs, MAX_TIME);
+  if (runAt !== undefined) checkMs("runAt", runAt, MAX_TIME);
+}
