@@ -157,7 +157,7 @@ export function leasedMisuseContract(name: string, test: LeasedTest, makeQueue: 
     await test.queue<number>().enqueue(1);
     const types: Record<string, string> = { PriorityQueue: "zset", StreamQueue: "stream" };
     const type = types[name] ?? "list";
-    const others = type === "list" ? "zset" : "list";
+    const others = name === "PriorityQueue" ? "list" : "zset";
     const Other = name === "PriorityQueue" ? ReliableQueue : PriorityQueue;
     await using other = new Other<number>(test.redis, test.name);
     const before = await test.dump();
