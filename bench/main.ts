@@ -13,6 +13,7 @@ import { RedisServer } from "../tools/redis_server.ts";
 import type { Load } from "./measure.ts";
 import { toText } from "./report.ts";
 import type { Report, Scenario } from "./scenario.ts";
+import { before } from "./scenarios/before.ts";
 import { inspection } from "./scenarios/inspection.ts";
 import { latency } from "./scenarios/latency.ts";
 import { leased } from "./scenarios/leased.ts";
@@ -29,6 +30,7 @@ const scenarios: Record<string, Scenario> = {
   options,
   rate,
   inspection,
+  before,
 };
 
 const HELP = `Compares this package with others; every figure is a median of interleaved rounds.
@@ -40,6 +42,8 @@ const HELP = `Compares this package with others; every figure is a median of int
   deno task bench options   what each option of a queue with leases costs
   deno task bench rate      whether four workers keep a rate limit, and how much they ask meanwhile
   deno task bench inspection   looking into a queue of ten times --count messages
+
+  deno task bench before --checkout DIR   enqueue and drain against another checkout's
 
   --rounds N      how often each is measured (default: 3)
   --count N       messages a round (default: 100000)
@@ -53,7 +57,7 @@ contain "redis-patterns-bench".`;
 async function main(): Promise<number> {
   const unknown: string[] = [];
   const args = parseArgs(Deno.args, {
-    string: ["rounds", "count", "at-a-time"],
+    string: ["rounds", "count", "at-a-time", "checkout"],
     boolean: ["json", "help"],
     default: { rounds: "3", count: "100000", "at-a-time": "1000" },
     unknown: (arg: string) => !arg.startsWith("-") || unknown.push(arg) < 0,
@@ -73,11 +77,15 @@ async function main(): Promise<number> {
     console.error(HELP);
     return 2;
   }
-  await bench(scenario, load, args.json);
+  await bench(scenario, { load, checkout: args.checkout }, args.json);
   return 0;
 }
 
-async function bench(scenario: Scenario, load: Load, json: boolean): Promise<void> {
+async function bench(
+  scenario: Scenario,
+  { load, checkout }: { load: Load; checkout: string | undefined },
+  json: boolean,
+): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const url = Deno.env.get("REDIS_URL") ?? stack.use(await RedisServer.start()).url;
   const redis: RedisClientType = createClient({ url, maintNotifications: "disabled" });
@@ -86,7 +94,7 @@ async function bench(scenario: Scenario, load: Load, json: boolean): Promise<voi
   stack.defer(() => redis.close());
 
   const note = (text: string) => console.error(`… ${text}`);
-  const report = await scenario({ url, load, redis, note });
+  const report = await scenario({ url, load, redis, note, checkout });
   const header = await conditions(redis, { load, report });
   if (json) console.log(JSON.stringify({ ...header, ...report }, null, 2));
   else console.log(`\n${Object.values(header).filter(Boolean).join("\n")}\n\n${toText(report)}`);

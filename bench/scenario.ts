@@ -12,6 +12,8 @@ export interface Bench {
   /** The server; touch no key that is not of the scenario's own queues. */
   url: string;
   load: Load;
+  /** Another checkout of this project to compare with, if one was named. */
+  checkout?: string | undefined;
   /** For looking at the server. */
   redis: RedisClientType;
   /** Tells the user what goes on. */
