@@ -130,7 +130,6 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     const maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
     this.#leaseMs = Math.ceil(checkMs("leaseMs", leaseMs, { min: 10 }));
     this.#scripts = bindScripts(kind, { ...own, idle_ms: this.#leaseMs });
-    this.#scripts = bindScripts(kind, { ...own, idle_ms: this.#leaseMs });
     const completed = logLimits("keepCompleted", options.keepCompleted);
     const failed = logLimits("keepFailed", options.keepFailed);
     const ages = { min: 1, max: Number.MAX_SAFE_INTEGER };
