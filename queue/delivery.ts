@@ -18,6 +18,9 @@ import { checkReason, type Hand, LeaseLostError, type Settler } from "./settler.
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
 
+/** Opens it to whoever has more to say with the ack; see task_lua.ts. */
+export const NOTE: unique symbol = Symbol("note");
+
 /** How a delivery is given back. */
 export interface NackOptions {
   /**
@@ -124,6 +127,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   readonly #settler: Settler;
   #settled: "ack" | "nack" | "deadLetter" | undefined;
   #settling: Promise<unknown> | undefined;
+  #note: string | undefined;
   #aborter: AbortController | undefined;
 
   /** Made by a queue. */
@@ -233,6 +237,15 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   }
 
   /**
+   * What the worker's ack says besides, in a queue that keeps records.
+   *
+   * @ignore
+   */
+  [NOTE](note: string): void {
+    this.#note = note;
+  }
+
+  /**
    * What a worker needs besides.
    *
    * @ignore
@@ -245,7 +258,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
       ackLater: (settled) => {
         this.#settled = "ack";
         if (this.#aborter) this.#hand.unwatch(this.#aborter);
-        this.#settler.ackLater(this.#hand, this.#index, this.#envelope, settled);
+        this.#settler.ackLater(this.#hand, this.#index, this.#envelope, settled, this.#note);
       },
       release: async () => {
         this.#settled = "nack";

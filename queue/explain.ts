@@ -28,7 +28,12 @@ export function explaining(client: RedisClient, queue: Explained, send: Send): S
   };
 }
 
-const READY_TYPES: Record<ReadyKind, string> = { list: "list", priority: "zset", stream: "stream" };
+const READY_TYPES: Record<ReadyKind, string> = {
+  list: "list",
+  priority: "zset",
+  stream: "stream",
+  tasks: "stream",
+};
 
 /** Which keys are wrong, and where that may come from. */
 async function describe(client: RedisClient, { name, kind, keys }: Explained): Promise<string> {

@@ -5,16 +5,21 @@
  * @module
  */
 
-import { STREAM, STREAM_ADOPT, STREAM_LET_GO, STREAM_LOOK } from "./stream_lua.ts";
+import { STREAM, STREAM_ADOPT, STREAM_LOOK, streamLetGo } from "./stream_lua.ts";
+import { TASK_TRACK } from "./task_lua.ts";
 
-/** How `ready` is kept: first in first out in a list or a stream, or by priority. */
-export type ReadyKind = "list" | "priority" | "stream";
+/**
+ * How `ready` is kept: first in first out in a list or a stream, or by priority. Tasks are in a stream, and
+ * have records; see task_lua.ts.
+ */
+export type ReadyKind = "list" | "priority" | "stream" | "tasks";
 
 /** What the scripts of a kind are told besides: bound once, by {@linkcode bindScripts}. */
 export const OWN_ARGS: Record<ReadyKind, readonly string[]> = {
   list: [],
   priority: [],
   stream: ["group", "idle_ms"],
+  tasks: ["group", "idle_ms", "records_kept", "ended"],
 };
 
 /** Redis's clock, in milliseconds since 1970. */
@@ -127,6 +132,7 @@ local function put(messages)
 end
 local function put_back(message) put({message}) end`,
   stream: STREAM,
+  tasks: STREAM,
 };
 
 /**
@@ -153,6 +159,7 @@ end
 local function strike(_, message) redis.call("ZREM", ready, message) end
 local function next_out() return redis.call("ZRANGE", ready, 0, 0)[1] end`,
   stream: STREAM_LOOK,
+  tasks: STREAM_LOOK,
 };
 
 const PLAIN_LET_GO = `
@@ -172,7 +179,8 @@ local function let_go_of() end`;
 export const LET_GO: Record<ReadyKind, string> = {
   list: PLAIN_LET_GO,
   priority: PLAIN_LET_GO,
-  stream: STREAM_LET_GO,
+  stream: streamLetGo(1),
+  tasks: streamLetGo(2),
 };
 
 /** adopt: what somebody else was given and fell silent about waits again. */
@@ -180,6 +188,19 @@ export const ADOPT: Record<ReadyKind, string> = {
   list: "local function adopt() end",
   priority: "local function adopt() end",
   stream: STREAM_ADOPT,
+  tasks: STREAM_ADOPT,
+};
+
+const NO_TRACK = `
+local function track() end
+local track_many, track_again, untrack = track, track, track`;
+
+/** What is on record of messages, beside them; see task_lua.ts. */
+export const TRACK: Record<ReadyKind, string> = {
+  list: NO_TRACK,
+  priority: NO_TRACK,
+  stream: NO_TRACK,
+  tasks: TASK_TRACK,
 };
 
 /**
@@ -328,7 +349,7 @@ local function drop_old_dead()
 end
 
 -- reason is a JSON string, so it has no line break.
-local function bury(h, reason)
+local function bury(h, reason, consumer)
   local name = h.id ~= "" and h.id or h.uid
   local id = name
   -- Foreign entries that are alike, or an id that is the uid of a dead letter, are several all the same.
@@ -340,6 +361,8 @@ local function bury(h, reason)
   redis.call("ZADD", dead_at, now, id)
   free_key(h)
   count("dead", 1)
+  local last = string.match(h.history, "([^\\n]*)\\n$") or "null"
+  track(h, "dead", "dead", '{"reason":' .. reason .. ',"error":' .. last .. "}", consumer)
   drop_old_dead()
 end
 
@@ -349,6 +372,7 @@ local function promote(most)
     if #due == 0 then return 0, 0 end
     redis.call("ZREM", delayed, unpack(due))
     put(due)
+    track_many("ready", nil, due)
     return #due, weight(due)
   end)
 end
@@ -359,12 +383,14 @@ local function fell(h, worker)
   if h.flag == "x" then return end
   h.attempts = h.attempts + 1
   waits_from(h, now)
-  remember(h, string.format('{"attempt":%d,"message":"lease lapsed","at":%.0f,"worker":"%s"}\\n',
-    h.attempts, now, worker))
+  local error = string.format('{"attempt":%d,"message":"lease lapsed","at":%.0f,"worker":"%s"}',
+    h.attempts, now, worker)
+  remember(h, error .. "\\n")
   count("lapsed", 1)
   log_failed(h, 0, worker)
+  track(h, "ready", "failed", error, worker)
   if h.attempts >= limit("attempts") then
-    bury(h, '"lease lapsed"')
+    bury(h, '"lease lapsed"', worker)
   else
     h.flag = "1"
     redis.call("LPUSH", lapsed, write(h))

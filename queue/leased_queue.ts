@@ -137,6 +137,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       backoff: backoffOf(backoff),
       keep: completed.count > 0 ? `${completed.count} ${completed.ageMs}` : "",
       counting: checkSwitch("stats", stats) ? "1" : "0",
+      notes: kind === "tasks",
       policy: policyOf({
         attempts: checkCount("maxAttempts", maxAttempts),
         dead: checkCount("maxDead", maxDead),

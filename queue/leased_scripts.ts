@@ -27,11 +27,13 @@ import {
   READY,
   type ReadyKind,
   TIME,
+  TRACK,
   WAKE,
 } from "./leased_lua.ts";
 import { LOG_FAILED, LOGS } from "./logs.ts";
 import { HOLD, NO_RATE, RATE } from "./rate_limit.ts";
 import { STATS } from "./stats.ts";
+import { TASK_ACK, TASK_TRACK } from "./task_lua.ts";
 
 export type { ReadyKind } from "./leased_lua.ts";
 
@@ -67,10 +69,18 @@ const KEYS = [
   "stats",
 ] as const;
 
-type Key = typeof KEYS[number];
+/** And what is on record of tasks. */
+const RECORD_KEYS = ["records", "records_until", "events"] as const;
+
+type Key = typeof KEYS[number] | typeof RECORD_KEYS[number];
 
 /** Where a kind keeps books of what is in the hands, beside the hands. */
-const BOOKS: Record<ReadyKind, readonly Key[]> = { list: [], priority: [], stream: ["ready"] };
+const BOOKS: Record<ReadyKind, readonly Key[]> = {
+  list: [],
+  priority: [],
+  stream: ["ready"],
+  tasks: ["ready", ...RECORD_KEYS],
+};
 
 /** States whose messages can be looked at. */
 export type PeekState = "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
@@ -117,8 +127,21 @@ export interface LeasedScripts {
 
 /** The scripts of one kind of queue. */
 function scriptsOf(kind: ReadyKind): LeasedScripts {
+  const tasks = (lua: string) => kind === "tasks" ? lua : "";
+  const keys: readonly Key[] = kind === "tasks" ? [...KEYS, ...RECORD_KEYS] : KEYS;
   /** What moves a message that does not just come, go out and end well; it checks all keys first. */
-  const WORK = [CHECK, MESSAGE, STATS, NAMES, LOGS, LOG_FAILED, MOVES, ADOPT[kind]].join("\n");
+  const WORK = [
+    CHECK,
+    MESSAGE,
+    STATS,
+    NAMES,
+    LOGS,
+    LOG_FAILED,
+    TRACK[kind],
+    tasks("check_records()"),
+    MOVES,
+    ADOPT[kind],
+  ].join("\n");
   const define = <const A extends string, R>(
     name: string,
     { args, lua, reply, rated = false, works = true }: {
@@ -133,7 +156,7 @@ function scriptsOf(kind: ReadyKind): LeasedScripts {
   ) =>
     defineScript({
       name: `${name}_${kind}`,
-      keys: KEYS,
+      keys,
       args: withOwn(kind, args),
       lua: [
         TIME,
@@ -169,14 +192,17 @@ if redis.call("ZSCORE", replays, batch) then  -- the reply was lost: the same ag
   return said
 end
 ${STATS}
+${tasks(TASK_TRACK)}
 local room = math.huge
 if tonumber(max_ready) > 0 then room = math.max(0, max_ready - waiting_in_all()) end
 local stored_plain = math.min(tonumber(plain), room)
 local stored, said, ready_now = stored_plain, {tostring(stored_plain)}, {}
+${tasks("local delayed_now, chosen = {}, {}")}
 local first_other = first_of_rest + plain
 -- Before anything is written: keys of another type fail here.
 local tell = redis.call("LLEN", wake) == 0 and not paused() and not is_held
 check_ready()
+${tasks("check_records()")}
 if tonumber(max_ready) > 0 then redis.call("HLEN", replies) end
 local end_some_windows = function() end
 if first_other <= #ARGV then
@@ -199,6 +225,7 @@ if first_other <= #ARGV then
         room = room - 1
       else
         redis.call("ZADD", delayed, due, message)
+        ${tasks("delayed_now[#delayed_now + 1] = message")}
         -- Whoever waits for a later one has to hear of it.
         if tell and (not earliest or due < earliest) then
           redis.call("LPUSH", wake, "1")
@@ -207,15 +234,23 @@ if first_other <= #ARGV then
         earliest = math.min(earliest or due, due)
       end
       hold(string.match(message, "^%S+"), id, key, ttl)
+      ${tasks('if id ~= "" then chosen[#chosen + 1] = id end')}
       stored = stored + 1
     end
   end
   function end_some_windows() end_windows(100) end
 end
 for i = 1, stored_plain, 1000 do
-  put({unpack(ARGV, first_of_rest + i - 1, first_of_rest + math.min(stored_plain, i + 999) - 1)})
+  local some = {unpack(ARGV, first_of_rest + i - 1, first_of_rest + math.min(stored_plain, i + 999) - 1)}
+  put(some)
+  ${tasks('track_many("ready", "added", some)')}
 end
 put(ready_now)
+${
+        tasks(`track_many("ready", "added", ready_now)
+track_many("delayed", "added", delayed_now)
+if #chosen > 0 then redis.call("ZREM", records_until, unpack(chosen)) end`)
+      }
 if tell and stored_plain + #ready_now > 0 then redis.call("LPUSH", wake, "1") end
 redis.call("ZADD", replays, now, batch)
 redis.call("PEXPIRE", replays, replay_ms)
@@ -245,8 +280,9 @@ return said`,
       args: ["lease", "most", "room", "lease_ms", "policy", "rate", "counting"],
       rated: true,
       works: false,
-      reply: kind === "stream" ? readStreamClaim : readClaim,
+      reply: kind === "stream" || kind === "tasks" ? readStreamClaim : readClaim,
       lua: `
+${tasks(TASK_TRACK)}
 local messages = {}
 local known = redis.call("ZSCORE", leases, lease)
 if known then  -- the reply was lost: the same again, unless it is over
@@ -270,6 +306,7 @@ end
 -- Before anything is taken: keys of another type fail here.
 local waits, fell, tokens = waiting(), redis.call("LLEN", lapsed), redis.call("LLEN", wake)
 redis.call("HLEN", leased)
+${tasks("check_records()")}
 local free_slots = paused() and 0 or math.min(tonumber(most), spare_rate)
 if fell > 0 and free_slots > 0 and tonumber(room) > 0 then
   messages = hold_again(redis.call("RPOP", lapsed, room), lease)
@@ -294,6 +331,7 @@ if #messages > 0 then
   end
   redis.call("HSET", leased, unpack(held))
   redis.call("ZADD", leases, now + lease_ms, lease)
+  ${tasks('track_many("running", "started", messages, string.match(lease, "^[%w-]*"))')}
   if rate ~= "" then
     local handed_out = 0  -- the mark of a cancelled message is none
     for _, in_hand in ipairs(messages) do
@@ -342,6 +380,7 @@ local h = parse(message)
 if h.flag == "x" then return "cancelled" end
 if how == "release" then
   if h.flag == "1" then redis.call("RPUSH", lapsed, message) else put_back(message) end
+  track(h, "ready")
   look_and_wake_one()
   return "ready"
 end
@@ -349,14 +388,19 @@ h.attempts = h.attempts + 1
 h.flag = "0"
 count("failed", 1)
 -- The number of the attempt is known here, also to whoever settles by a token.
-if error ~= "" then remember(h, '{"attempt":' .. h.attempts .. "," .. string.sub(error, 2)) end
-log_failed(h, received, string.match(lease, "^[%w-]*"))
+if error ~= "" then
+  error = '{"attempt":' .. h.attempts .. "," .. string.sub(error, 2)
+  remember(h, error)
+end
+local consumer = string.match(lease, "^[%w-]*")
+log_failed(h, received, consumer)
+track(h, tonumber(delay_ms) > 0 and "delayed" or "ready", "failed", string.match(error, "^[^\\n]+"), consumer)
 if how == "retry" then
   local attempts = h.attempts == 1 and " attempt: " or " attempts: "
   reason = '"after ' .. h.attempts .. attempts .. string.sub(reason, 2)
 end
 if how == "dead" or h.attempts >= limit("attempts") then
-  bury(h, reason)
+  bury(h, reason, consumer)
   return "dead"
 end
 waits_from(h, now + delay_ms)
@@ -388,6 +432,7 @@ end_windows(1000)
 -- Somebody who keeps no log does not trim what others keep.
 if limit("completed") > 0 then trim_log(completed, limit("completed_age")) end
 if limit("failed") > 0 then trim_log(failed, limit("failed_age")) end
+${tasks("trim_records(1000)")}
 local left, due = waiting_in_all(), first_due()
 wake_one(left, redis.call("LLEN", wake), due)
 return next_due(left, due)`,
@@ -434,6 +479,8 @@ for _, id in ipairs(chosen) do
     h.attempts = 0
     h.flag = "0"
     waits_from(h, now)
+    track_again(h)
+    track(h, "ready", "redriven")
     again[#again + 1] = write(h)
   end
 end
@@ -482,7 +529,10 @@ more = in_steps(tonumber(most), function(n)
   end
   for _, message in ipairs(gone) do
     local h = parse(message)
-    if h.flag ~= "x" then purged = purged + 1 end
+    if h.flag ~= "x" then
+      purged = purged + 1
+      untrack(h)
+    end
     free(h, true)
   end
   return #gone, weight(gone)
@@ -624,6 +674,7 @@ for i = stride, #page, stride do
         strike(first + i - 1, message, mark, afters and afters[i])
       end
       free(h, true)
+      track(h, "cancelled", "cancelled")
       count("cancelled", 1)
       look_and_wake_one()
     end
@@ -638,8 +689,10 @@ return {following, bytes}`,
       args: ["id", "counting"],
       reply: Number,
       lua: `
-if redis.call("HEXISTS", dead, id) == 0 then return 0 end
+local record = redis.call("HGET", dead, id)
+if not record then return 0 end
 drop_dead(id)
+track(parse(string.sub(record, (string.find(record, "\\n", 1, true) or 0) + 1)), "cancelled", "cancelled")
 count("cancelled", 1)
 return 1`,
     }),
@@ -675,6 +728,7 @@ return {
  * where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
 function ackOf(kind: ReadyKind): LeasedScripts["ack"] {
+  const tasks = (lua: string) => kind === "tasks" ? lua : "";
   return defineScript({
     name: "ack",
     keys: [
@@ -692,6 +746,8 @@ function ackOf(kind: ReadyKind): LeasedScripts["ack"] {
 ${TIME}
 ${STATS}
 ${LET_GO[kind]}
+${tasks(TASK_ACK)}
+${tasks("check_records()")}
 local look
 if looking == "1" then
   redis.call("HLEN", leased); redis.call("HLEN", ids); redis.call("HLEN", dedupe)
@@ -728,13 +784,15 @@ while i <= #ARGV do
   local ends = redis.call("ZSCORE", leases, lease)
   if ends and tonumber(ends) > 0 then
     local fields = fields_at(lease, i + 4, n)
+    ${tasks("local ids, ends, lines = acked_of(lease, received, fields, i + 4)")}
     let_go_of(fields)
     if looks == "1" then gone = look(fields, lease, received)
     else gone = redis.call("HDEL", leased, unpack(fields)) end
+    ${tasks("end_acked(ids, ends, lines)")}
     acked = acked + gone
   end
   removed[#removed + 1] = gone
-  i = i + 4 + n
+  i = i + 4 + n${tasks(" * 2")}
 end
 if acked > 0 then
   count("acked", acked)
@@ -749,7 +807,7 @@ return removed`,
 function forgetOf(kind: ReadyKind): LeasedScripts["forget"] {
   return defineScript({
     name: "forget",
-    keys: ["leased", "leases", ...BOOKS[kind]],
+    keys: ["leased", "leases", ...BOOKS[kind].filter((key) => key === "ready")],
     args: withOwn(kind, []),
     lua: `${FORGET}
 ${LET_GO[kind]}
@@ -765,6 +823,7 @@ export const LEASED_SCRIPTS: Record<ReadyKind, LeasedScripts> = {
   list: scriptsOf("list"),
   priority: scriptsOf("priority"),
   stream: scriptsOf("stream"),
+  tasks: scriptsOf("tasks"),
 };
 
 /** The scripts of a kind, told once what only this kind has to be told. */

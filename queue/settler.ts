@@ -184,6 +184,8 @@ export interface SettleOptions {
   keep: string;
   /** Whether the queue counts: "1", or "0". */
   counting: string;
+  /** Whether an ack says something of each message; see task_lua.ts. */
+  notes?: boolean;
   /** Who settles, for the history. */
   worker?: string;
 }
@@ -191,6 +193,8 @@ export interface SettleOptions {
 interface PendingAcks {
   hand: Hand;
   indexes: string[];
+  /** Beside each index, where acks say something of the message. */
+  notes: string[];
   /** Whether one of the messages holds a name, or may. */
   looking: boolean;
   /** From when on each of them waited. */
@@ -247,15 +251,17 @@ export class Settler {
     index: number,
     envelope: Envelope | undefined,
     settled?: (error?: Error) => void,
+    note = "",
   ): void {
     let acks = this.#pending.get(hand);
     if (!acks) {
       this.#pending.set(
         hand,
-        acks = { hand, indexes: [], looking: false, waited: [], settled: [] },
+        acks = { hand, indexes: [], notes: [], looking: false, waited: [], settled: [] },
       );
     }
     acks.indexes.push(hand.named(index));
+    if (this.#options.notes) acks.notes.push(note);
     if (!envelope || envelope.id !== envelope.uid || envelope.key !== "") acks.looking = true;
     if (envelope) acks.waited.push(envelope.waitsFrom);
     if (settled) acks.settled.push(settled);
@@ -397,13 +403,15 @@ export class Settler {
   }
 
   async #acknowledge(batch: PendingAcks[]): Promise<void> {
-    const { keep, counting } = this.#options;
+    const { keep, counting, notes: noting = false } = this.#options;
     const rest: CommandArgument[] = [];
     let looking = "0";
-    for (const { hand, indexes, looking: own } of batch) {
+    for (const { hand, indexes, notes, looking: own } of batch) {
       const looks = own || keep !== "" ? "1" : "0";
       if (looks === "1") looking = "1";
-      rest.push(hand.lease, String(hand.receivedAt), looks, String(indexes.length), ...indexes);
+      rest.push(hand.lease, String(hand.receivedAt), looks, String(indexes.length));
+      if (noting) indexes.forEach((index, i) => rest.push(index, notes[i]!));
+      else rest.push(...indexes);
     }
     const times = counting === "1" ? String(timesOf(batch)) : "";
     try {
