@@ -13,13 +13,13 @@
 import { Buffer } from "node:buffer";
 import { checkOptions, type OptionNames, optionNames } from "../redis/options.ts";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
-import { checkReason, type Hand, LeaseLostError, type Settler } from "./settler.ts";
+import { checkReason, type Hand, LeaseLostError, type Settler, type TaskEnd } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
 
-/** Opens it to whoever has more to say with the ack; see task_lua.ts. */
-export const NOTE: unique symbol = Symbol("note");
+/** Opens it to whoever knows how its task ended. */
+export const END: unique symbol = Symbol("end");
 
 /** How a delivery is given back. */
 export interface NackOptions {
@@ -127,7 +127,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   readonly #settler: Settler;
   #settled: "ack" | "nack" | "deadLetter" | undefined;
   #settling: Promise<unknown> | undefined;
-  #note: string | undefined;
+  #end: TaskEnd | undefined;
   #aborter: AbortController | undefined;
 
   /** Made by a queue. */
@@ -237,12 +237,12 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   }
 
   /**
-   * What the worker's ack says besides, in a queue that keeps records.
+   * What the worker's ack tells of a task's end.
    *
    * @ignore
    */
-  [NOTE](note: string): void {
-    this.#note = note;
+  [END](end: TaskEnd): void {
+    this.#end = end;
   }
 
   /**
@@ -258,7 +258,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
       ackLater: (settled) => {
         this.#settled = "ack";
         if (this.#aborter) this.#hand.unwatch(this.#aborter);
-        this.#settler.ackLater(this.#hand, this.#index, this.#envelope, settled, this.#note);
+        this.#settler.ackLater(this.#hand, this.#index, this.#envelope, settled, this.#end);
       },
       release: async () => {
         this.#settled = "nack";

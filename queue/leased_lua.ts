@@ -6,7 +6,7 @@
  */
 
 import { STREAM, STREAM_ADOPT, STREAM_LOOK, streamLetGo } from "./stream_lua.ts";
-import { TASK_TRACK } from "./task_lua.ts";
+import { TASK_ACK_ARGS, TASK_TRACK } from "./task_lua.ts";
 
 /**
  * How `ready` is kept: first in first out in a list or a stream, or by priority. Tasks are in a stream, and
@@ -162,6 +162,17 @@ local function next_out() return redis.call("ZRANGE", ready, 0, 0)[1] end`,
   tasks: STREAM_LOOK,
 };
 
+/** What an ack says of each message: its index; and by which id it is on record; and its task's end. */
+export const ACK_SAYS: Record<ReadyKind, "index" | "id" | "end"> = {
+  list: "index",
+  priority: "index",
+  stream: "id",
+  tasks: "end",
+};
+
+/** In how many arguments. */
+export const ACK_ARGS = { index: 1, id: 2, end: TASK_ACK_ARGS };
+
 const PLAIN_LET_GO = `
 local function bare(held) return "", held end
 local function dismiss() end
@@ -179,8 +190,8 @@ local function let_go_of() end`;
 export const LET_GO: Record<ReadyKind, string> = {
   list: PLAIN_LET_GO,
   priority: PLAIN_LET_GO,
-  stream: streamLetGo(1),
-  tasks: streamLetGo(2),
+  stream: streamLetGo(ACK_ARGS.id),
+  tasks: streamLetGo(ACK_ARGS.end),
 };
 
 /** adopt: what somebody else was given and fell silent about waits again. */

@@ -30,6 +30,7 @@ import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
 import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
+import { ACK_SAYS } from "./leased_lua.ts";
 import { bindScripts, type LeasedScripts, MAX_BATCH, type ReadyKind } from "./leased_scripts.ts";
 import type {
   ConsumerInfo,
@@ -137,7 +138,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       backoff: backoffOf(backoff),
       keep: completed.count > 0 ? `${completed.count} ${completed.ageMs}` : "",
       counting: checkSwitch("stats", stats) ? "1" : "0",
-      notes: kind === "tasks",
+      ack: ACK_SAYS[kind],
       policy: policyOf({
         attempts: checkCount("maxAttempts", maxAttempts),
         dead: checkCount("maxDead", maxDead),

@@ -15,6 +15,8 @@ import type { Buffer } from "node:buffer";
 import { defineScript, type Script } from "../redis/script.ts";
 import { NAMES } from "./dedupe.ts";
 import {
+  ACK_ARGS,
+  ACK_SAYS,
   ADOPT,
   BUDGET_BYTES,
   CHECK,
@@ -722,8 +724,8 @@ return {
 /**
  * Done with messages. rest, for each lease: its name; when it was claimed; "1" if one of its messages holds
  * a name, or may, or if what was done is kept: then they are looked at, and what they hold is freed; how
- * many messages, and their indexes (in a stream with the id that is on record: `17 1795320605233-0`, if the
- * consumer knows it). `looking`: "1" if this is so for any lease. `keep`: how many of the log of what was done are kept, and for how long, or
+ * many messages, and their indexes (in a stream each with the id that is on record, or "" if the consumer
+ * does not know it; tasks: see task_lua.ts). `looking`: "1" if this is so for any lease. `keep`: how many of the log of what was done are kept, and for how long, or
  * "". `times`: how long they waited and ran. Gives for each lease how many messages it removed, or -1
  * where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
@@ -792,7 +794,7 @@ while i <= #ARGV do
     acked = acked + gone
   end
   removed[#removed + 1] = gone
-  i = i + 4 + n${tasks(" * 2")}
+  i = i + 4 + n * ${ACK_ARGS[ACK_SAYS[kind]]}
 end
 if acked > 0 then
   count("acked", acked)

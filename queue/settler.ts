@@ -100,10 +100,9 @@ export class Hand {
     this.#ids = ids;
   }
 
-  /** How an ack names a message of the hand, from 1. */
-  named(index: number): string {
-    const id = this.#ids?.[index - 1];
-    return id ? `${index} ${id}` : String(index);
+  /** By which id the stream's group has a message of the hand on record, or "". */
+  idOf(index: number): string {
+    return this.#ids?.[index - 1] ?? "";
   }
 
   /**
@@ -184,17 +183,31 @@ export interface SettleOptions {
   keep: string;
   /** Whether the queue counts: "1", or "0". */
   counting: string;
-  /** Whether an ack says something of each message; see task_lua.ts. */
-  notes?: boolean;
+  /** What an ack says of each message: its index; where it is on record, by which id; its end. */
+  ack: "index" | "id" | "end";
   /** Who settles, for the history. */
   worker?: string;
 }
 
+/** How a task ended, as an ack tells; see task_lua.ts. */
+export interface TaskEnd {
+  readonly id: string;
+  /** `type⇥attempt⇥consumer`. */
+  readonly told: string;
+  /** `added⇥started`. */
+  readonly times: string;
+  /** As it is stored. */
+  readonly result: string;
+}
+
+/** Redis finds out itself. */
+const UNTOLD: TaskEnd = { id: "", told: "", times: "", result: "" };
+
 interface PendingAcks {
   hand: Hand;
-  indexes: string[];
-  /** Beside each index, where acks say something of the message. */
-  notes: string[];
+  indexes: number[];
+  /** Beside each index, where acks tell of an end. */
+  ends: (TaskEnd | undefined)[];
   /** Whether one of the messages holds a name, or may. */
   looking: boolean;
   /** From when on each of them waited. */
@@ -251,17 +264,17 @@ export class Settler {
     index: number,
     envelope: Envelope | undefined,
     settled?: (error?: Error) => void,
-    note = "",
+    end?: TaskEnd,
   ): void {
     let acks = this.#pending.get(hand);
     if (!acks) {
       this.#pending.set(
         hand,
-        acks = { hand, indexes: [], notes: [], looking: false, waited: [], settled: [] },
+        acks = { hand, indexes: [], ends: [], looking: false, waited: [], settled: [] },
       );
     }
-    acks.indexes.push(hand.named(index));
-    if (this.#options.notes) acks.notes.push(note);
+    acks.indexes.push(index);
+    if (this.#options.ack === "end") acks.ends.push(end);
     if (!envelope || envelope.id !== envelope.uid || envelope.key !== "") acks.looking = true;
     if (envelope) acks.waited.push(envelope.waitsFrom);
     if (settled) acks.settled.push(settled);
@@ -403,15 +416,21 @@ export class Settler {
   }
 
   async #acknowledge(batch: PendingAcks[]): Promise<void> {
-    const { keep, counting, notes: noting = false } = this.#options;
+    const { keep, counting, ack } = this.#options;
     const rest: CommandArgument[] = [];
     let looking = "0";
-    for (const { hand, indexes, notes, looking: own } of batch) {
+    for (const { hand, indexes, ends, looking: own } of batch) {
       const looks = own || keep !== "" ? "1" : "0";
       if (looks === "1") looking = "1";
       rest.push(hand.lease, String(hand.receivedAt), looks, String(indexes.length));
-      if (noting) indexes.forEach((index, i) => rest.push(index, notes[i]!));
-      else rest.push(...indexes);
+      indexes.forEach((index, i) => {
+        rest.push(String(index));
+        if (ack === "index") return;
+        rest.push(hand.idOf(index));
+        if (ack === "id") return;
+        const { id, told, times, result } = ends[i] ?? UNTOLD;
+        rest.push(id, told, times, result);
+      });
     }
     const times = counting === "1" ? String(timesOf(batch)) : "";
     try {

@@ -61,26 +61,31 @@ local function trim_records(most)
   redis.call("HDEL", records, unpack(old))
 end
 
--- Tasks have come to their end: pairs of id and record. Whoever waits is told.
-local function finish(pairs_of)
-  if #pairs_of == 0 then return end
-  local goes_at, scored, said, bytes = string.format("%.0f", now + records_ms), {}, {}, 0
-  local function publish()
-    -- pcall: this connection may have no permission for the channel.
-    redis.pcall("PUBLISH", ended, table.concat(said))
-    said, bytes = {}, 0
-  end
-  redis.call("HSET", records, unpack(pairs_of))
+-- pcall: this connection may have no permission for the channel.
+local function publish(pairs_of)
+  if redis.pcall("PUBSUB", "NUMSUB", ended)[2] == 0 then return end
+  local said, bytes = {}, 0
   for i = 1, #pairs_of, 2 do
     local id, record = pairs_of[i], pairs_of[i + 1]
-    scored[i], scored[i + 1] = goes_at, id
     if #record > ${PUBLISHED_BYTES} then record = "" end
     said[#said + 1] = #id .. " " .. #record .. "\\n" .. id .. record
     bytes = bytes + #record
-    if bytes > 262144 then publish() end
+    if bytes > 262144 then
+      redis.pcall("PUBLISH", ended, table.concat(said))
+      said, bytes = {}, 0
+    end
   end
+  if #said > 0 then redis.pcall("PUBLISH", ended, table.concat(said)) end
+end
+
+-- Tasks have come to their end: pairs of id and record. Whoever waits is told.
+local function finish(pairs_of)
+  if #pairs_of == 0 then return end
+  local goes_at, scored = string.format("%.0f", now + records_ms), {}
+  for i = 1, #pairs_of, 2 do scored[i], scored[i + 1] = goes_at, pairs_of[i] end
+  redis.call("HSET", records, unpack(pairs_of))
   redis.call("ZADD", records_until, unpack(scored))
-  if #said > 0 then publish() end
+  publish(pairs_of)
   trim_records(#pairs_of + 10)
 end`;
 
@@ -119,6 +124,9 @@ local function track_again(h)
   redis.call("ZREM", records_until, id_of(h))
 end
 
+-- Most have no id of their own, no history and no delay: one match tells all of them.
+local PLAIN = "(%S+) (%d+) ([01]) (%d+) 0 0\\n([^\\n\\t]+)\\n"
+local READY_PLAIN, HELD_PLAIN = "^" .. PLAIN, "^%d+%-%d+ " .. PLAIN
 local TASK = "(%S+) (%d+) [01] (%d+)%+?%d* (%d+) %-?%d+ ?([^\\n\\t]*)[^\\n]*\\n()"
 local READY_TASK, HELD_TASK = "^" .. TASK, "^%d+%-%d+ " .. TASK
 
@@ -127,14 +135,19 @@ local function track_many(state, event, messages, consumer)
   local since = state .. "\\t" .. now_text .. "\\t"
   local begun = consumer and now_text or ""
   for _, message in ipairs(messages) do
-    local uid, attempts, at, bytes, id, body_at = string.match(message, consumer and HELD_TASK or READY_TASK)
-    if not uid and consumer then
-      uid, attempts, at, bytes, id, body_at = string.match(message, READY_TASK)
-    end
-    local type = uid and type_at(message, body_at + bytes)
-    if type then
+    local id, attempts, _, at, type = string.match(message, consumer and HELD_PLAIN or READY_PLAIN)
+    if not id then
+      local uid, bytes, body_at
+      uid, attempts, at, bytes, id, body_at = string.match(message, consumer and HELD_TASK or READY_TASK)
+      if not uid and consumer then
+        uid, attempts, at, bytes, id, body_at = string.match(message, READY_TASK)
+      end
+      type = uid and type_at(message, body_at + bytes)
       if id == "" then id = uid end
-      local told = type .. "\\t" .. (consumer and attempts + 1 or attempts) .. "\\t" .. (consumer or "")
+    end
+    if type then
+      if consumer then attempts = attempts == "0" and "1" or attempts + 1 end
+      local told = type .. "\\t" .. attempts .. "\\t" .. (consumer or "")
       pairs_of[#pairs_of + 1] = id
       pairs_of[#pairs_of + 1] = since .. at .. "\\t" .. begun .. "\\t" .. told .. "\\n"
       lines[#lines + 1] = id .. "\\t" .. told
@@ -148,9 +161,12 @@ local function track_many(state, event, messages, consumer)
   if event then tell(event, lines) end
 end`;
 
+/** How many arguments an ack of a task has. */
+export const TASK_ACK_ARGS = 6;
+
 /**
- * What an ack says of tasks. Behind each index there is one more argument: `id⇥type⇥attempt⇥consumer`, a line
- * `added⇥started`, and the result; or "", and then the message is looked at. acked_of: those that
+ * What an ack says of tasks: behind the index and the stream's id of each there are its own id (or "", and then
+ * the message is looked at), `type⇥attempt⇥consumer`, `added⇥started`, and the result. acked_of: those that
  * have come to their end by it, before they leave the hand; end_acked: their records.
  */
 export const TASK_ACK = `${TASK_END}
@@ -173,15 +189,8 @@ end
 local function acked_of(lease, received, fields, from)
   local ids, ends, lines = {}, {}, {}
   for i, field in ipairs(fields) do
-    local arg = ARGV[from + 2 * i - 1]
-    local id, told, times, result_at
-    local result = ""
-    if arg ~= "" then
-      id, told, times, result_at = string.match(arg, "^([^\\t]*)\\t([^\\n]*)\\n([^\\n]*)\\n()")
-      result = string.sub(arg, result_at)
-    else
-      id, told, times = untold_end(lease, field, received)
-    end
+    local id, told, times, result = unpack(ARGV, from + ${TASK_ACK_ARGS} * (i - 1) + 2, from + ${TASK_ACK_ARGS} * i - 1)
+    if id == "" then id, told, times = untold_end(lease, field, received) end
     if id then
       ids[#ids + 1] = id
       ends[#ends + 1] = "done\\t" .. now_text .. "\\t" .. times .. "\\t" .. told .. "\\n" .. result

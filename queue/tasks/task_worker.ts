@@ -13,8 +13,8 @@ import { Merger } from "../../redis/merge.ts";
 import { checkOptions, type OptionNames } from "../../redis/options.ts";
 import { show } from "../../redis/show.ts";
 import { checkCount } from "../../redis/timers.ts";
-import { type Delivery, NOTE, WORKED } from "../delivery.ts";
-import { LeaseLostError } from "../settler.ts";
+import { type Delivery, END, WORKED } from "../delivery.ts";
+import { LeaseLostError, type TaskEnd } from "../settler.ts";
 import { type Progressed, progressScript } from "../task_scripts.ts";
 import {
   type HandlerContext,
@@ -254,7 +254,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   /** The result goes with the ack. One that cannot be kept is no better the next time. */
   #end(running: Running, result: unknown): Promise<void> | undefined {
     try {
-      running.delivery[NOTE](running.noteOf(writeResult(result, this.#maxResultBytes)));
+      running.delivery[END](running.endOf(writeResult(result, this.#maxResultBytes)));
       return undefined;
     } catch (error) {
       const { message } = error as Error;
@@ -332,11 +332,10 @@ class Running implements TaskContext {
     this.delivery[WORKED]().abort(new TaskCancelledError(this.id));
   }
 
-  /** What the ack says of it; see ../task_lua.ts. */
-  noteOf(result: string): string {
-    const { id } = this;
-    const [lease] = splitToken(this.delivery.token);
-    return `${id}\t${this.#told(lease)}\n${this.#times()}\n${result}`;
+  /** What the ack tells of it. */
+  endOf(result: string): TaskEnd {
+    const told = this.#told(this.delivery.token);
+    return { id: this.id, told, times: this.#times(), result };
   }
 
   #told(lease: string): string {
