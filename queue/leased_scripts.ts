@@ -786,7 +786,7 @@ while i <= #ARGV do
   local ends = redis.call("ZSCORE", leases, lease)
   if ends and tonumber(ends) > 0 then
     local fields = fields_at(lease, i + 4, n)
-    ${tasks("local ids, ends, lines = acked_of(lease, received, fields, i + 4)")}
+    ${tasks("local ids, ends, lines = acked_of(lease, received, fields, i + 4, looks)")}
     let_go_of(fields)
     if looks == "1" then gone = look(fields, lease, received)
     else gone = redis.call("HDEL", leased, unpack(fields)) end

@@ -186,11 +186,20 @@ local function untold_end(lease, field, received)
   return id ~= "" and id or uid, type .. "\\t" .. attempts + 1 .. "\\t" .. consumer, at .. "\\t" .. received, ""
 end
 
-local function acked_of(lease, received, fields, from)
+local function is_alive(held)
+  if not held then return false end
+  local _, message = bare(held)
+  return string.find(message, "^%S+ %d+ [01] ") ~= nil
+end
+
+local function acked_of(lease, received, fields, from, looks)
   local ids, ends, lines = {}, {}, {}
+  -- An id that a producer chose may be another task's by now, if this one was cancelled or is done already.
+  local held = looks == "1" and redis.call("HMGET", leased, unpack(fields))
   for i, field in ipairs(fields) do
     local id, told, times, result = unpack(ARGV, from + ${TASK_ACK_ARGS} * (i - 1) + 2, from + ${TASK_ACK_ARGS} * i - 1)
     if id == "" then id, told, times = untold_end(lease, field, received) end
+    if held and not is_alive(held[i]) then id = nil end
     if id then
       ids[#ids + 1] = id
       ends[#ends + 1] = "done\\t" .. now_text .. "\\t" .. times .. "\\t" .. told .. "\\n" .. result
@@ -205,8 +214,7 @@ local function end_acked(ids, ends, lines)
   if #ids == 0 then return end
   local pairs_of, told = {}, {}
   for i, record in ipairs(redis.call("HMGET", records, unpack(ids))) do
-    local state = record and string.match(record, "^%l+")
-    if state ~= "done" and state ~= "cancelled" then
+    if record and string.sub(record, 1, 8) == "running\\t" then
       pairs_of[#pairs_of + 1] = ids[i]
       pairs_of[#pairs_of + 1] = ends[i]
       told[#told + 1] = lines[i]
