@@ -13,7 +13,8 @@ import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
 import { type Envelope, toText, writeError } from "./envelope.ts";
-import { extendScript, type LeasedScripts } from "./leased_scripts.ts";
+import type { LeasedScripts } from "./leased_scripts.ts";
+import { extendScript } from "./settle_scripts.ts";
 import { Times } from "./stats.ts";
 
 /**

@@ -159,6 +159,13 @@ local function track_many(state, event, messages, consumer)
   end
   if #pairs_of > 0 then redis.call("HSET", records, unpack(pairs_of)) end
   if event then tell(event, lines) end
+end
+
+-- Those of a producer that are not plain. Ids that it chose may be of tasks that had come to their end.
+local function track_new(ready_now, delayed_now, chosen)
+  track_many("ready", "added", ready_now)
+  track_many("delayed", "added", delayed_now)
+  if #chosen > 0 then redis.call("ZREM", records_until, unpack(chosen)) end
 end`;
 
 /** How many arguments an ack of a task has. */

@@ -19,7 +19,8 @@ import {
 import type { Buffer } from "node:buffer";
 import { WORKED } from "../queue/delivery.ts";
 import { LeasedQueue } from "../queue/leased_queue.ts";
-import { bindScripts, type ReadyKind } from "../queue/leased_scripts.ts";
+import { bindScripts } from "../queue/leased_scripts.ts";
+import type { ReadyKind } from "../queue/ready_lua.ts";
 import { policyOf } from "../queue/limits.ts";
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";

@@ -6,7 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Buffer } from "node:buffer";
 import { readEnvelope, readHistory } from "../queue/envelope.ts";
-import type { ReadyKind } from "../queue/leased_scripts.ts";
+import type { ReadyKind } from "../queue/ready_lua.ts";
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
 import type { QueueKeys } from "../redis/keys.ts";
