@@ -33,6 +33,13 @@ export {
   type TaskOutcome,
   type TasksOf,
 } from "./task.ts";
+export {
+  NoTaskEventsError,
+  type TaskEvent,
+  type TaskEventBase,
+  type TaskEventGap,
+  type TaskEventsOptions,
+} from "./task_events.ts";
 export type {
   PayloadOf,
   ResultOf,
@@ -41,6 +48,16 @@ export type {
   TaskMap,
   TaskName,
 } from "./task_map.ts";
+export {
+  type DeadTask,
+  type DelayedTask,
+  type ListedTask,
+  type PendingTask,
+  TaskMonitor,
+  type TaskPage,
+  type TaskPageOptions,
+  type TaskQueueStats,
+} from "./task_monitor.ts";
 export { type ScheduleOptions, TaskProducer } from "./task_producer.ts";
 export { type AnyTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
 export type { TaskRecord, TaskState } from "./task_record.ts";
