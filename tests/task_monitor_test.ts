@@ -11,7 +11,7 @@ import {
   TaskMonitor,
   type TaskPage,
   TaskProducer,
-  TaskQueue,
+  type TaskQueue,
   type TaskQueueOptions,
   TaskWorker,
 } from "@workshop/redis-patterns/tasks";

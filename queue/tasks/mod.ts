@@ -33,13 +33,9 @@ export {
   type TaskOutcome,
   type TasksOf,
 } from "./task.ts";
-export {
-  NoTaskEventsError,
-  type TaskEvent,
-  type TaskEventBase,
-  type TaskEventGap,
-  type TaskEventsOptions,
-} from "./task_events.ts";
+export type { TaskEvent, TaskEventBase, TaskEventGap } from "./task_event.ts";
+export { NoTaskEventsError, type TaskEventsOptions } from "./task_events.ts";
+export type { DeadTask, DelayedTask, ListedTask, PendingTask, TaskPage } from "./task_list.ts";
 export type {
   PayloadOf,
   ResultOf,
@@ -48,16 +44,7 @@ export type {
   TaskMap,
   TaskName,
 } from "./task_map.ts";
-export {
-  type DeadTask,
-  type DelayedTask,
-  type ListedTask,
-  type PendingTask,
-  TaskMonitor,
-  type TaskPage,
-  type TaskPageOptions,
-  type TaskQueueStats,
-} from "./task_monitor.ts";
+export { TaskMonitor, type TaskPageOptions, type TaskQueueStats } from "./task_monitor.ts";
 export { type ScheduleOptions, TaskProducer } from "./task_producer.ts";
 export { type AnyTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
 export type { TaskRecord, TaskState } from "./task_record.ts";

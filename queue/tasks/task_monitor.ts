@@ -12,10 +12,10 @@ import { checkText } from "../../redis/keys.ts";
 import { checkOptions, type OptionNames, optionNames } from "../../redis/options.ts";
 import type { Send } from "../../redis/script.ts";
 import { checkCount } from "../../redis/timers.ts";
-import type { AttemptError } from "../envelope.ts";
 import type { ConsumerInfo, Waiting } from "../leased_types.ts";
 import type { QueueSnapshot } from "../snapshot.ts";
 import { recordHeadsScript, taskSizesScript } from "../task_scripts.ts";
+import type { TaskEvent, TaskEventGap } from "./task_event.ts";
 import {
   checkOn,
   type EventsOf,
@@ -23,10 +23,19 @@ import {
   newestCursor,
   newestEvents,
   NoTaskEventsError,
-  type TaskEvent,
-  type TaskEventGap,
   type TaskEventsOptions,
 } from "./task_events.ts";
+import {
+  type DeadTask,
+  type DelayedTask,
+  letterRecord,
+  listed,
+  listedPending,
+  type ListedTask,
+  pageOf,
+  type PendingTask,
+  type TaskPage,
+} from "./task_list.ts";
 import type { TaskMap } from "./task_map.ts";
 import { type AnyTask, INSIDE, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
 import { readRecord, type TaskRecord } from "./task_record.ts";
@@ -61,58 +70,6 @@ export interface TaskPageOptions {
 
 const PAGE_OPTIONS = optionNames<TaskPageOptions>({ limit: true, cursor: true });
 const PENDING_OPTIONS: OptionNames = new Set([...PAGE_OPTIONS, "consumer"]);
-
-/** One page of tasks. */
-export interface TaskPage<P> {
-  /** The tasks. */
-  readonly tasks: P[];
-  /** Where the next page begins; undefined after the last one. */
-  readonly cursor?: string;
-  /** How long the oldest of this page has been what it is, in milliseconds; undefined if there is none. */
-  readonly oldestMs?: number;
-}
-
-/** A task in a list: without its payload, which `queue.peek` shows. */
-export interface ListedTask {
-  /** Its id; empty for an entry that is no message of this library. */
-  readonly id: string;
-  /** Its name; empty for what is no task. */
-  readonly type: string;
-  /** How often it was started. */
-  readonly attempts: number;
-  /** When it was added, in milliseconds since 1970, by its producer's clock. */
-  readonly addedAt: number;
-  /** What its last attempt ended with, if it was tried before. */
-  readonly error?: AttemptError;
-}
-
-/** A task that was handed to a consumer, and has not come to an end. */
-export interface PendingTask extends ListedTask {
-  /** Who has it. */
-  readonly consumer: string;
-  /** When it was handed over, in milliseconds since 1970, by Redis's clock. */
-  readonly startedAt?: number;
-  /** When it is somebody else's turn, unless its consumer says again that it is at work; by Redis's clock. */
-  readonly leaseExpiresAt: number;
-  /** What its handler said last of how far it is. */
-  readonly progress?: unknown;
-  /** Settles it in the place of its consumer, by `queue.delivery(token)`. */
-  readonly token: string;
-}
-
-/** A task whose time has not come. */
-export interface DelayedTask extends ListedTask {
-  /** When it has, in milliseconds since 1970, by Redis's clock. */
-  readonly dueAt: number;
-}
-
-/** A task that was given up. */
-export interface DeadTask extends ListedTask {
-  /** When, in milliseconds since 1970, by Redis's clock. */
-  readonly deadAt: number;
-  /** Why. */
-  readonly reason: string;
-}
 
 /**
  * Tells what a queue of tasks holds, does and has done; changes nothing.
@@ -255,7 +212,7 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
     const { messages, now, cursor } = await this.#look("leased", page, PAGE_OPTIONS);
     const held = messages.filter((one) => consumer === undefined || one.consumer === consumer);
     const records = await this.#records(held.map(({ id }) => id));
-    const tasks = held.map((message, i) => pending(message, records[i]));
+    const tasks = held.map((message, i) => listedPending(message, records[i]));
     return pageOf(tasks, cursor, now, ({ startedAt }) => startedAt);
   }
 
@@ -377,67 +334,4 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
         "have maxEvents: 0, or somebody has removed the events",
     );
   }
-}
-
-function pageOf<P>(
-  tasks: P[],
-  cursor: string | undefined,
-  now: number,
-  sinceOf: (task: P) => number | undefined,
-): TaskPage<P> {
-  const since = tasks.map(sinceOf).filter((at) => at !== undefined);
-  return {
-    tasks,
-    ...(cursor !== undefined && { cursor }),
-    ...(since.length > 0 && { oldestMs: Math.max(0, now - Math.min(...since)) }),
-  };
-}
-
-function listed(message: Waiting<unknown>): ListedTask {
-  const error = message.errors.at(-1);
-  return {
-    id: message.id,
-    type: typeOf(message),
-    attempts: message.attempts,
-    addedAt: message.enqueuedAt,
-    ...(error && { error }),
-  };
-}
-
-function pending(
-  message: Waiting<unknown>,
-  record: TaskRecord | undefined,
-): PendingTask {
-  const { consumer = "", leaseExpiresAt = 0, token = "" } = message;
-  // It may have come to its end, or to another consumer, since it was looked at.
-  const running = record?.state === "running" && record.consumer === consumer ? record : undefined;
-  return {
-    ...listed(message),
-    attempts: message.attempts + 1,
-    consumer,
-    ...(running?.startedAt !== undefined && { startedAt: running.startedAt }),
-    leaseExpiresAt,
-    ...(running && "progress" in running && { progress: running.progress }),
-    token,
-  };
-}
-
-/** What a dead letter tells, in the form of a record. */
-function letterRecord(letter: Waiting<unknown>): TaskRecord {
-  const { reason, deadAt = 0 } = letter;
-  const { error, ...rest } = listed(letter);
-  return {
-    ...rest,
-    state: "dead",
-    changedAt: deadAt,
-    ...(error?.worker !== undefined && { consumer: error.worker }),
-    ...(error && { error }),
-    ...(reason !== undefined && { reason }),
-  };
-}
-
-/** The name in the first line of the body, also where the payload cannot be read. */
-function typeOf({ id, raw }: Waiting<unknown>): string {
-  const end = id === "" ? -1 : raw.subarray(0, 201).indexOf(10);
-  return end < 0 ? "" : new TextDecoder().decode(raw.subarray(0, end));
 }
