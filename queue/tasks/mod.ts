@@ -1,0 +1,16 @@
+/**
+ * Tasks: messages that name a handler.
+ *
+ * @module
+ */
+export type {
+  PayloadOf,
+  ResultOf,
+  TaskContext,
+  TaskHandlers,
+  TaskMap,
+  TaskName,
+} from "./task_map.ts";
+export { ThreadPool, type ThreadPoolEvent, type ThreadPoolOptions } from "./thread_pool.ts";
+export type { CallContext } from "./live_thread.ts";
+export type { HandlerSource } from "./handler_source.ts";
