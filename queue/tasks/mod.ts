@@ -14,3 +14,11 @@ export type {
 export { ThreadPool, type ThreadPoolEvent, type ThreadPoolOptions } from "./thread_pool.ts";
 export type { CallContext } from "./live_thread.ts";
 export type { HandlerSource } from "./handler_source.ts";
+export { stopSignal } from "./stop_signal.ts";
+export {
+  type RestartBackoff,
+  supervise,
+  type SuperviseEvent,
+  type SuperviseOptions,
+  type Supervisor,
+} from "./supervise.ts";
