@@ -18,7 +18,7 @@ const LOOK_MS = 500;
  * Windows, which does not tell. It does not keep the program running.
  *
  * @example A worker that leaves when it is asked
- * ```ts no-eval
+ * ```ts ignore
  * import { connect, ReliableQueue, Worker } from "@workshop/redis-patterns";
  * import { stopSignal } from "@workshop/redis-patterns/tasks";
  *

@@ -164,7 +164,7 @@ export interface Supervisor extends AsyncDisposable {
  * @throws {RangeError} for a number or a time out of range.
  *
  * @example Four workers until Ctrl-C
- * ```ts no-eval
+ * ```ts ignore
  * import { supervise } from "@workshop/redis-patterns/tasks";
  *
  * const crew = supervise({

@@ -140,9 +140,11 @@ export class ThreadPool implements HandlerSource, AsyncDisposable {
    */
   constructor(options: ThreadPoolOptions) {
     if (workerData?.redisPatternsThread) {
-      // Else a program that names itself as the module would start threads for ever.
+      // Else a program that names itself as the module would start threads for ever; and so would one
+      // that is a single file with this library in it.
       throw new TypeError(
-        "A thread of a pool cannot start a pool: put the handlers into a module of their own",
+        "A thread of a pool cannot start a pool: put the handlers into a module of their own, and " +
+          "leave this package out of a bundle that is one file",
       );
     }
     checkOptions("ThreadPool", options, POOL_OPTIONS);
