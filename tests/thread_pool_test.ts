@@ -194,7 +194,7 @@ for (const deaf of ["spin", "never"]) {
       const ms = performance.now() - abortedAt;
       assert(ms >= 390 && ms < 5_000, `given up after ${ms} ms`);
       assert(await next !== thread);
-      assertEquals(events.map(({ type }) => type), ["ended"]);
+      assertEquals(events.map(({ type }) => type), ["threadEnded"]);
     },
   );
 }
@@ -224,7 +224,7 @@ for (const [how, payload, why] of CRASHES) {
       assertEquals(error.message, `The thread of the task "${how}" crashed: ${why}`);
       assertEquals(await pool.run("echo", "still here"), "still here");
       const [{ type, error: told, tasks }] = events as [ThreadPoolEvent & { tasks: number }];
-      assertEquals([type, told.message, tasks], ["crashed", `A thread crashed: ${why}`, 1]);
+      assertEquals([type, told.message, tasks], ["threadCrashed", `A thread crashed: ${why}`, 1]);
     },
   );
 }
@@ -240,7 +240,7 @@ poolTest(
   "ThreadPool waits longer before each next thread while none gets a task done",
   async (pool, events) => {
     for (let crash = 0; crash < 6; crash++) await errorOf(pool.run("exit", 1));
-    const waits = events.map((event) => event.type === "crashed" ? event.retryMs : -1);
+    const waits = events.map((event) => event.type === "threadCrashed" ? event.retryMs : -1);
     assertEquals(waits[0], 0);
     for (const [i, ceiling] of [50, 100, 200, 400].entries()) {
       const ms = waits[i + 1]!;
@@ -260,12 +260,18 @@ Deno.test("ThreadPool.start says which module cannot be loaded, or has no handle
     [moduleOf("export const handlers ="), /SyntaxError/],
     [moduleOf("throw new RangeError('while it loads')"), /RangeError: while it loads/],
     [moduleOf("export const handler = {};"), /it exports no handlers: write `export const/],
-    [moduleOf("export const handlers = {};"), /its handlers must be functions by name/],
+    [
+      moduleOf("export const handlers = {};"),
+      /handlers must be an object with a function for each task, but has none/,
+    ],
     [
       moduleOf("export const handlers = { a: 1 };"),
-      /its handlers must be functions, but "a" is the number 1/,
+      /handlers\.a must be a function, but is the number 1/,
     ],
-    [moduleOf("export default () => {};"), /its default export must be an object of functions/],
+    [
+      moduleOf("export default () => {};"),
+      /default must be an object with a function for each task, but is the function/,
+    ],
     [moduleOf("process.exit(4);"), /it ended itself with exit code 4/],
   ];
   for (const [module, why] of wrong) {
@@ -302,7 +308,7 @@ Deno.test("ThreadPool goes on when the module loads again, and refuses tasks unt
     await errorOf(pool.run("exit", null));
     const refused = await limit(errorOf(pool.run("echo", 1)), "refusal");
     assertMatch(refused.message, /is of no use in a thread: .*SyntaxError/);
-    assertEquals(events.at(-1)!.type, "unusable");
+    assertEquals(events.at(-1)!.type, "threadUnusable");
     await Deno.writeTextFile(file, good);
     const echoed = () => pool.run("echo", "again");
     assertEquals(await limit(eventually(echoed, 10_000), "recovery"), "again");

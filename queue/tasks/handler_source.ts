@@ -33,6 +33,15 @@ export interface HandlerSource {
   close(): Promise<void>;
 }
 
+/**
+ * A handler ended well, but what it gave cannot be kept: JSON cannot carry it. Another attempt would end
+ * in the same way.
+ */
+export class ResultError extends TypeError {
+  /** The name that stack traces show. */
+  override readonly name = "ResultError";
+}
+
 /** A handler whose types are checked where it is handed in. */
 export type AnyHandler = (payload: unknown, context: TaskContext) => unknown;
 
@@ -64,8 +73,8 @@ export function ownHandlers(handlers: object): HandlerSource {
 export function exportedHandlers(
   exports: { handlers?: unknown; default?: unknown },
 ): Map<string, AnyHandler> {
-  if (exports.handlers !== undefined) return handlerTable("its handlers", exports.handlers);
-  if (exports.default !== undefined) return handlerTable("its default export", exports.default);
+  if (exports.handlers !== undefined) return handlerTable("handlers", exports.handlers);
+  if (exports.default !== undefined) return handlerTable("default", exports.default);
   throw new TypeError(
     "it exports no handlers: write `export const handlers = { name: (payload) => … }`, " +
       "or make them its default export",
@@ -81,17 +90,19 @@ export function noHandler(type: string, names: Iterable<string>): TypeError {
 /** By own names only, so that a task called "constructor" or "__proto__" finds nothing. */
 function handlerTable(what: string, handlers: unknown): Map<string, AnyHandler> {
   if (typeof handlers !== "object" || handlers === null || Array.isArray(handlers)) {
-    throw new TypeError(`${what} must be an object of functions, but is ${show(handlers)}`);
+    throw new TypeError(
+      `${what} must be an object with a function for each task, but is ${show(handlers)}`,
+    );
   }
   const table = new Map<string, AnyHandler>();
   for (const [name, handler] of Object.entries(handlers)) {
     if (typeof handler !== "function") {
-      throw new TypeError(
-        `${what} must be functions, but ${JSON.stringify(name)} is ${show(handler)}`,
-      );
+      throw new TypeError(`${what}.${name} must be a function, but is ${show(handler)}`);
     }
     table.set(name, handler.bind(handlers));
   }
-  if (table.size === 0) throw new TypeError(`${what} must be functions by name, but there is none`);
+  if (table.size === 0) {
+    throw new TypeError(`${what} must be an object with a function for each task, but has none`);
+  }
   return table;
 }

@@ -13,6 +13,7 @@
 import { Worker as Thread } from "node:worker_threads";
 import { toText } from "../envelope.ts";
 import { within } from "../../redis/timers.ts";
+import { ResultError } from "./handler_source.ts";
 import type { TaskContext } from "./task_map.ts";
 import { THREAD_URL } from "./thread.ts";
 import {
@@ -151,6 +152,7 @@ export class LiveThread {
     this.#done++;
     call.release();
     if (message.kind === "failed") call.reject(unpack(message.error));
+    else if (message.kind === "unkept") call.reject(new ResultError(message.why));
     else call.resolve(message.result === undefined ? undefined : JSON.parse(message.result));
   }
 

@@ -1,8 +1,38 @@
 /**
- * Tasks: messages that name a handler.
+ * Tasks: messages that name a handler, and may keep a result.
+ *
+ * @example A handler, a task, its result
+ * ```ts
+ * import { connect } from "@workshop/redis-patterns";
+ * import { TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
+ *
+ * const redis = await connect();
+ * const name = "docs_tasks";
+ * const handlers = {
+ *   process_data: ({ data }: { data: number }) => ({ processed_data: data * 2 }),
+ * };
+ * const worker = new TaskWorker(redis, { name, handlers });
+ * worker.start();
+ *
+ * await using producer = new TaskProducer<typeof handlers>(redis, { name });
+ * const task = await producer.add("process_data", { data: 42 });
+ * console.log(await task.result()); // { processed_data: 84 }
+ *
+ * await worker.stop();
+ * await redis.close();
+ * ```
  *
  * @module
  */
+export {
+  type AnyTaskQueue,
+  type ResultOptions,
+  Task,
+  TaskError,
+  type TaskOf,
+  type TaskOutcome,
+  type TasksOf,
+} from "./task.ts";
 export type {
   PayloadOf,
   ResultOf,
@@ -11,9 +41,10 @@ export type {
   TaskMap,
   TaskName,
 } from "./task_map.ts";
-export { ThreadPool, type ThreadPoolEvent, type ThreadPoolOptions } from "./thread_pool.ts";
-export type { CallContext } from "./live_thread.ts";
-export type { HandlerSource } from "./handler_source.ts";
+export { type ScheduleOptions, TaskProducer } from "./task_producer.ts";
+export { type AnyTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
+export type { TaskRecord, TaskState } from "./task_record.ts";
+export { type HandlerSource, ResultError } from "./handler_source.ts";
 export { stopSignal } from "./stop_signal.ts";
 export {
   type RestartBackoff,
@@ -22,3 +53,13 @@ export {
   type SuperviseOptions,
   type Supervisor,
 } from "./supervise.ts";
+export type { CallContext } from "./live_thread.ts";
+export { ThreadPool, type ThreadPoolEvent, type ThreadPoolOptions } from "./thread_pool.ts";
+export {
+  TaskCancelledError,
+  TaskWorker,
+  type TaskWorkerEvent,
+  type TaskWorkerHandlers,
+  type TaskWorkerOptions,
+  type TaskWorkerSettings,
+} from "./task_worker.ts";

@@ -58,13 +58,22 @@ function hear(message: ToThread, handlers: Map<string, AnyHandler>): void {
 
 async function run(call: Call, handler: AnyHandler): Promise<void> {
   running.set(call.number, call);
+  say(await outcome(call, handler));
+  running.delete(call.number);
+}
+
+async function outcome(call: Call, handler: AnyHandler): Promise<FromThread> {
+  const { number } = call;
+  let result: unknown;
   try {
-    const result = await handler(call.payload, call.context);
-    say({ kind: "done", call: call.number, result: call.encode("result", result) });
+    result = await handler(call.payload, call.context);
   } catch (error) {
-    say({ kind: "failed", call: call.number, error: pack(error) });
-  } finally {
-    running.delete(call.number);
+    return { kind: "failed", call: number, error: pack(error) };
+  }
+  try {
+    return { kind: "done", call: number, result: call.encode("result", result) };
+  } catch (error) {
+    return { kind: "unkept", call: number, why: (error as Error).message };
   }
 }
 

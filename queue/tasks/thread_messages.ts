@@ -32,6 +32,7 @@ export type FromThread =
   | { kind: "unusable"; error: Thrown }
   | { kind: "done"; call: number; result: string | undefined }
   | { kind: "failed"; call: number; error: Thrown }
+  | { kind: "unkept"; call: number; why: string }
   | { kind: "progress"; call: number; progress: number; value: string }
   | { kind: "crashed"; error: Thrown };
 

@@ -22,11 +22,11 @@ import { type CallContext, LiveThread, type ThreadEnd } from "./live_thread.ts";
 /** What happens in a pool, for `onEvent`. */
 export type ThreadPoolEvent =
   /** A thread crashed; `tasks` failed by it, and it is replaced in `retryMs`. */
-  | { type: "crashed"; error: Error; tasks: number; retryMs: number }
+  | { type: "threadCrashed"; error: Error; tasks: number; retryMs: number }
   /** A thread was ended because a handler ignored its signal; `tasks` failed by it. */
-  | { type: "ended"; error: Error; tasks: number }
+  | { type: "threadEnded"; error: Error; tasks: number }
   /** A thread that was to replace another could not be started; that is tried again in `retryMs`. */
-  | { type: "unusable"; error: Error; retryMs: number };
+  | { type: "threadUnusable"; error: Error; retryMs: number };
 
 /** Options of {@linkcode ThreadPool}. */
 export interface ThreadPoolOptions {
@@ -312,9 +312,9 @@ export class ThreadPool implements HandlerSource, AsyncDisposable {
 
   /** Tells of a thread that is over, and waits for as long as its place stays empty. */
   async #mourn({ error, crashed, tasks }: ThreadEnd, failures: number): Promise<void> {
-    if (!crashed) return this.#tell({ type: "ended", error, tasks });
+    if (!crashed) return this.#tell({ type: "threadEnded", error, tasks });
     const retryMs = failures > 1 ? backoffMs(failures - 2, BACKOFF) : 0;
-    this.#tell({ type: "crashed", error, tasks, retryMs }, tasks > 0);
+    this.#tell({ type: "threadCrashed", error, tasks, retryMs }, tasks > 0);
     await sleep(retryMs, this.#closing.signal);
   }
 
@@ -332,7 +332,7 @@ export class ThreadPool implements HandlerSource, AsyncDisposable {
         // Those who wait must not wait for a module that is gone.
         const hopeless = this.#ready.size + this.#starting.size === 0 ? [...this.#waiting] : [];
         for (const waiting of hopeless) waiting.refuse(error);
-        this.#tell({ type: "unusable", error: error as Error, retryMs }, hopeless.length > 0);
+        this.#tell({ type: "threadUnusable", error: error as Error, retryMs }, hopeless.length > 0);
         await sleep(retryMs, this.#closing.signal);
       } finally {
         this.#starting.delete(thread);
