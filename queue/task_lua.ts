@@ -106,7 +106,7 @@ end
 local function id_of(h) return h.id ~= "" and h.id or h.uid end
 
 local function track(h, state, event, detail, consumer)
-  local type = type_at(h.message, h.body_at)
+  local type = string.find(h.uid, "^foreign%-") == nil and type_at(h.message, h.body_at)
   if not type then return end  -- no task: somebody else's entry
   local id, told = id_of(h), type .. "\\t" .. h.attempts .. "\\t" .. (consumer or "")
   local record = {id, state .. "\\t" .. now_text .. "\\t" .. h.at .. "\\t\\t" .. told .. "\\n" .. (detail or "")}

@@ -393,7 +393,12 @@ class Running implements TaskContext {
     return this.delivery.signal;
   }
 
-  async progress(value: unknown): Promise<void> {
+  /** A function of its own, since handlers take it out of the context. */
+  get progress(): TaskContext["progress"] {
+    return (value) => this.#tell(value);
+  }
+
+  async #tell(value: unknown): Promise<void> {
     const { delivery, id } = this;
     const text = writeProgress(value);
     const [lease, index] = splitToken(delivery.token);
