@@ -33,7 +33,7 @@ function threadTest(
       threads: 2,
       backoff: { baseMs: 0 },
       onEvent: (event) => void events.push(event),
-      ...options as object,
+      ...options,
     });
     worker.start();
     await run({ ...test, worker, producer, events });
@@ -163,7 +163,7 @@ redisTest(
 redisTest("TaskWorker takes handlers or a module, and says what is wrong with both", (test) => {
   const { redis, name } = test;
   const bad: [options: object, message: RegExp][] = [
-    [{}, /handlers must be an object with a function for each task, but is undefined/],
+    [{}, /needs handlers, or a module that has them/],
     [{ handlers: { a: () => 1 }, module: MODULE }, /either handlers or a module/],
     [{ handlers: { a: () => 1 }, threads: 2 }, /threads \(the number 2\) need a module/],
     [{ module: "./handlers.ts" }, /module must be a URL/],

@@ -59,7 +59,5 @@ export {
   TaskCancelledError,
   TaskWorker,
   type TaskWorkerEvent,
-  type TaskWorkerHandlers,
   type TaskWorkerOptions,
-  type TaskWorkerSettings,
 } from "./task_worker.ts";

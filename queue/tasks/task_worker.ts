@@ -49,37 +49,26 @@ export type TaskWorkerEvent<T extends TaskMap<T>> =
   | WorkerEvent<Delivery<AnyTask<T>>>
   | ThreadPoolEvent;
 
-/** Where a {@linkcode TaskWorker} has its handlers from: an object, or a module that runs in threads. */
-export type TaskWorkerHandlers<T extends TaskMap<T>> =
-  | {
-    /** Your code for each task, by its name. A task of another name goes to the dead letters. */
-    handlers: TaskHandlers<T>;
-    module?: never;
-    threads?: never;
-  }
-  | {
-    handlers?: never;
-    /**
-     * The module that has the handlers, as `export const handlers = { … }` or as its default export; they
-     * run in threads ({@linkcode ThreadPool}): `new URL("./handlers.ts", import.meta.url)`.
-     */
-    module: URL | string;
-    /**
-     * How many threads, and how many tasks at the same time unless `concurrency` says otherwise.
-     *
-     * @default the number of cores
-     */
-    threads?: number;
-  };
-
 /** Options of a {@linkcode TaskWorker}: those of its queue, those of a {@linkcode Worker}, and its handlers. */
-export type TaskWorkerOptions<T extends TaskMap<T>> =
-  & TaskWorkerSettings<T>
-  & TaskWorkerHandlers<T>;
-
-/** Options of a {@linkcode TaskWorker} besides its handlers. */
-export interface TaskWorkerSettings<T extends TaskMap<T>>
+export interface TaskWorkerOptions<T extends TaskMap<T>>
   extends TaskQueueOptions<T>, Omit<WorkerOptions<Delivery<AnyTask<T>>>, "backoff" | "onEvent"> {
+  /**
+   * Your code for each task, by its name; or a `module` that has it. A task of another name goes to the dead
+   * letters.
+   */
+  handlers?: TaskHandlers<T>;
+  /**
+   * The module that has the handlers, as `export const handlers = { … }` or as its default export; they
+   * run in threads ({@linkcode ThreadPool}): `new URL("./handlers.ts", import.meta.url)`.
+   */
+  module?: URL | string;
+  /**
+   * How many threads run the `module`, and how many tasks at the same time unless `concurrency` says
+   * otherwise.
+   *
+   * @default the number of cores
+   */
+  threads?: number;
   /** Told what happens; see {@linkcode WorkerOptions.onEvent} and {@linkcode ThreadPoolOptions.onEvent}. */
   onEvent?: (event: TaskWorkerEvent<T>) => void;
   /**
@@ -462,7 +451,10 @@ function sourceOf<T extends TaskMap<T>>(options: TaskWorkerOptions<T>): () => Ha
         `threads (${show(threads)}) need a module: functions cannot be handed to other threads`,
       );
     }
-    const source = ownHandlers(handlers!);
+    if (handlers === undefined) {
+      throw new TypeError("A TaskWorker needs handlers, or a module that has them");
+    }
+    const source = ownHandlers(handlers);
     return () => source;
   }
   if (handlers !== undefined) {
