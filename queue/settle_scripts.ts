@@ -63,11 +63,11 @@ while i <= #ARGV do
   local ends = redis.call("ZSCORE", leases, lease)
   if ends and tonumber(ends) > 0 then
     local fields = fields_at(lease, i + 4, n)
-    local done, done_as, done_lines = acked_of(lease, received, fields, i + 4, looks)
+    local done, results = acked_of(fields, i + 4, looks)
     let_go_of(fields)
     if looks == "1" then gone = look(fields, lease, received)
     else gone = redis.call("HDEL", leased, unpack(fields)) end
-    end_acked(done, done_as, done_lines)
+    end_acked(done, results)
     acked = acked + gone
   end
   removed[#removed + 1] = gone

@@ -236,23 +236,29 @@ taskTest("many askers in one program share one connection", async (test) => {
       (_, data) => ({ type: "process_data", payload: { data } } as const),
     ),
   );
-  const asking = tasks.map((task) => task.result());
-  await pause(50);
+  const asking = Promise.all(tasks.map((task) => task.result()));
+  asking.catch(() => {}); // awaited below
   const channel = `${test.key("records")}:ended`;
-  assertEquals(Object.values(await test.redis.pubSubNumSub(channel)), [1]);
+  await eventually(async () => {
+    assertEquals(Object.values(await test.redis.pubSubNumSub(channel)), [1]);
+  });
   test.worker({ concurrency: 50 });
-  const results = await Promise.all(asking);
+  const results = await asking;
   assertEquals(results.map(({ processed_data }) => processed_data), tasks.map((_, i) => 2 * i));
 });
 
 taskTest("a result is heard of although the connection was lost meanwhile", async (test) => {
   const producer = test.producer();
   const tasks = await Promise.all([1, 2, 3].map((data) => producer.add("process_data", { data })));
-  const asking = tasks.map((task) => task.result());
-  await pause(50);
+  const asking = Promise.all(tasks.map((task) => task.result()));
+  asking.catch(() => {}); // awaited below
+  const channel = `${test.key("records")}:ended`;
+  await eventually(async () => {
+    assertEquals(Object.values(await test.redis.pubSubNumSub(channel)), [1]);
+  });
   await test.redis.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
   test.worker(); // ends while nobody listens
-  assertEquals((await Promise.all(asking)).map((result) => result.processed_data), [2, 4, 6]);
+  assertEquals((await asking).map((result) => result.processed_data), [2, 4, 6]);
 });
 
 taskTest("a result is heard of although the subscription is silent", async (test) => {

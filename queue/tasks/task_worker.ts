@@ -14,7 +14,7 @@ import { checkOptions, checkSignal, type OptionNames } from "../../redis/options
 import { show } from "../../redis/show.ts";
 import { checkCount } from "../../redis/timers.ts";
 import { type Delivery, END, WORKED } from "../delivery.ts";
-import { LeaseLostError, type TaskEnd } from "../settler.ts";
+import { LeaseLostError } from "../settler.ts";
 import { type Progressed, progressScript } from "../task_scripts.ts";
 import {
   type HandlerContext,
@@ -320,7 +320,8 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   /** The result goes with the ack. One that cannot be kept is no better the next time. */
   #end(running: Running, result: unknown): Promise<void> | undefined {
     try {
-      running.delivery[END](running.endOf(writeResult(result, this.#maxResultBytes)));
+      const written = writeResult(result, this.#maxResultBytes);
+      running.delivery[END]({ id: running.id, result: written });
       return undefined;
     } catch (error) {
       return this.#lost(running, error as Error);
@@ -402,12 +403,6 @@ class Running implements TaskContext {
 
   cancel(): void {
     this.delivery[WORKED]().abort(new TaskCancelledError(this.id));
-  }
-
-  /** What the ack tells of it. */
-  endOf(result: string): TaskEnd {
-    const told = this.#told(this.delivery.token);
-    return { id: this.id, told, times: this.#times(), result };
   }
 
   #told(lease: string): string {
