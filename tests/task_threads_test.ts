@@ -54,7 +54,7 @@ threadTest(
   "TaskWorker with a module uses all its threads",
   async ({ producer }) => {
     const places = await producer.addMany(
-      Array.from({ length: 12 }, () => ({ type: "where" as const, payload: null })),
+      Array.from({ length: 12 }, () => ({ type: "where_slowly" as const, payload: 100 })),
     );
     const ids = await Promise.all(places.map((task) => task.result()));
     assertEquals(new Set(ids).size, 2);

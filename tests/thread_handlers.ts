@@ -16,6 +16,7 @@ export const handlers = {
   echo: (payload: unknown) => payload,
   nothing: () => {},
   where: () => threadId,
+  where_slowly: (ms: number) => new Promise<number>((resolve) => setTimeout(resolve, ms, threadId)),
   context: (_: null, { id, type, attempt, signal }: TaskContext) => ({
     id,
     type,
