@@ -5,12 +5,7 @@
  */
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
-import {
-  KEY_TYPES,
-  type QueueKeys,
-  SCHEDULE_KEY_TYPES,
-  type ScheduleKeys,
-} from "../redis/keys.ts";
+import { KEY_TYPES, type QueueKeys, SCHEDULE_KEY_TYPES, type ScheduleKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
 import type { ReadyKind } from "./leased_lua.ts";
 
