@@ -21,6 +21,7 @@ import { list } from "./scenarios/list.ts";
 import { options } from "./scenarios/options.ts";
 import { order } from "./scenarios/order.ts";
 import { rate } from "./scenarios/rate.ts";
+import { schedules } from "./scenarios/schedules.ts";
 
 const scenarios: Record<string, Scenario> = {
   list,
@@ -30,6 +31,7 @@ const scenarios: Record<string, Scenario> = {
   options,
   rate,
   inspection,
+  schedules,
   before,
 };
 
@@ -42,6 +44,7 @@ const HELP = `Compares this package with others; every figure is a median of int
   deno task bench options   what each option of a queue with leases costs
   deno task bench rate      whether four workers keep a rate limit, and how much they ask meanwhile
   deno task bench inspection   looking into a queue of ten times --count messages
+  deno task bench schedules   ten schedulers, one firing for each tick; how late they are
 
   deno task bench before --checkout DIR   enqueue and drain against another checkout's
 
