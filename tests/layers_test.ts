@@ -11,7 +11,7 @@ const ALLOWED: Record<string, RegExp> = {
   "queue/tasks/": /^(\.\.\/[a-z_]+\.ts|\.\.\/\.\.\/redis\/[a-z_]+\.ts|croner|node:[a-z]+)$/,
   "pubsub/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
   "examples/":
-    /^((\.\.\/)+scoreboard\.ts|@workshop\/redis-patterns|@std\/cli\/parse-args|node:[a-z_/]+)$/,
+    /^((\.\.\/)+scoreboard\.ts|@workshop\/redis-patterns(\/tasks)?|@std\/cli\/parse-args|node:[\w/]+)$/,
 };
 
 async function* modules(folder: URL): AsyncGenerator<URL> {
