@@ -17,6 +17,7 @@ import {
 } from "@workshop/redis-patterns/tasks";
 import { call } from "../redis/call.ts";
 import { queueKeys, SCHEDULE_KEY_TYPES, scheduleKeys } from "../redis/keys.ts";
+import { cronDefinition, writeDefinition } from "../queue/tasks/schedule.ts";
 import { fireScript, MAX_SCHEDULES } from "../queue/tasks/schedule_scripts.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { commandsDuring, eventually, limit, redisTest, serverTest } from "./support.ts";
@@ -424,6 +425,14 @@ redisTest(
     const { nextAt, lastAt } = await only(scheduler);
     assertEquals([nextAt, lastAt], [undefined, due]);
     assertEquals(await define(), { name: "last", change: "none" });
+    // Also in a year in which it could not be defined any more.
+    await scheduler.remove("last");
+    const over = () => scheduler.cron("last", `0 0 0 1 1 * ${year - 2}`, "ping", null);
+    await assertRejects(over, TypeError, "never fires");
+    const definition = cronDefinition(`0 0 0 1 1 * ${year - 2}`, "ping", {});
+    const text = writeDefinition("last", definition, "ping\nnull");
+    await redis.hSet(keys.schedules, "last", text);
+    assertEquals(await over(), { name: "last", change: "none" });
   },
 );
 
@@ -432,7 +441,8 @@ redisTest(
   async (test) => {
     const { redis, name, url } = test;
     await using proxy = await FaultyProxy.start({ port: Number(new URL(url).port) });
-    const { scheduler, of } = scheduling(await test.connect({ url: proxy.url }), name);
+    const client = await test.connect({ url: proxy.url });
+    const { scheduler, of } = scheduling(client, name);
     await scheduler.every("p", 200, "ping", null);
     scheduler.start();
     await eventually(() => assert(of("fired").length > 0));
@@ -444,6 +454,7 @@ redisTest(
       await eventually(() => assert(of("fired").length > before));
     }
     await scheduler.stop();
+    client.destroy(); // before the proxy: it would try to connect again
     const ids = await drain(queueOf(redis, name));
     assertEachTickOnce(ids, 200);
     assertEquals(ids.length, of("fired").length + 5);
@@ -627,6 +638,22 @@ redisTest(
     await assertRejects(() => limit(broken.run(), "run"), Error, "mine");
   },
 );
+
+redisTest("a schedule may have any name that a message's id may have", async (test) => {
+  const { redis, name } = test;
+  const { scheduler, of } = scheduling(redis, name);
+  const worker = working(redis, name);
+  const odd = "Ann's «größe» @ 5 ☕ %s";
+  await scheduler.every(odd, 100, "send_report", { to: "ann\n☕" });
+  scheduler.start();
+  await eventually(() => assert(of("fired").length > 2));
+  await scheduler.stop();
+  const ids = await worker.end();
+  assertEachTickOnce(ids, 100);
+  assertEquals(ids[0], `${odd}@${tickOf(ids[0]!)}`);
+  const { lastId, payload } = await only(scheduler);
+  assertEquals([lastId, payload], [ids.at(-1), { to: "ann\n☕" }]);
+});
 
 redisTest("there are at most 1,000 schedules", async (test) => {
   const { redis, name } = test;

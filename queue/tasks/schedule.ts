@@ -56,8 +56,9 @@ export interface ScheduleOptions {
    */
   catchUp?: CatchUp;
   /**
-   * How late a tick may be before it counts as missed, in milliseconds. Up to then each one fires,
-   * whatever `catchUp` says: a restart or a lost connection costs no tick.
+   * How late a tick may be before it counts as missed, in milliseconds; at least 2,000, since schedulers
+   * look every second. Up to then each one fires, whatever `catchUp` says: a restart or a lost connection
+   * costs no tick.
    *
    * @default 5_000
    */
@@ -182,7 +183,11 @@ function checkRest(
   if (overlap !== "allow" && overlap !== "skip") {
     throw new TypeError(`overlap must be "allow" or "skip", but is ${show(overlap, "string")}`);
   }
-  return { catchUp, missedAfterMs: Math.ceil(checkMs("missedAfterMs", missedAfterMs)), overlap };
+  return {
+    catchUp,
+    missedAfterMs: Math.ceil(checkMs("missedAfterMs", missedAfterMs, { min: 2_000 })),
+    overlap,
+  };
 }
 
 /**
@@ -282,11 +287,7 @@ function checkTimeZone(timeZone: string): void {
   }
 }
 
-/**
- * Up to `most` ticks later than an instant.
- *
- * @throws {TypeError} where there is none: 31 February, or a year that is over.
- */
+/** Up to `most` ticks later than an instant; none for 31 February, or a year that is over. */
 export function upcoming(when: When, after: number, most: number): number[] {
   const timing = timingOf(when);
   const ticks: number[] = [];
@@ -295,11 +296,14 @@ export function upcoming(when: When, after: number, most: number): number[] {
     ticks.push(at);
     at = timing.next(at);
   }
-  if (ticks.length === 0) {
-    const pattern = "cron" in when ? show(when.cron, "string") : `every ${when.everyMs} ms`;
-    throw new TypeError(`The cron pattern ${pattern} never fires after ${iso(after)}`);
-  }
   return ticks;
+}
+
+/** What is wrong with a schedule that has no tick later than an instant. */
+export function neverFires(when: When, after: number): TypeError {
+  const pattern = "cron" in when ? show(when.cron, "string") : `every ${when.everyMs} ms`;
+  const instant = new Date(after).toISOString();
+  return new TypeError(`The cron pattern ${pattern} never fires after ${instant}`);
 }
 
 /** What is to be fired of a schedule whose next tick, `due`, is there. */
@@ -335,8 +339,4 @@ function newest(timing: Timing, due: number, now: number): number {
     else none = middle;
   }
   return last;
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -33,6 +33,7 @@ import {
   type CronOptions,
   type Definition,
   intervalDefinition,
+  neverFires,
   type Overlap,
   type Plan,
   planOf,
@@ -414,7 +415,7 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
     let { now } = await this.#persist(() => lookScript.run(this.#send, this.#keys, { most: 0 }));
     let due: number | undefined;
     for (let repeats = 0; repeats < SET_REPEATS; repeats++) {
-      const ticks = upcoming(definition, now, TICKS_AHEAD).map(String);
+      const ticks = upcoming(definition, now, TICKS_AHEAD);
       const args = {
         name,
         definition: text,
@@ -422,7 +423,9 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
         seen: due ?? "",
         keep: due !== undefined && timing.next(due - 1) === due ? "1" : "0",
       };
-      const set = await this.#persist(() => setScript.run(this.#send, this.#keys, args, ticks));
+      const set = await this.#persist(() =>
+        setScript.run(this.#send, this.#keys, args, ticks.map(String))
+      );
       if (set.change === "full") {
         throw new RangeError(
           `The queue "${this.name}" has ${MAX_SCHEDULES} schedules: there is no room for ${
@@ -437,6 +440,7 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
         const nextAt = set.at === undefined ? {} : { nextAt: set.at };
         return { name, ...nextAt, change: set.change };
       }
+      if (set.change === "stale" && ticks.length === 0) throw neverFires(definition, now);
       ({ now, at: due } = set);
     }
     throw new Error(
