@@ -5,11 +5,11 @@
  * @module
  */
 export type { CatchUp, CronOptions, Overlap, ScheduleOptions } from "./schedule.ts";
-export {
-  type Schedule,
-  type Scheduled,
-  type SchedulerEvent,
-  TaskScheduler,
-  type TaskSchedulerOptions,
-} from "./task_scheduler.ts";
+export type {
+  Schedule,
+  Scheduled,
+  SchedulerEvent,
+  TaskSchedulerOptions,
+} from "./scheduler_types.ts";
+export { TaskScheduler } from "./task_scheduler.ts";
 export type { PayloadOf, TaskMap, TaskName } from "./task_map.ts";

@@ -17,7 +17,7 @@ import { call } from "../../redis/call.ts";
 import { checkClient, type RedisClient } from "../../redis/client.ts";
 import { isRetryable, replyWord } from "../../redis/errors.ts";
 import { type QueueKeys, queueKeys, type ScheduleKeys, scheduleKeys } from "../../redis/keys.ts";
-import { checkOptions, checkSignal, type OptionNames, optionNames } from "../../redis/options.ts";
+import { checkOptions, checkSignal, optionNames } from "../../redis/options.ts";
 import type { Send } from "../../redis/script.ts";
 import { show } from "../../redis/show.ts";
 import { backoffMs, sleep, within } from "../../redis/timers.ts";
@@ -25,16 +25,14 @@ import { TICK_MS } from "../claimer.ts";
 import { explaining } from "../explain.ts";
 import { TICK } from "../intake.ts";
 import { Registration } from "../registry.ts";
-import { StreamQueue, type StreamQueueOptions } from "../stream_queue.ts";
+import { StreamQueue } from "../stream_queue.ts";
 import {
-  type CatchUp,
   checkScheduleName,
   cronDefinition,
   type CronOptions,
   type Definition,
   intervalDefinition,
   neverFires,
-  type Overlap,
   type Plan,
   planOf,
   type Read,
@@ -46,6 +44,7 @@ import {
   writeDefinition,
 } from "./schedule.ts";
 import {
+  type Change,
   type Due,
   fireScript,
   KIND,
@@ -57,6 +56,13 @@ import {
   removeScript,
   setScript,
 } from "./schedule_scripts.ts";
+import {
+  type Schedule,
+  type Scheduled,
+  SCHEDULER_OPTIONS,
+  type SchedulerEvent,
+  type TaskSchedulerOptions,
+} from "./scheduler_types.ts";
 import type { PayloadOf, TaskMap, TaskName } from "./task_map.ts";
 
 /** How long defining and listing are repeated while Redis is away. */
@@ -71,106 +77,7 @@ const TICKS_AHEAD = 10;
 /** How often a definition is sent whose ticks were over when it came, or whose predecessor fired. */
 const SET_REPEATS = 10;
 
-/** What happens in a scheduler, for `onEvent`. A firing whose reply was lost is told by nobody. */
-export type SchedulerEvent =
-  /** A tick became a task. `lateMs` by Redis's clock. */
-  | { type: "fired"; schedule: string; id: string; at: number; lateMs: number }
-  /** A tick became none, since the last task is not finished (`overlap: "skip"`). */
-  | { type: "skipped"; schedule: string; id: string; at: number }
-  /** Nobody has fired the tick of `at` in time: what happens now is up to `catchUp`. */
-  | { type: "late"; schedule: string; at: number; lateMs: number; catchUp: CatchUp }
-  /** Redis is away, or refuses writes: the loop goes on in a while. */
-  | { type: "retrying"; error: Error; inMs: number }
-  /**
-   * A definition cannot be followed here: somebody else has written it, or a version to come. It is left
-   * to other schedulers, and told once.
-   */
-  | { type: "error"; schedule: string; error: Error };
-
-/**
- * Options of {@linkcode TaskScheduler}. Those of the queue should be what its workers have, since a
- * scheduler, too, finds lapsed leases.
- */
-export interface TaskSchedulerOptions extends
-  Pick<
-    StreamQueueOptions<unknown>,
-    | "group"
-    | "leaseMs"
-    | "maxAttempts"
-    | "maxDead"
-    | "maxDeadAgeMs"
-    | "keepCompleted"
-    | "keepFailed"
-    | "stats"
-  > {
-  /**
-   * The queue of the tasks.
-   *
-   * @default "tasks"
-   */
-  name?: string;
-  /**
-   * Told what happens. Without it, a definition that cannot be followed ends the scheduler with its error,
-   * since nothing may fail silently.
-   */
-  onEvent?: (event: SchedulerEvent) => void;
-}
-
-const SCHEDULER_OPTIONS: OptionNames = optionNames<TaskSchedulerOptions>({
-  name: true,
-  group: true,
-  leaseMs: true,
-  maxAttempts: true,
-  maxDead: true,
-  maxDeadAgeMs: true,
-  keepCompleted: true,
-  keepFailed: true,
-  stats: true,
-  onEvent: true,
-});
 const RUN_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
-
-/** What became of a schedule that was defined. */
-export interface Scheduled {
-  /** Its name. */
-  readonly name: string;
-  /** When it fires next, in milliseconds since 1970, by Redis's clock; absent where it has come to its end. */
-  readonly nextAt?: number;
-  /** Whether it is new, another one than before, or as it was. */
-  readonly change: "added" | "changed" | "none";
-}
-
-/** A schedule, as {@linkcode TaskScheduler.list} gives it. */
-export interface Schedule {
-  /** Its name. */
-  readonly name: string;
-  /** The task's name; absent where the definition cannot be read. */
-  readonly type?: string;
-  /** The task's payload. */
-  readonly payload?: unknown;
-  /** Its pattern, if it has one. */
-  readonly cron?: string;
-  /** The zone whose clocks the pattern means. */
-  readonly timeZone?: string;
-  /** Its interval in milliseconds, if it has one. */
-  readonly everyMs?: number;
-  /** What becomes of ticks that nobody fired in time. */
-  readonly catchUp?: CatchUp;
-  /** How late a tick may be before it counts as missed, in milliseconds. */
-  readonly missedAfterMs?: number;
-  /** Whether a tick fires while the task of the last firing is not finished. */
-  readonly overlap?: Overlap;
-  /** When it fires next, in milliseconds since 1970, by Redis's clock; absent where it has come to its end. */
-  readonly nextAt?: number;
-  /** The tick that fired last, in milliseconds since 1970, if one has. */
-  readonly lastAt?: number;
-  /** The id of its task. */
-  readonly lastId?: string;
-  /** How many ticks became tasks. */
-  readonly firings: number;
-  /** How many did not, since the last task was not finished. */
-  readonly skipped: number;
-}
 
 /**
  * Fires tasks by cron patterns and at intervals, and moves delayed tasks when they are due.
@@ -411,9 +318,22 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
   async #define(name: string, definition: Definition, payload: unknown): Promise<Scheduled> {
     checkScheduleName(name);
     const text = writeDefinition(name, definition, taskBody(definition.type, payload));
+    const { change, at } = await this.#set(name, definition, text);
+    await this.#registration.renew(this.#send);
+    this.#defined.abort();
+    this.#defined = new AbortController();
+    return { name, ...(at !== undefined && { nextAt: at }), change };
+  }
+
+  /** The ticks are found here and Redis's clock goes on, so it may take several attempts. */
+  async #set(
+    name: string,
+    definition: Definition,
+    text: string,
+  ): Promise<{ change: Change; at?: number }> {
     const timing = timingOf(definition);
     let { now } = await this.#persist(() => lookScript.run(this.#send, this.#keys, { most: 0 }));
-    let due: number | undefined;
+    let due: number | undefined; // of the schedule that is there
     for (let repeats = 0; repeats < SET_REPEATS; repeats++) {
       const ticks = upcoming(definition, now, TICKS_AHEAD);
       const args = {
@@ -423,31 +343,24 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
         seen: due ?? "",
         keep: due !== undefined && timing.next(due - 1) === due ? "1" : "0",
       };
-      const set = await this.#persist(() =>
+      const { change, ...set } = await this.#persist(() =>
         setScript.run(this.#send, this.#keys, args, ticks.map(String))
       );
-      if (set.change === "full") {
+      if (change === "full") {
+        const what = show(name, "string");
         throw new RangeError(
-          `The queue "${this.name}" has ${MAX_SCHEDULES} schedules: there is no room for ${
-            show(name, "string")
-          }`,
+          `The queue "${this.name}" has ${MAX_SCHEDULES} schedules: there is no room for ${what}`,
         );
       }
-      if (set.change !== "due" && set.change !== "stale") {
-        await this.#registration.renew(this.#send);
-        this.#defined.abort();
-        this.#defined = new AbortController();
-        const nextAt = set.at === undefined ? {} : { nextAt: set.at };
-        return { name, ...nextAt, change: set.change };
-      }
-      if (set.change === "stale" && ticks.length === 0) throw neverFires(definition, now);
+      if (change !== "due" && change !== "stale") return { change, at: set.at };
+      if (change === "stale" && ticks.length === 0) throw neverFires(definition, now);
       ({ now, at: due } = set);
     }
     throw new Error(
       `The schedule ${
         show(name, "string")
       } was not set: ${SET_REPEATS} times its ticks were over, ` +
-        `or fired, when the definition came to Redis`,
+        `or its predecessor's fired, when it came to Redis`,
     );
   }
 
