@@ -108,6 +108,38 @@ Deno.test("an interval fires at the multiples of its length since 1970", () => {
   assertEquals(upcoming({ everyMs: 5_000 }, 15_000, 1), [20_000]);
 });
 
+/** What a program sees whose host has another zone, and a clock that is an hour wrong. */
+async function elsewhere(zone: string, code: string): Promise<unknown> {
+  const module = new URL("../queue/tasks/schedule.ts", import.meta.url).href;
+  const program = `const RealDate = Date;
+    globalThis.Date = class extends RealDate {
+      constructor(...args) { super(...(args.length > 0 ? args : [RealDate.now() + 3_600_000])); }
+      static now() { return RealDate.now() + 3_600_000; }
+    };
+    const { upcoming } = await import(${JSON.stringify(module)});
+    console.log(JSON.stringify({ zone: new Date(0).getTimezoneOffset(), ticks: ${code} }));`;
+  const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", program],
+    cwd: new URL("..", import.meta.url).pathname,
+    env: { TZ: zone, NO_COLOR: "1" },
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+Deno.test("neither the zone of the host nor its clock plays a part", async () => {
+  const from = [at("2026-03-28T12:00:00Z"), at("2026-10-24T12:00:00Z")];
+  const when = ["30 2 * * *", "*/30 * * * *"].map((cron) => ({ cron, timeZone: "Europe/Vienna" }));
+  const own = when.map((one) => from.map((ms) => upcoming(one, ms, 60)));
+  const code = `${JSON.stringify(when)}.map((one) =>
+    ${JSON.stringify(from)}.map((ms) => upcoming(one, ms, 60)))`;
+  const seen = await Promise.all([
+    elsewhere("America/New_York", code),
+    elsewhere("Australia/Lord_Howe", code),
+  ]);
+  assertEquals(seen, [{ zone: 300, ticks: own }, { zone: -600, ticks: own }]);
+});
+
 Deno.test("what is no pattern, no zone, or never fires is refused by its value", () => {
   for (
     const pattern of ["hello", "61 * * * *", "0 3 * *", "@every 5s", "5-1 * * * *", "0/5 * * * *"]
