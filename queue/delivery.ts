@@ -13,10 +13,13 @@
 import { Buffer } from "node:buffer";
 import { checkOptions, type OptionNames, optionNames } from "../redis/options.ts";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
-import { checkReason, type Hand, LeaseLostError, type Settler } from "./settler.ts";
+import { checkReason, type Hand, LeaseLostError, type Settler, type TaskEnd } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
+
+/** Opens it to whoever knows how its task ended. */
+export const END: unique symbol = Symbol("end");
 
 /** How a delivery is given back. */
 export interface NackOptions {
@@ -124,6 +127,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   readonly #settler: Settler;
   #settled: "ack" | "nack" | "deadLetter" | undefined;
   #settling: Promise<unknown> | undefined;
+  #end: TaskEnd | undefined;
   #aborter: AbortController | undefined;
 
   /** Made by a queue. */
@@ -233,6 +237,15 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   }
 
   /**
+   * What the worker's ack tells of a task's end.
+   *
+   * @ignore
+   */
+  [END](end: TaskEnd): void {
+    this.#end = end;
+  }
+
+  /**
    * What a worker needs besides.
    *
    * @ignore
@@ -245,7 +258,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
       ackLater: (settled) => {
         this.#settled = "ack";
         if (this.#aborter) this.#hand.unwatch(this.#aborter);
-        this.#settler.ackLater(this.#hand, this.#index, this.#envelope, settled);
+        this.#settler.ackLater(this.#hand, this.#index, this.#envelope, settled, this.#end);
       },
       release: async () => {
         this.#settled = "nack";

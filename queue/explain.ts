@@ -7,7 +7,7 @@ import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
 import { KEY_TYPES, type QueueKeys, SCHEDULE_KEY_TYPES, type ScheduleKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
-import type { ReadyKind } from "./leased_lua.ts";
+import type { ReadyKind } from "./ready_lua.ts";
 
 /** The queue whose errors these are. */
 export interface Explained {
@@ -28,7 +28,12 @@ export function explaining(client: RedisClient, queue: Explained, send: Send): S
   };
 }
 
-const READY_TYPES: Record<ReadyKind, string> = { list: "list", priority: "zset", stream: "stream" };
+const READY_TYPES: Record<ReadyKind, string> = {
+  list: "list",
+  priority: "zset",
+  stream: "stream",
+  tasks: "stream",
+};
 
 /** Which keys are wrong, and where that may come from. */
 async function describe(client: RedisClient, { name, kind, keys }: Explained): Promise<string> {

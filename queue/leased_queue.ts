@@ -30,7 +30,7 @@ import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
 import { INTAKE, type Intake, type IntakeOptions, TICK } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
-import { bindScripts, type LeasedScripts, MAX_BATCH, type ReadyKind } from "./leased_scripts.ts";
+import { bindScripts, type LeasedScripts, MAX_BATCH } from "./leased_scripts.ts";
 import type {
   ConsumerInfo,
   Counts,
@@ -48,6 +48,7 @@ import { checkReceive, type ReceiveOptions } from "./message.ts";
 import { PRESENCE_TTL_MS } from "./presence.ts";
 import { rateOf } from "./rate_limit.ts";
 import { Reader } from "./reader.ts";
+import { ACK_SAYS, type ReadyKind } from "./ready_lua.ts";
 import { roomOf } from "./room.ts";
 import { validator } from "./schema.ts";
 import { Hand, type SettleOptions, Settler } from "./settler.ts";
@@ -137,6 +138,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       backoff: backoffOf(backoff),
       keep: completed.count > 0 ? `${completed.count} ${completed.ageMs}` : "",
       counting: checkSwitch("stats", stats) ? "1" : "0",
+      ack: ACK_SAYS[kind],
       policy: policyOf({
         attempts: checkCount("maxAttempts", maxAttempts),
         dead: checkCount("maxDead", maxDead),

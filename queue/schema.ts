@@ -91,12 +91,7 @@ export function validator<I, T>(
   schema: StandardSchema<I, T> | undefined,
 ): Validate<T> | undefined {
   if (schema === undefined) return undefined;
-  const standard = schema?.["~standard"];
-  if (standard?.version !== 1 || typeof standard.validate !== "function") {
-    throw new TypeError(
-      `schema must be a Standard Schema (with "~standard".validate), but is ${show(schema)}`,
-    );
-  }
+  const standard = checkStandard("schema", schema)["~standard"];
   const judge = (result: SchemaResult<T>) => {
     if (typeof result !== "object" || result === null) {
       throw new TypeError(
@@ -111,6 +106,22 @@ export function validator<I, T>(
     const result = standard.validate(payload);
     return result instanceof Promise ? result.then(judge) : judge(result);
   };
+}
+
+/**
+ * Checks a schema.
+ *
+ * @throws {TypeError} naming the option and what is no schema.
+ */
+export function checkStandard<I, T>(
+  name: string,
+  schema: StandardSchema<I, T>,
+): StandardSchema<I, T> {
+  const standard = schema?.["~standard"];
+  if (standard?.version === 1 && typeof standard.validate === "function") return schema;
+  throw new TypeError(
+    `${name} must be a Standard Schema (with "~standard".validate), but is ${show(schema)}`,
+  );
 }
 
 /** The first few issues, each with its place. */

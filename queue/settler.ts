@@ -13,7 +13,8 @@ import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
 import { type Envelope, toText, writeError } from "./envelope.ts";
-import { extendScript, type LeasedScripts } from "./leased_scripts.ts";
+import type { LeasedScripts } from "./leased_scripts.ts";
+import { extendScript } from "./settle_scripts.ts";
 import { Times } from "./stats.ts";
 
 /**
@@ -100,10 +101,9 @@ export class Hand {
     this.#ids = ids;
   }
 
-  /** How an ack names a message of the hand, from 1. */
-  named(index: number): string {
-    const id = this.#ids?.[index - 1];
-    return id ? `${index} ${id}` : String(index);
+  /** By which id the stream's group has a message of the hand on record, or "". */
+  idOf(index: number): string {
+    return this.#ids?.[index - 1] ?? "";
   }
 
   /**
@@ -184,13 +184,27 @@ export interface SettleOptions {
   keep: string;
   /** Whether the queue counts: "1", or "0". */
   counting: string;
+  /** What an ack says of each message: its index; where it is on record, by which id; its end. */
+  ack: "index" | "id" | "end";
   /** Who settles, for the history. */
   worker?: string;
 }
 
+/** How a task ended, as an ack tells; see task_lua.ts. */
+export interface TaskEnd {
+  /** Its id; "" if Redis is to find out. */
+  readonly id: string;
+  /** What its handler gave, as it is stored. */
+  readonly result: string;
+}
+
+const UNTOLD: TaskEnd = { id: "", result: "" };
+
 interface PendingAcks {
   hand: Hand;
-  indexes: string[];
+  indexes: number[];
+  /** Beside each index, where acks tell of an end. */
+  ends: (TaskEnd | undefined)[];
   /** Whether one of the messages holds a name, or may. */
   looking: boolean;
   /** From when on each of them waited. */
@@ -247,15 +261,17 @@ export class Settler {
     index: number,
     envelope: Envelope | undefined,
     settled?: (error?: Error) => void,
+    end?: TaskEnd,
   ): void {
     let acks = this.#pending.get(hand);
     if (!acks) {
       this.#pending.set(
         hand,
-        acks = { hand, indexes: [], looking: false, waited: [], settled: [] },
+        acks = { hand, indexes: [], ends: [], looking: false, waited: [], settled: [] },
       );
     }
-    acks.indexes.push(hand.named(index));
+    acks.indexes.push(index);
+    if (this.#options.ack === "end") acks.ends.push(end);
     if (!envelope || envelope.id !== envelope.uid || envelope.key !== "") acks.looking = true;
     if (envelope) acks.waited.push(envelope.waitsFrom);
     if (settled) acks.settled.push(settled);
@@ -397,13 +413,21 @@ export class Settler {
   }
 
   async #acknowledge(batch: PendingAcks[]): Promise<void> {
-    const { keep, counting } = this.#options;
+    const { keep, counting, ack } = this.#options;
     const rest: CommandArgument[] = [];
     let looking = "0";
-    for (const { hand, indexes, looking: own } of batch) {
+    for (const { hand, indexes, ends, looking: own } of batch) {
       const looks = own || keep !== "" ? "1" : "0";
       if (looks === "1") looking = "1";
-      rest.push(hand.lease, String(hand.receivedAt), looks, String(indexes.length), ...indexes);
+      rest.push(hand.lease, String(hand.receivedAt), looks, String(indexes.length));
+      indexes.forEach((index, i) => {
+        rest.push(String(index));
+        if (ack === "index") return;
+        rest.push(hand.idOf(index));
+        if (ack === "id") return;
+        const { id, result } = ends[i] ?? UNTOLD;
+        rest.push(id, result);
+      });
     }
     const times = counting === "1" ? String(timesOf(batch)) : "";
     try {

@@ -50,16 +50,22 @@ local function dismiss(consumer)
   if not holds.err and #holds == 0 then redis.call("XGROUP", "DELCONSUMER", ready, group, consumer) end
 end`;
 
-/** See LET_GO. A consumer that claimed them tells the ids; the messages, which may be large, stay unread. */
-export const STREAM_LET_GO = `${STREAM_HAND}
+/**
+ * See LET_GO. A consumer that claimed them tells the ids; the messages, which may be large, stay unread.
+ *
+ * @param each How many arguments an ack has for each message, the index and the id in front.
+ */
+export const streamLetGo = (each: number): string =>
+  `${STREAM_HAND}
 
 local ids_told, untold = {}, {}
 local function fields_at(lease, from, n)
   local fields = {}
   ids_told, untold = {}, {}
   for i = 1, n do
-    local index, id = string.match(ARGV[from + i - 1], "^(%d+) ?(.*)$")
-    fields[i] = lease .. ":" .. index
+    local at = from + ${each} * (i - 1)
+    local id = ARGV[at + 1]
+    fields[i] = lease .. ":" .. ARGV[at]
     if id == "" then untold[#untold + 1] = fields[i] else ids_told[#ids_told + 1] = id end
   end
   return fields

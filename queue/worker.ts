@@ -12,7 +12,7 @@
  * @module
  */
 import { isConnectionError } from "../redis/errors.ts";
-import { checkOptions, checkSignal, optionNames } from "../redis/options.ts";
+import { checkOptions, checkSignal, type OptionNames, optionNames } from "../redis/options.ts";
 import { show } from "../redis/show.ts";
 import { checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { type Backoff, backoffOf } from "./backoff.ts";
@@ -106,7 +106,8 @@ export interface WorkerOptions<D> {
   onEvent?: (event: WorkerEvent<D>) => void;
 }
 
-const WORKER_OPTIONS = optionNames<WorkerOptions<unknown>>({
+/** The names of these options. */
+export const WORKER_OPTIONS: OptionNames = optionNames<WorkerOptions<unknown>>({
   concurrency: true,
   mode: true,
   pollMs: true,

@@ -59,6 +59,12 @@ export interface QueueKeys {
   readonly failed: string;
   /** HASH: the statistics. */
   readonly stats: string;
+  /** HASH: task to what is on record of it; see tasks/. */
+  readonly records: string;
+  /** ZSET: of these, tasks that have come to their end, by when they are forgotten. */
+  readonly records_until: string;
+  /** STREAM: what happened to tasks lately. */
+  readonly events: string;
   /** HASH: consumer to what it says of itself. */
   readonly workers: string;
   /** ZSET: consumers by the time their entry expires. */
@@ -85,6 +91,9 @@ export const KEY_TYPES: Readonly<Record<Exclude<keyof QueueKeys, "ready">, strin
   completed: "list",
   failed: "list",
   stats: "hash",
+  records: "hash",
+  records_until: "zset",
+  events: "stream",
   workers: "hash",
   workers_until: "zset",
 };
@@ -132,6 +141,9 @@ export function queueKeys(name: string): QueueKeys {
     completed: `${prefix}completed`,
     failed: `${prefix}failed`,
     stats: `${prefix}stats`,
+    records: `${prefix}records`,
+    records_until: `${prefix}records:until`,
+    events: `${prefix}events`,
     workers: `${prefix}workers`,
     workers_until: `${prefix}workers:until`,
   };

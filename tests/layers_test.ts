@@ -6,9 +6,9 @@ const ROOT = new URL("..", import.meta.url);
 /** What the modules of each folder may import, besides their own folder. */
 const ALLOWED: Record<string, RegExp> = {
   "redis/": /^(redis|node:[a-z]+)$/,
-  "queue/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
+  "queue/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z_]+)$/,
   // Below queue/: nothing in it may import tasks/, or the main export would load a cron library.
-  "queue/tasks/": /^(\.\.\/[a-z_]+\.ts|\.\.\/\.\.\/redis\/[a-z_]+\.ts|croner|node:[a-z]+)$/,
+  "queue/tasks/": /^(\.\.\/[a-z_]+\.ts|\.\.\/\.\.\/redis\/[a-z_]+\.ts|croner|node:[a-z_]+)$/,
   "pubsub/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
   "examples/":
     /^((\.\.\/)+scoreboard\.ts|@workshop\/redis-patterns(\/tasks)?|@std\/cli\/parse-args|node:[\w/]+)$/,

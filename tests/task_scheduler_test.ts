@@ -6,12 +6,13 @@ import {
   type Delivery,
   type RedisClient,
   RedisConnectionError,
-  StreamQueue,
   Worker,
 } from "@workshop/redis-patterns";
 import {
+  type AnyTask,
   type Schedule,
   type SchedulerEvent,
+  TaskQueue,
   TaskScheduler,
   type TaskSchedulerOptions,
 } from "@workshop/redis-patterns/tasks";
@@ -28,28 +29,13 @@ interface Tasks {
   send_report(payload: { to: string }): { sent: boolean };
 }
 
-interface Task {
-  type: string;
-  payload: unknown;
-}
-
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The queue as a worker sees it. */
-function queueOf(redis: RedisClient, name: string): StreamQueue<Task> {
-  return new StreamQueue<Task>(redis, name, {
-    codec: {
-      encode: ({ type, payload }) => `${type}\n${JSON.stringify(payload)}`,
-      decode: (raw) => {
-        const [type = "", ...payload] = new TextDecoder().decode(raw).split("\n");
-        return { type, payload: JSON.parse(payload.join("\n")) };
-      },
-    },
-  });
-}
+const queueOf = (redis: RedisClient, name: string) => new TaskQueue<Tasks>(redis, { name });
 
 /** Everything that is ready, acknowledged: the ids, in their order. */
-async function drain(queue: StreamQueue<Task>): Promise<string[]> {
+async function drain(queue: TaskQueue<Tasks>): Promise<string[]> {
   const ids: string[] = [];
   for (;;) {
     const deliveries = await queue.receiveMany(1_000);
@@ -149,6 +135,7 @@ redisTest(
       firings: 2,
       skipped: 0,
     });
+    assertEquals((await queue.task(first!.id))?.state, "running"); // it has a record, as all tasks have
     await Promise.all([first!.ack(), second!.ack()]);
     assertEquals(await redis.hLen(queueKeys(name).ids), 0);
     await queue.close();
@@ -255,7 +242,14 @@ async function aboutToFire(redis: ConnectedClient, name: string, schedule: strin
   const due = (await redis.zScore(keys.schedules_at, schedule))!;
   const args = {
     ...{ name: schedule, head, due, next: due + 60_000, uid: JSON.parse(head).uid },
-    ...{ overlap: "allow", counting: "1", group: "workers", idle_ms: 30_000 },
+    ...{
+      overlap: "allow",
+      counting: "1",
+      group: "workers",
+      idle_ms: 30_000,
+      records_kept: "10 1000 10",
+      ended: name,
+    },
   };
   return () => fireScript.run((args) => call(redis, args), keys, args, [String(due)]);
 }
@@ -369,7 +363,7 @@ redisTest('overlap "skip" fires no tick while the last task is not finished', as
   };
   let fired = 1;
   await skipsOne(); // it is ready
-  let delivery: Delivery<Task> | undefined = await queue.receive();
+  let delivery: Delivery<AnyTask<Tasks>> | undefined = await queue.receive();
   await skipsOne(); // in hand
   await delivery!.nack({ delayMs: 250 });
   await skipsOne(); // delayed
@@ -419,7 +413,7 @@ redisTest(
     const due = (await redis.zScore(keys.schedules_at, "last"))!;
     const fired = await fireScript.run((args) => call(redis, args), keys, {
       ...{ name: "last", head: head!, due, next: "", uid: "a1", overlap: "allow" },
-      ...{ counting: "1", group: "workers", idle_ms: 1 },
+      ...{ counting: "1", group: "workers", idle_ms: 1, records_kept: "10 1000 10", ended: name },
     }, [String(due)]);
     assertEquals(fired.ticks, ["fired"]);
     const { nextAt, lastAt } = await only(scheduler);
@@ -567,7 +561,19 @@ redisTest("a key of another type is named, and nothing is changed", async (test)
   const { redis, name } = test;
   const keys = { ...queueKeys(name), ...scheduleKeys(name) };
   const fields = Object.keys(SCHEDULE_KEY_TYPES) as (keyof typeof SCHEDULE_KEY_TYPES)[];
-  const used = [...fields, "ready", "ids", "dead", "wake", "control", "lapsed", "stats"] as const;
+  const used = [
+    ...fields,
+    "ready",
+    "ids",
+    "dead",
+    "wake",
+    "control",
+    "lapsed",
+    "stats",
+    "records",
+    "records_until",
+    "events",
+  ] as const;
   for (const field of used) {
     const own = `${name}-${field}`;
     const of = { ...queueKeys(own), ...scheduleKeys(own) };

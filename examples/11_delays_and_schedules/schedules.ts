@@ -7,8 +7,8 @@
  * run, so that one may be killed; each tick fires once.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { connect, StreamQueue } from "@workshop/redis-patterns";
-import { type SchedulerEvent, TaskScheduler } from "@workshop/redis-patterns/tasks";
+import { connect } from "@workshop/redis-patterns";
+import { type SchedulerEvent, TaskQueue, TaskScheduler } from "@workshop/redis-patterns/tasks";
 import { help, say } from "../scoreboard.ts";
 
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "nightly" } });
@@ -49,9 +49,9 @@ await Promise.all([scheduler, another].map((each) => each.run({ signal: stop.sig
 say("scheduler", `${ticks.length} firings of ${new Set(ticks).size} ticks, by two schedulers`);
 // Schedules outlive their schedulers; who wants them to end removes them.
 for (const { name } of await scheduler.list()) await scheduler.remove(name);
-// No worker here: the tasks are in a stream, for step 12. This one throws them away.
-await new StreamQueue(redis, flags.queue).purge("ready");
-await redis.unlink(`queue:{${flags.queue}}:ready`);
+// No worker here: step 12 has one. This step throws the tasks away, and what is told of them.
+await new TaskQueue<Tasks>(redis, { name: flags.queue }).purge("ready");
+await redis.unlink(["ready", "events"].map((what) => `queue:{${flags.queue}}:${what}`));
 await redis.close();
 
 // Expect:

@@ -1,15 +1,60 @@
 /**
- * Tasks that come again: `@workshop/redis-patterns/tasks`. An export of its own, since it brings a cron
- * library along.
+ * Tasks: messages that name a handler, and may keep a result.
+ *
+ * @example A handler, a task, its result
+ * ```ts
+ * import { connect } from "@workshop/redis-patterns";
+ * import { TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
+ *
+ * const redis = await connect();
+ * const name = "docs_tasks";
+ * const handlers = {
+ *   process_data: ({ data }: { data: number }) => ({ processed_data: data * 2 }),
+ * };
+ * const worker = new TaskWorker(redis, { name, handlers });
+ * worker.start();
+ *
+ * await using producer = new TaskProducer<typeof handlers>(redis, { name });
+ * const task = await producer.add("process_data", { data: 42 });
+ * console.log(await task.result()); // { processed_data: 84 }
+ *
+ * await worker.stop();
+ * await redis.close();
+ * ```
  *
  * @module
  */
-export type { CatchUp, CronOptions, Overlap, ScheduleOptions } from "./schedule.ts";
+export type { CatchUp, CronOptions, EveryOptions, Overlap } from "./schedule.ts";
 export type {
   Schedule,
   Scheduled,
   SchedulerEvent,
   TaskSchedulerOptions,
 } from "./scheduler_types.ts";
+export {
+  type AnyTaskQueue,
+  type ResultOptions,
+  Task,
+  TaskError,
+  type TaskOf,
+  type TaskOutcome,
+  type TasksOf,
+} from "./task.ts";
+export type {
+  PayloadOf,
+  ResultOf,
+  TaskContext,
+  TaskHandlers,
+  TaskMap,
+  TaskName,
+} from "./task_map.ts";
+export { type ScheduleOptions, TaskProducer } from "./task_producer.ts";
+export { type AnyTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
+export type { TaskRecord, TaskState } from "./task_record.ts";
 export { TaskScheduler } from "./task_scheduler.ts";
-export type { PayloadOf, TaskMap, TaskName } from "./task_map.ts";
+export {
+  type HandlerSource,
+  TaskCancelledError,
+  TaskWorker,
+  type TaskWorkerOptions,
+} from "./task_worker.ts";

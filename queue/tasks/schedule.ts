@@ -46,7 +46,7 @@ export type CatchUp = "none" | "last" | "all";
 export type Overlap = "allow" | "skip";
 
 /** Options of every schedule. */
-export interface ScheduleOptions {
+export interface EveryOptions {
   /**
    * What becomes of ticks that nobody fired in time, as when no scheduler was running. `"last"`: the
    * newest one is fired, late, and the others are not. `"none"`: none of them. `"all"`: each of them, in
@@ -73,7 +73,7 @@ export interface ScheduleOptions {
 }
 
 /** Options of a cron schedule. */
-export interface CronOptions extends ScheduleOptions {
+export interface CronOptions extends EveryOptions {
   /**
    * The zone whose clocks the pattern means, by its IANA name: `"Europe/Vienna"`.
    *
@@ -83,13 +83,13 @@ export interface CronOptions extends ScheduleOptions {
 }
 
 /** The names of these options. */
-export const SCHEDULE_OPTIONS: OptionNames = optionNames<ScheduleOptions>({
+export const EVERY_OPTIONS: OptionNames = optionNames<EveryOptions>({
   catchUp: true,
   missedAfterMs: true,
   overlap: true,
 });
 /** And with a zone. */
-export const CRON_OPTIONS: OptionNames = new Set([...SCHEDULE_OPTIONS, "timeZone"]);
+export const CRON_OPTIONS: OptionNames = new Set([...EVERY_OPTIONS, "timeZone"]);
 
 /** When a schedule fires: by a pattern in a zone, or at an interval. */
 export type When =
@@ -97,7 +97,7 @@ export type When =
   | { readonly everyMs: number };
 
 /** What a definition's first line tells. */
-export type Definition = When & Required<Readonly<ScheduleOptions>> & {
+export type Definition = When & Required<Readonly<EveryOptions>> & {
   /** The task's name. */
   readonly type: string;
 };
@@ -163,9 +163,9 @@ export function cronDefinition(pattern: string, type: string, options: CronOptio
 export function intervalDefinition(
   everyMs: number,
   type: string,
-  options: ScheduleOptions,
+  options: EveryOptions,
 ): Definition {
-  const rest = checkRest(checkOptions("every", options, SCHEDULE_OPTIONS));
+  const rest = checkRest(checkOptions("every", options, EVERY_OPTIONS));
   if (!Number.isInteger(checkMs("everyMs", everyMs, INTERVAL))) {
     throw new RangeError(`everyMs must be a whole number of milliseconds, but is ${everyMs}`);
   }
@@ -173,8 +173,8 @@ export function intervalDefinition(
 }
 
 function checkRest(
-  { catchUp = "last", missedAfterMs = 5_000, overlap = "allow" }: ScheduleOptions,
-): Required<ScheduleOptions> {
+  { catchUp = "last", missedAfterMs = 5_000, overlap = "allow" }: EveryOptions,
+): Required<EveryOptions> {
   if (catchUp !== "none" && catchUp !== "last" && catchUp !== "all") {
     throw new TypeError(
       `catchUp must be "none", "last" or "all", but is ${show(catchUp, "string")}`,

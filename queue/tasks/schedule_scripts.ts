@@ -1,5 +1,5 @@
 /**
- * What schedulers do in Redis: one Lua script each. They keep the rules of ../leased_scripts.ts: check,
+ * What schedulers do in Redis: one Lua script each. They keep the rules of ../leased_script.ts: check,
  * then write; bound every loop; time is Redis's; a repeated script does nothing more.
  *
  * A definition is read and never changed by a firing; the next tick stands beside it in a ZSET, and the
@@ -9,15 +9,16 @@
  * @module
  */
 import { defineScript } from "../../redis/script.ts";
-import { BUDGET_BYTES, OWN_ARGS, READY, type ReadyKind, TIME, WAKE } from "../leased_lua.ts";
-import { NO_RATE } from "../rate_limit.ts";
+import { BUDGET_BYTES, TIME } from "../leased_lua.ts";
+import { leanLua, plainly } from "../leased_script.ts";
+import { OWN_ARGS, type ReadyKind, TRACK } from "../ready_lua.ts";
 import { STATS } from "../stats.ts";
 
 /** How tasks wait. */
-export const KIND: ReadyKind = "stream";
+export const KIND: ReadyKind = "tasks";
 
 /** What the scripts are told of a queue of this kind besides. */
-type Own = "group" | "idle_ms";
+type Own = "group" | "idle_ms" | "records_kept" | "ended";
 const OWN = OWN_ARGS[KIND] as readonly Own[];
 
 /** Most schedules of a queue: all of them are listed at once. */
@@ -94,18 +95,18 @@ export const fireScript = defineScript({
     "wake",
     "control",
     "stats",
+    "records",
+    "records_until",
+    "events",
   ],
   args: ["name", "head", "due", "next", "uid", "overlap", "counting", ...OWN],
-  lua: `
-${TIME}
-${READY[KIND]}
-${NO_RATE}
-${WAKE}
+  lua: leanLua(`${plainly(KIND)}
 ${STATS}
+${TRACK[KIND]}
 -- Keys of another type fail here, before anything is written.
 redis.call("HLEN", schedules_fired); redis.call("HLEN", ids); redis.call("HLEN", dead)
 redis.call("LLEN", wake); redis.call("HLEN", control); redis.call("LLEN", lapsed)
-redis.call("HLEN", stats); check_ready()
+redis.call("HLEN", stats); check_ready(); check_records()
 
 local at, definition = redis.call("ZSCORE", schedules_at, name), redis.call("HGET", schedules, name)
 if not at or tonumber(at) ~= tonumber(due) then return {now, 0, ""} end
@@ -122,11 +123,13 @@ local function id_of(tick) return name .. "@" .. tick end
 local function is_there(id) return redis.call("HEXISTS", ids, id) == 1 end
 local function is_unfinished(id) return is_there(id) and redis.call("HEXISTS", dead, id) == 0 end
 
--- Where a tick becomes a message, whose form envelope.ts has.
+-- Where a tick becomes a task: a message, whose form envelope.ts has, and what is on record of it.
 local function put_task(tick)
   local task_uid, task_id = uid .. "-" .. tick, id_of(tick)
   redis.call("HSET", ids, task_id, task_uid)
-  put({task_uid .. " 0 0 " .. string.format("%.0f", now) .. " 0 0 " .. task_id .. "\\n" .. body})
+  local message = task_uid .. " 0 0 " .. string.format("%.0f", now) .. " 0 0 " .. task_id .. "\\n" .. body
+  put({message})
+  track_new({message}, {}, {task_id})
 end
 
 local ticks = #ARGV - first_of_rest + 1
@@ -158,7 +161,7 @@ if fired > 0 then
   need_token()
   count("enqueued", fired)
 end
-return {now, 1, table.concat(marks)}`,
+return {now, 1, table.concat(marks)}`),
   reply: (raw) => {
     const [now, ours, marks] = raw as [number, number, unknown];
     return {

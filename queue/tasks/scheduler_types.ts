@@ -4,8 +4,8 @@
  * @module
  */
 import { type OptionNames, optionNames } from "../../redis/options.ts";
-import type { StreamQueueOptions } from "../stream_queue.ts";
 import type { CatchUp, Overlap } from "./schedule.ts";
+import type { TaskQueueOptions } from "./task_queue.ts";
 
 /** What happens in a scheduler, for `onEvent`. A firing whose reply was lost is told by nobody. */
 export type SchedulerEvent =
@@ -29,7 +29,7 @@ export type SchedulerEvent =
  */
 export interface TaskSchedulerOptions extends
   Pick<
-    StreamQueueOptions<unknown>,
+    TaskQueueOptions<object>,
     | "group"
     | "leaseMs"
     | "maxAttempts"
@@ -37,6 +37,8 @@ export interface TaskSchedulerOptions extends
     | "maxDeadAgeMs"
     | "keepCompleted"
     | "keepFailed"
+    | "keepRecords"
+    | "maxEvents"
     | "stats"
   > {
   /**
@@ -62,6 +64,8 @@ export const SCHEDULER_OPTIONS: OptionNames = optionNames<TaskSchedulerOptions>(
   maxDeadAgeMs: true,
   keepCompleted: true,
   keepFailed: true,
+  keepRecords: true,
+  maxEvents: true,
   stats: true,
   onEvent: true,
 });

@@ -25,19 +25,18 @@ import { TICK_MS } from "../claimer.ts";
 import { explaining } from "../explain.ts";
 import { TICK } from "../intake.ts";
 import { Registration } from "../registry.ts";
-import { StreamQueue } from "../stream_queue.ts";
 import {
   checkScheduleName,
   cronDefinition,
   type CronOptions,
   type Definition,
+  type EveryOptions,
   intervalDefinition,
   neverFires,
   type Plan,
   planOf,
   type Read,
   readDefinition,
-  type ScheduleOptions,
   taskBody,
   timingOf,
   upcoming,
@@ -64,6 +63,7 @@ import {
   type TaskSchedulerOptions,
 } from "./scheduler_types.ts";
 import type { PayloadOf, TaskMap, TaskName } from "./task_map.ts";
+import { INSIDE, type Inside, TaskQueue } from "./task_queue.ts";
 
 /** How long defining and listing are repeated while Redis is away. */
 const PERSIST_MS = 20_000;
@@ -131,7 +131,7 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
   readonly #queue: { [TICK](): Promise<number> };
   readonly #keys: QueueKeys & ScheduleKeys;
   readonly #send: Send;
-  readonly #own: { group: string; idle_ms: number; counting: string };
+  readonly #own: Inside["own"] & { idle_ms: number; counting: string };
   readonly #registration: Registration;
   readonly #onEvent: ((event: SchedulerEvent) => void) | undefined;
   /** Definitions that cannot be followed, by name and first line. */
@@ -158,14 +158,15 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
       throw new TypeError(`onEvent must be a function, but is ${show(onEvent)}`);
     }
     this.#client = checkClient(client);
-    this.#queue = new StreamQueue(client, name, ofQueue); // which checks them
+    const queue = new TaskQueue<T>(client, { name, ...ofQueue }); // which checks them
+    this.#queue = queue;
     this.name = name;
     this.#onEvent = onEvent;
     this.#keys = { ...queueKeys(name), ...scheduleKeys(name) };
     const explained = { name, kind: KIND, keys: this.#keys };
     this.#send = explaining(client, explained, (args) => call(client, args, { raw: true }));
-    const { group = "workers", leaseMs = 30_000, stats = true } = ofQueue;
-    this.#own = { group, idle_ms: leaseMs, counting: stats ? "1" : "0" };
+    const { leaseMs = 30_000, stats = true } = ofQueue;
+    this.#own = { ...queue[INSIDE]().own, idle_ms: leaseMs, counting: stats ? "1" : "0" };
     this.#registration = new Registration(KIND, name);
   }
 
@@ -230,7 +231,7 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
     everyMs: number,
     type: K,
     payload: PayloadOf<T, K>,
-    options: ScheduleOptions = {},
+    options: EveryOptions = {},
   ): Promise<Scheduled> {
     return await this.#define(name, intervalDefinition(everyMs, type, options), payload);
   }

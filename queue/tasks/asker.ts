@@ -1,0 +1,289 @@
+/**
+ * Asking for the end of tasks: again and again (polling), or by listening (blocking).
+ *
+ * ```
+ *   the script that ends a task ──PUBLISH──► one subscription for all who ask here ──► whoever asked for it
+ * ```
+ *
+ * The end is published with its record, so that hearing of it costs no command. It is asked for once after the
+ * subscription stands, and again when the connection was lost and every five seconds, since pub/sub may lose
+ * a message. In Redis nothing stands for those who ask: who gives up leaves nothing behind, and a second after the last one has
+ * left the subscription is gone as well.
+ *
+ * @module
+ */
+import type { Buffer } from "node:buffer";
+import { clearTimeout, setTimeout as setNodeTimeout } from "node:timers";
+import { call } from "../../redis/call.ts";
+import { addressOf, type RedisClient } from "../../redis/client.ts";
+import { explain, isRetryable } from "../../redis/errors.ts";
+import { Merger } from "../../redis/merge.ts";
+import { OwnConnection } from "../../redis/own_connection.ts";
+import { backoffMs, sleep, within } from "../../redis/timers.ts";
+import type { Mode } from "../message.ts";
+import { hasEnded, readRecord, type TaskRecord } from "./task_record.ts";
+
+/** How often what was published is looked for all the same, in milliseconds. */
+const RECHECK_MS = 5_000;
+
+/** How long the subscription stays when nobody asks any more. */
+const LINGER_MS = 1_000;
+
+/** How long a subscription may take to be confirmed. */
+const SUBSCRIBE_MS = 5_000;
+
+/** How to wait for an end. */
+export interface AskOptions {
+  /** How. */
+  mode: Mode;
+  /** Pause between two questions in polling mode. */
+  pollMs: number;
+  /** For how long at most; Infinity for ever. */
+  waitMs: number;
+  /** Ends it; then its reason is thrown. */
+  signal: AbortSignal | undefined;
+}
+
+/** Told of an end: by its record, or by undefined when it has to be looked for. Or why nobody listens any more. */
+type Told = (heard: { record?: TaskRecord; failure?: unknown }) => void;
+
+/** See the module. */
+export class Asker {
+  readonly #records: Merger<{ id: string; length: number }, Buffer | null>;
+  readonly #ends: Ends;
+  readonly #closing = new AbortController();
+
+  constructor(client: RedisClient, key: string, channel: string) {
+    this.#ends = new Ends(client, channel);
+    this.#records = new Merger(async (asked) =>
+      await call(client, ["HMGET", key, ...asked.map(({ id }) => id)], { raw: true }) as (
+        | Buffer
+        | null
+      )[]
+    );
+  }
+
+  /**
+   * What is on record of a task at its end, or when the time is over; undefined if there is no record.
+   *
+   * @throws The reason of `signal`.
+   * @throws {RedisConnectionError} when Redis did not answer, and no waiting mends that.
+   */
+  async ask(
+    id: string,
+    { mode, pollMs, waitMs, signal }: AskOptions,
+  ): Promise<TaskRecord | undefined> {
+    signal?.throwIfAborted();
+    const over = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
+    const until = performance.now() + waitMs;
+    if (waitMs === 0) return await this.#record(id);
+    if (mode === "polling") return await this.#poll(id, { pollMs, until, over, signal });
+    return await this.#listen(id, { until, over, signal });
+  }
+
+  /** Calls back all who wait: they throw. */
+  async close(): Promise<void> {
+    this.#closing.abort(new TypeError("The object that was asked for a task's end was closed"));
+    await this.#ends.close();
+  }
+
+  async #record(id: string): Promise<TaskRecord | undefined> {
+    const raw = await this.#records.add({ id, length: id.length });
+    return raw ? readRecord(id, raw) : undefined;
+  }
+
+  async #poll(
+    id: string,
+    { pollMs, until, over }: {
+      pollMs: number;
+      until: number;
+      over: AbortSignal;
+      signal: AbortSignal | undefined;
+    },
+  ): Promise<TaskRecord | undefined> {
+    for (let failures = 0;;) {
+      try {
+        const record = await this.#record(id);
+        failures = 0;
+        if (!record || hasEnded(record) || performance.now() >= until) return record;
+      } catch (error) {
+        // Redis is away: ask again, unless that would not help.
+        if (!isRetryable(error) || performance.now() >= until) throw error;
+        failures++;
+      }
+      const pause = failures > 0 ? Math.max(pollMs, backoffMs(failures)) : pollMs;
+      await sleep(Math.max(0, Math.min(pause, until - performance.now())), over);
+      over.throwIfAborted();
+    }
+  }
+
+  async #listen(
+    id: string,
+    { until, over }: { until: number; over: AbortSignal; signal: AbortSignal | undefined },
+  ): Promise<TaskRecord | undefined> {
+    let heard: TaskRecord | undefined;
+    let failure: { error: unknown } | undefined;
+    let look = true;
+    let wake = () => {};
+    const leave = this.#ends.hear(id, ({ record, failure: error }) => {
+      if (record) heard = record;
+      else if (error !== undefined) failure = { error };
+      else look = true;
+      wake();
+    });
+    try {
+      for (;;) {
+        over.throwIfAborted();
+        if (heard) return heard;
+        if (failure) throw failure.error;
+        if (look && this.#ends.listening) {
+          look = false;
+          const record = await this.#look(id, until);
+          if (record === "away") look = true; // told again when the connection stands
+          else if (!record || hasEnded(record)) return heard ?? record;
+          if (heard) continue;
+        }
+        const left = until - performance.now();
+        if (left <= 0) return heard ?? await this.#record(id);
+        const woken = new AbortController();
+        wake = () => woken.abort();
+        if (!heard && !failure && !(look && this.#ends.listening)) {
+          await sleep(Math.min(left, RECHECK_MS), AbortSignal.any([over, woken.signal]));
+        }
+        wake = () => {};
+      }
+    } finally {
+      leave();
+    }
+  }
+
+  async #look(id: string, until: number): Promise<TaskRecord | undefined | "away"> {
+    try {
+      return await this.#record(id);
+    } catch (error) {
+      if (!isRetryable(error) || performance.now() >= until) throw error;
+      await sleep(backoffMs(1));
+      return "away";
+    }
+  }
+}
+
+/** One subscription for all who ask. */
+class Ends {
+  readonly #parent: RedisClient;
+  readonly #connection: OwnConnection;
+  readonly #channel: string;
+  readonly #asking = new Map<string, Set<Told>>();
+  readonly #closing = new AbortController();
+  #client: RedisClient | undefined;
+  #loop: Promise<void> | undefined;
+  #rechecking: ReturnType<typeof setInterval> | undefined;
+  #lingering: ReturnType<typeof setNodeTimeout> | undefined;
+  #left: () => void = () => {};
+
+  constructor(parent: RedisClient, channel: string) {
+    this.#parent = parent;
+    this.#channel = channel;
+    this.#connection = new OwnConnection(parent);
+  }
+
+  /** Whether what is published now is heard. */
+  get listening(): boolean {
+    return this.#client !== undefined;
+  }
+
+  /** From now on `told` is told of the task's end. Gives what ends that. */
+  hear(id: string, told: Told): () => void {
+    const all = this.#asking.get(id);
+    if (all) all.add(told);
+    else this.#asking.set(id, new Set([told]));
+    clearTimeout(this.#lingering);
+    this.#lingering = undefined;
+    this.#rechecking ??= setInterval(() => this.#tellAll({}), RECHECK_MS);
+    this.#loop ??= this.#run().finally(() => this.#loop = undefined);
+    return () => {
+      const others = this.#asking.get(id);
+      others?.delete(told);
+      if (others?.size === 0) this.#asking.delete(id);
+      if (this.#asking.size > 0) return;
+      clearInterval(this.#rechecking);
+      this.#rechecking = undefined;
+      this.#lingering = setNodeTimeout(() => this.#left(), LINGER_MS);
+      this.#lingering.unref(); // keeps no program alive
+    };
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#lingering);
+    this.#closing.abort();
+    this.#left();
+    await this.#connection.close();
+    await this.#loop;
+  }
+
+  /** One connection after the other, while somebody asks. */
+  async #run(): Promise<void> {
+    for (let failures = 0; !this.#closing.signal.aborted;) {
+      try {
+        await this.#listen();
+        if (this.#asking.size === 0) return;
+        failures = 0;
+      } catch (error) {
+        this.#connection.discard();
+        if (this.#closing.signal.aborted) return;
+        if (!isRetryable(error)) return this.#tellAll({ failure: error });
+        await sleep(backoffMs(failures++), this.#closing.signal);
+      } finally {
+        this.#client = undefined;
+      }
+    }
+  }
+
+  /** The life of one subscription; it ends when nobody asks any more, or throws what it was lost by. */
+  async #listen(): Promise<void> {
+    const client = await this.#connection.client(this.#closing.signal);
+    let lost!: (error: unknown) => void;
+    const over = new Promise<void>((resolve, reject) => {
+      this.#left = resolve;
+      lost = (error) => reject(explain(error, addressOf(this.#parent)));
+    });
+    over.catch(() => {}); // awaited below
+    client.on("error", lost);
+    try {
+      const subscribing = client.subscribe(this.#channel, (raw: Buffer) => this.#heard(raw), true);
+      await within(Promise.race([subscribing, over]), SUBSCRIBE_MS)
+        .catch((error) => Promise.reject(explain(error, addressOf(this.#parent))));
+      this.#client = client;
+      this.#tellAll({}); // what ended before it stood was not heard
+      await over;
+      this.#client = undefined;
+      await within(client.unsubscribe(this.#channel), SUBSCRIBE_MS);
+    } finally {
+      client.off("error", lost);
+      this.#left = () => {};
+    }
+  }
+
+  #tellAll(heard: { failure?: unknown }): void {
+    for (const all of [...this.#asking.values()]) for (const told of [...all]) told(heard);
+  }
+
+  /** `<bytes of id> <bytes of record>⏎<id><record>`, once or more; a long record is left out. */
+  #heard(raw: Buffer): void {
+    for (let at = 0; at < raw.length;) {
+      const eol = raw.indexOf(10, at);
+      const [idBytes, recordBytes] = raw.toString("latin1", at, eol).split(" ").map(Number);
+      const idEnd = eol + 1 + idBytes!;
+      if (eol < 0 || !(idEnd + recordBytes! <= raw.length)) return; // somebody else's
+      const id = raw.toString("utf8", eol + 1, idEnd);
+      const all = this.#asking.get(id);
+      if (all) {
+        const record = recordBytes
+          ? readRecord(id, raw.subarray(idEnd, idEnd + recordBytes))
+          : undefined;
+        for (const told of [...all]) told(record ? { record } : {});
+      }
+      at = idEnd + recordBytes!;
+    }
+  }
+}

@@ -1,0 +1,395 @@
+/**
+ * `TaskWorker`: runs the handlers of tasks by their names, and keeps what they give.
+ *
+ * It is a {@linkcode Worker} on a {@linkcode TaskQueue} whose handler looks for yours. A result travels with
+ * the ack: in the script that takes the message out, its record becomes the task's end.
+ *
+ * @module
+ */
+import { call } from "../../redis/call.ts";
+import type { CommandArgument, RedisClient } from "../../redis/client.ts";
+import { byteLength, codecOf } from "../../redis/codec.ts";
+import { Merger } from "../../redis/merge.ts";
+import { checkOptions, type OptionNames } from "../../redis/options.ts";
+import { show } from "../../redis/show.ts";
+import { checkCount } from "../../redis/timers.ts";
+import { type Delivery, END, WORKED } from "../delivery.ts";
+import { LeaseLostError } from "../settler.ts";
+import { type Progressed, progressScript } from "../task_scripts.ts";
+import {
+  type HandlerContext,
+  type Health,
+  Worker,
+  WORKER_OPTIONS,
+  type WorkerEvent,
+  type WorkerOptions,
+} from "../worker.ts";
+import type { TaskContext, TaskHandlers, TaskMap } from "./task_map.ts";
+import {
+  type AnyTask,
+  INSIDE,
+  TASK_QUEUE_OPTIONS,
+  TaskQueue,
+  type TaskQueueOptions,
+} from "./task_queue.ts";
+import { writeProgress } from "./task_record.ts";
+
+const json = codecOf<unknown>("json");
+
+/** How often cancelled tasks are looked for among those that run, in milliseconds. */
+const CANCEL_MS = 1_000;
+
+/** Largest result by default, in bytes as stored: 1 MiB. */
+const MAX_RESULT_BYTES = 1_048_576;
+
+/** Options of a {@linkcode TaskWorker}: those of its queue, those of a {@linkcode Worker}, and its handlers. */
+export interface TaskWorkerOptions<T extends TaskMap<T>>
+  extends TaskQueueOptions<T>, Omit<WorkerOptions<Delivery<AnyTask<T>>>, "backoff"> {
+  /** Your code for each task, by its name. A task of another name goes to the dead letters. */
+  handlers: TaskHandlers<T>;
+  /**
+   * Largest result, in bytes of JSON. A task that gives a larger one is dead, since it would give it again.
+   *
+   * @default 1_048_576 (1 MiB)
+   */
+  maxResultBytes?: number;
+}
+
+const TASK_WORKER_OPTIONS: OptionNames = new Set([
+  ...TASK_QUEUE_OPTIONS,
+  ...WORKER_OPTIONS,
+  "handlers",
+  "maxResultBytes",
+]);
+
+/**
+ * A task was cancelled while its handler ran: the reason of its signal.
+ *
+ * @example Tell it from other reasons
+ * ```ts
+ * import { TaskCancelledError } from "@workshop/redis-patterns/tasks";
+ *
+ * const reason = new TaskCancelledError("0mb3k");
+ * console.log(reason.message); // Task "0mb3k" was cancelled
+ * ```
+ */
+export class TaskCancelledError extends Error {
+  /** The name that stack traces show. */
+  override readonly name = "TaskCancelledError";
+
+  /** Makes the error. */
+  constructor(id: string) {
+    super(`Task ${JSON.stringify(id)} was cancelled`);
+  }
+}
+
+/** Runs handlers by the names of their tasks; in this thread, or in others. */
+export interface HandlerSource {
+  /** The names that it has. */
+  readonly names: ReadonlySet<string>;
+  /** Runs one. */
+  run(type: string, payload: unknown, context: TaskContext): unknown;
+}
+
+/**
+ * Runs your handlers for the tasks of a queue. What a handler returns is the task's result; when it throws, the
+ * task is tried again, and is dead after `maxAttempts`.
+ *
+ * **Guarantee:** at least once: a task whose worker dies is started again when its lease is over, so a
+ * handler may run twice; its result is kept once.
+ * **Commands:** as {@linkcode Worker}: one `EVALSHA` for as many tasks as there are free slots, one for the results of a turn;
+ * one a second while handlers run, to hear of cancelled tasks.
+ * **A crash** of the worker costs its tasks an attempt; progress of the attempt stays on record until it is started again.
+ *
+ * @typeParam T The map of tasks, known from `handlers`.
+ *
+ * @example Two handlers, ten at a time
+ * ```ts
+ * import { connect } from "@workshop/redis-patterns";
+ * import { TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
+ *
+ * const redis = await connect();
+ * const name = "docs_task_worker";
+ * const handlers = {
+ *   process_data: ({ data }: { data: number }) => ({ processed_data: data * 2 }),
+ *   flaky: (_payload: null, { attempt }: { attempt: number }) => {
+ *     if (attempt < 2) throw new Error("not yet");
+ *     return attempt;
+ *   },
+ * };
+ * await using worker = new TaskWorker(redis, {
+ *   name,
+ *   handlers,
+ *   concurrency: 10,
+ *   backoff: { baseMs: 0 },
+ * });
+ * worker.start();
+ * await using producer = new TaskProducer<typeof handlers>(redis, { name });
+ * const [data, flaky] = await producer.addMany([
+ *   { type: "process_data", payload: { data: 42 } },
+ *   { type: "flaky", payload: null },
+ * ]);
+ * console.log(await data.result(), await flaky.result()); // { processed_data: 84 } 2
+ * await worker.stop();
+ * await redis.close();
+ * ```
+ */
+export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
+  /** The queue that the tasks come from. */
+  readonly queue: TaskQueue<T>;
+  readonly #source: HandlerSource;
+  readonly #worker: Worker<Delivery<AnyTask<T>>>;
+  readonly #maxResultBytes: number;
+  readonly #running = new Set<Running>();
+  readonly #progress: Merger<Report, Progressed>;
+  #cancelTimer: ReturnType<typeof setInterval> | undefined;
+
+  /**
+   * Makes the worker; `run()` or `start()` starts it.
+   *
+   * @param client From `connect()`, or any client of `npm:redis`. It stays yours to close.
+   * @throws {TypeError} for handlers that are none, a bad option, or an unknown one.
+   * @throws {RangeError} for a measure out of range.
+   */
+  constructor(client: RedisClient, options: TaskWorkerOptions<T>) {
+    checkOptions("TaskWorker", options, TASK_WORKER_OPTIONS);
+    const { handlers, maxResultBytes = MAX_RESULT_BYTES } = options;
+    this.#source = handlersOf(handlers);
+    this.#maxResultBytes = checkCount("maxResultBytes", maxResultBytes, { max: 536_870_912 });
+    const ofQueue: Record<string, unknown> = {};
+    const ofWorker: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(options)) {
+      if (TASK_QUEUE_OPTIONS.has(name)) ofQueue[name] = value; // the backoff, too
+      else if (WORKER_OPTIONS.has(name)) ofWorker[name] = value;
+    }
+    this.queue = new TaskQueue<T>(client, ofQueue as TaskQueueOptions<T>);
+    this.#worker = new Worker<Delivery<AnyTask<T>>>(
+      this.queue,
+      (task, context) => this.#handle(task, context),
+      ofWorker,
+    );
+    const { keys, maxEvents } = this.queue[INSIDE]();
+    const send = (args: readonly CommandArgument[]) => call(client, args);
+    this.#progress = new Merger((reports) => {
+      const words = reports.flatMap((report) => report.words);
+      return progressScript.run(send, keys, { events_most: maxEvents }, words);
+    });
+  }
+
+  /** How many handlers are running. */
+  get active(): number {
+    return this.#worker.active;
+  }
+
+  /** How the worker is doing; see {@linkcode Worker.health}. */
+  health(): Health {
+    return this.#worker.health();
+  }
+
+  /**
+   * Starts, and resolves when the worker has stopped.
+   *
+   * @throws As {@linkcode Worker.run}.
+   */
+  async run(options: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#worker.run(options);
+  }
+
+  /**
+   * Starts without waiting for the end.
+   *
+   * @returns What {@linkcode TaskWorker.run} returns. If nobody takes it, a failure is an unhandled rejection.
+   * @throws {TypeError} if it runs already.
+   */
+  start(): Promise<void> {
+    return this.#worker.start();
+  }
+
+  /**
+   * Stops: starts nothing more, lets the handlers finish for `graceMs`, then aborts their signals; see
+   * {@linkcode Worker.stop}.
+   */
+  async stop(options: { graceMs?: number } = {}): Promise<void> {
+    await this.#worker.stop(options);
+  }
+
+  /** Stops, and closes its queue object. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker.stop();
+    await this.queue.close();
+  }
+
+  /** What is thrown here is the worker's to deal with: another attempt, or none. */
+  #handle(
+    { type, payload }: AnyTask<T>,
+    { delivery }: HandlerContext<Delivery<AnyTask<T>>>,
+  ): unknown {
+    if (!this.#source.names.has(type)) {
+      const names = [...this.#source.names].map((name) => JSON.stringify(name)).join(", ");
+      return delivery.deadLetter(
+        `no handler for ${JSON.stringify(type)}: there is one for ${names}`,
+      );
+    }
+    const running = new Running(delivery, type, (report) => this.#progress.add(report));
+    const result = this.#source.run(type, payload, running) as PromiseLike<unknown> | undefined;
+    if (typeof result?.then !== "function") return this.#end(running, result);
+    this.#running.add(running);
+    this.#cancelTimer ??= setInterval(() => void this.#hearOfCancelled(), CANCEL_MS);
+    return result.then((value) => {
+      this.#over(running);
+      return this.#end(running, value);
+    }, (error) => {
+      this.#over(running);
+      throw error;
+    });
+  }
+
+  #over(running: Running): void {
+    this.#running.delete(running);
+    if (this.#running.size > 0) return;
+    clearInterval(this.#cancelTimer);
+    this.#cancelTimer = undefined;
+  }
+
+  /** The result goes with the ack. One that cannot be kept is no better the next time. */
+  #end(running: Running, result: unknown): Promise<void> | undefined {
+    try {
+      const written = writeResult(result, this.#maxResultBytes);
+      running.delivery[END]({ id: running.id, result: written });
+      return undefined;
+    } catch (error) {
+      const { message } = error as Error;
+      return running.delivery.deadLetter(`the result of ${running.type} is lost: ${message}`, {
+        error,
+      });
+    }
+  }
+
+  /** The signals of those that somebody has cancelled abort. */
+  async #hearOfCancelled(): Promise<void> {
+    const now = performance.now();
+    const old = [...this.#running].filter(({ begunAt }) => now - begunAt > CANCEL_MS / 2);
+    if (old.length === 0) return;
+    try {
+      const records = await this.queue.tasks(old.map(({ id }) => id));
+      records.forEach((record, i) => {
+        if (record?.state === "cancelled") old[i]!.cancel();
+      });
+    } catch {
+      // What keeps Redis from answering this keeps it from answering claims, and there it is told.
+    }
+  }
+}
+
+/** A report of progress, as it is sent. */
+interface Report {
+  words: readonly string[];
+  length: number;
+}
+
+/** What a handler is told, and what its end is written from. */
+class Running implements TaskContext {
+  readonly delivery: Delivery<{ readonly type: string; readonly payload: unknown }>;
+  readonly type: string;
+  readonly begunAt = performance.now();
+  readonly #report: (report: Report) => Promise<Progressed>;
+
+  constructor(
+    delivery: Delivery<{ readonly type: string; readonly payload: unknown }>,
+    type: string,
+    report: (report: Report) => Promise<Progressed>,
+  ) {
+    this.delivery = delivery;
+    this.type = type;
+    this.#report = report;
+  }
+
+  get id(): string {
+    return this.delivery.id;
+  }
+
+  get attempt(): number {
+    return this.delivery.attempt;
+  }
+
+  get signal(): AbortSignal {
+    return this.delivery.signal;
+  }
+
+  /** A function of its own, since handlers take it out of the context. */
+  get progress(): TaskContext["progress"] {
+    return (value) => this.#tell(value);
+  }
+
+  async #tell(value: unknown): Promise<void> {
+    const { delivery, id } = this;
+    const text = writeProgress(value);
+    const [lease, index] = splitToken(delivery.token);
+    const words = [lease, index, id, this.#told(lease), this.#times(), text];
+    const said = await this.#report({ words, length: text.length });
+    if (said === "cancelled") {
+      this.cancel();
+      throw new TaskCancelledError(id);
+    }
+    if (said === "lost") throw new LeaseLostError(lease);
+  }
+
+  cancel(): void {
+    this.delivery[WORKED]().abort(new TaskCancelledError(this.id));
+  }
+
+  #told(lease: string): string {
+    return `${this.type}\t${this.attempt}\t${lease.slice(0, lease.indexOf(":"))}`;
+  }
+
+  #times(): string {
+    return `${this.delivery.enqueuedAt}\t${this.delivery.receivedAt}`;
+  }
+}
+
+/** The lease, which has colons itself, and the index in the hand. */
+function splitToken(token: string): [lease: string, index: string] {
+  const [consumer, asked, count, index] = token.split(":");
+  return [`${consumer}:${asked}:${count}`, index!];
+}
+
+/**
+ * A result as it is stored.
+ *
+ * @throws {TypeError} for what JSON cannot carry.
+ * @throws {RangeError} for what is larger than `maxBytes`.
+ */
+function writeResult(result: unknown, maxBytes: number): string {
+  if (result === undefined) return "";
+  const text = json.encode(result) as string;
+  if (text.length * 3 > maxBytes && byteLength(text) > maxBytes) {
+    throw new RangeError(
+      `it may have ${maxBytes} bytes (maxResultBytes), but has ${byteLength(text)}`,
+    );
+  }
+  return text;
+}
+
+/** Handlers in this thread. */
+function handlersOf<T extends TaskMap<T>>(handlers: TaskHandlers<T>): HandlerSource {
+  if (typeof handlers !== "object" || handlers === null || Object.keys(handlers).length === 0) {
+    throw new TypeError(
+      `handlers must be an object with a function for each task, but is ${show(handlers)}`,
+    );
+  }
+  const byName = new Map<string, (payload: unknown, context: TaskContext) => unknown>();
+  for (const [name, handler] of Object.entries(handlers)) {
+    if (typeof handler !== "function") {
+      throw new TypeError(`handlers.${name} must be a function, but is ${show(handler)}`);
+    }
+    // As a method of its object: handlers may call each other.
+    byName.set(
+      name,
+      (handler as (payload: unknown, context: TaskContext) => unknown).bind(handlers),
+    );
+  }
+  return {
+    names: new Set(byName.keys()),
+    run: (type, payload, context) => byName.get(type)!(payload, context),
+  };
+}
