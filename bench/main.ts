@@ -21,6 +21,7 @@ import { list } from "./scenarios/list.ts";
 import { options } from "./scenarios/options.ts";
 import { order } from "./scenarios/order.ts";
 import { rate } from "./scenarios/rate.ts";
+import { schedules } from "./scenarios/schedules.ts";
 import { tasks } from "./scenarios/tasks.ts";
 import { threads } from "./scenarios/threads.ts";
 
@@ -34,6 +35,7 @@ const scenarios: Record<string, Scenario> = {
   rate,
   inspection,
   threads,
+  schedules,
   before,
 };
 
@@ -48,6 +50,7 @@ const HELP = `Compares this package with others; every figure is a median of int
   deno task bench rate      whether four workers keep a rate limit, and how much they ask meanwhile
   deno task bench inspection   looking into a queue of ten times --count messages
   deno task bench threads   two threads against one, for handlers that need the processor
+  deno task bench schedules   ten schedulers, one firing for each tick; how late they are
 
   deno task bench before --checkout DIR   enqueue and drain against another checkout's
 

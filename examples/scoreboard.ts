@@ -25,6 +25,7 @@ const COLOURS: Record<string, string> = {
   doctor: "green",
   producer: "orange",
   publisher: "orange",
+  scheduler: "magenta",
   score: "yellow",
   subscriber: "cyan",
   worker: "cyan",

@@ -5,7 +5,7 @@
  */
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
-import { KEY_TYPES, type QueueKeys } from "../redis/keys.ts";
+import { KEY_TYPES, type QueueKeys, SCHEDULE_KEY_TYPES, type ScheduleKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
 import type { ReadyKind } from "./ready_lua.ts";
 
@@ -13,7 +13,7 @@ import type { ReadyKind } from "./ready_lua.ts";
 export interface Explained {
   name: string;
   kind: ReadyKind;
-  keys: QueueKeys;
+  keys: QueueKeys & Partial<ScheduleKeys>;
 }
 
 /** Says in words what WRONGTYPE means: somebody else's key has a name of ours. */
@@ -37,13 +37,14 @@ const READY_TYPES: Record<ReadyKind, string> = {
 
 /** Which keys are wrong, and where that may come from. */
 async function describe(client: RedisClient, { name, kind, keys }: Explained): Promise<string> {
-  const types: Record<keyof QueueKeys, string> = {
+  const types: Record<string, string> = {
     ...KEY_TYPES,
+    ...SCHEDULE_KEY_TYPES,
     ready: READY_TYPES[kind],
   };
   const found = await Promise.all(
-    Object.entries(types).map(async ([field, expected]) => {
-      const key = keys[field as keyof QueueKeys];
+    Object.entries(keys).map(async ([field, key]) => {
+      const expected = types[field];
       const type = String(await call(client, ["TYPE", key]).catch(() => "none")); // not permitted
       return { key, type, expected };
     }),

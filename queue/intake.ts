@@ -11,6 +11,9 @@ import type { Mode, ReceiveOptions } from "./message.ts";
 /** Opens a queue to a worker. */
 export const INTAKE: unique symbol = Symbol("intake");
 
+/** Lets a scheduler that is no worker do a queue's small tasks. */
+export const TICK: unique symbol = Symbol("tick");
+
 /** What a worker tells its intake. */
 export interface IntakeOptions<D> {
   /** How the worker waits, for others to see. */

@@ -28,7 +28,7 @@ import { Enqueuer } from "./enqueuer.ts";
 import { explaining } from "./explain.ts";
 import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
-import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
+import { INTAKE, type Intake, type IntakeOptions, TICK } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
 import { bindScripts, type LeasedScripts, MAX_BATCH } from "./leased_scripts.ts";
 import type {
@@ -563,6 +563,17 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       deliver: (hand, messages, settler) =>
         this.#reader.deliver(hand, messages, settler, onUndecodable),
     });
+  }
+
+  /**
+   * Used by the scheduler of tasks: promotes what is due and sweeps what has lapsed. Gives when, by
+   * `performance.now()`, the next delayed message is due.
+   *
+   * @ignore
+   */
+  async [TICK](): Promise<number> {
+    await this.#claimer.tick(this.#send);
+    return this.#claimer.dueAt;
   }
 
   #explaining(send: Send): Send {

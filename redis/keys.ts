@@ -98,6 +98,23 @@ export const KEY_TYPES: Readonly<Record<Exclude<keyof QueueKeys, "ready">, strin
   workers_until: "zset",
 };
 
+/** The keys of a queue's schedules, beside its own. */
+export interface ScheduleKeys {
+  /** HASH: a schedule's name to its definition. */
+  readonly schedules: string;
+  /** ZSET: names of schedules by the time of their next tick. */
+  readonly schedules_at: string;
+  /** HASH: a schedule's name to its last firing, and how often it fired and was skipped. */
+  readonly schedules_fired: string;
+}
+
+/** What each of these keys is, in the words of TYPE. */
+export const SCHEDULE_KEY_TYPES: Readonly<Record<keyof ScheduleKeys, string>> = {
+  schedules: "hash",
+  schedules_at: "zset",
+  schedules_fired: "hash",
+};
+
 /** ZSET of all queues with leases, by last use. It has no queue's slot, so no script touches it. */
 export const REGISTRY_KEY = "queue:registry";
 
@@ -129,6 +146,16 @@ export function queueKeys(name: string): QueueKeys {
     events: `${prefix}events`,
     workers: `${prefix}workers`,
     workers_until: `${prefix}workers:until`,
+  };
+}
+
+/** The keys of a queue's schedules, on the queue's slot. */
+export function scheduleKeys(name: string): ScheduleKeys {
+  const prefix = `queue:{${checkQueueName(name)}}:`;
+  return {
+    schedules: `${prefix}schedules`,
+    schedules_at: `${prefix}schedules:at`,
+    schedules_fired: `${prefix}schedules:fired`,
   };
 }
 

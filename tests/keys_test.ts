@@ -9,7 +9,7 @@ import {
   Subscriber,
   Worker,
 } from "@workshop/redis-patterns";
-import { TaskQueue } from "@workshop/redis-patterns/tasks";
+import { TaskQueue, TaskScheduler } from "@workshop/redis-patterns/tasks";
 import { eventually, redisTest } from "./support.ts";
 
 /** Rows of the table under "## Keys": `key TYPE`. */
@@ -73,6 +73,13 @@ redisTest("the classes leave exactly the keys of the key map", async (test) => {
     // Apart from all others, so put there by hand: what lapsed while a worker holds one that did.
     await test.redis.lPush(`queue:{${queue.name}}:lapsed`, "x 1 1 0 0 0\n1");
   }
+  const scheduler = new TaskScheduler<{ ping(): void }>(test.redis, {
+    name: tasks!,
+  });
+  await scheduler.every("pulse", 100, "ping", null);
+  scheduler.start();
+  await eventually(async () => assertEquals((await scheduler.list())[0]?.firings, 1));
+  await scheduler.stop();
   const pausing = [...workers].map(({ queue }) => queue);
   const tokens = await Promise.all(pausing.map((queue) => test.redis.exists(wake(queue.name))));
   assertEquals(tokens, [1, 1, 1]);

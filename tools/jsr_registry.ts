@@ -86,7 +86,11 @@ async function addPackage(
 }
 
 /** What `deno publish` takes, as it sends it. */
-async function publishedFiles({ imports = {} }: PackageConfig): Promise<Files> {
+async function publishedFiles({ imports: names = {} }: PackageConfig): Promise<Files> {
+  // The longer name first: a/b is not the file b of a.
+  const imports = Object.fromEntries(
+    Object.entries(names).sort(([a], [b]) => b.length - a.length),
+  );
   const dryRun = await run(
     Deno.execPath(),
     ["publish", "--dry-run", "--allow-dirty", "--no-check"],

@@ -24,6 +24,13 @@
  *
  * @module
  */
+export type { CatchUp, CronOptions, EveryOptions, Overlap } from "./schedule.ts";
+export type {
+  Schedule,
+  Scheduled,
+  SchedulerEvent,
+  TaskSchedulerOptions,
+} from "./scheduler_types.ts";
 export {
   type AnyTaskQueue,
   type ResultOptions,
@@ -59,6 +66,7 @@ export {
 } from "./supervise.ts";
 export type { CallContext } from "./live_thread.ts";
 export { ThreadPool, type ThreadPoolEvent, type ThreadPoolOptions } from "./thread_pool.ts";
+export { TaskScheduler } from "./task_scheduler.ts";
 export {
   TaskCancelledError,
   TaskWorker,

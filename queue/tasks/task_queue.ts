@@ -99,6 +99,8 @@ export interface Inside {
   readonly client: RedisClient;
   readonly keys: QueueKeys;
   readonly asker: Asker;
+  /** What only scripts of this kind are told. */
+  readonly own: { group: string; records_kept: string; ended: string };
   readonly maxEvents: number;
 }
 
@@ -154,19 +156,21 @@ export class TaskQueue<T extends TaskMap<T>> extends LeasedQueue<AnyTask<T>> {
       const value = options[option as keyof typeof options];
       if (value !== undefined) leased[option] = value;
     }
+    const own = {
+      group: checkText("group", group),
+      records_kept: `${kept.count} ${kept.ageMs} ${maxEvents}`,
+      ended: endedChannel(keys),
+    };
     super(client, name, "tasks", {
       ...leased,
       codec: taskCodec as Codec<AnyTask<T>>,
       ...(schemas && { schema: schemaOf(schemas as Schemas) as StandardSchema<AnyTask<T>> }),
-    }, {
-      group: checkText("group", group),
-      records_kept: `${kept.count} ${kept.ageMs} ${maxEvents}`,
-      ended: endedChannel(keys),
-    });
+    }, own);
     checkClient(client);
     this.#inside = {
       client,
       keys,
+      own,
       asker: new Asker(client, keys.records, endedChannel(keys)),
       maxEvents,
     };
