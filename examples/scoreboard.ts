@@ -22,6 +22,7 @@ const COLOURS: Record<string, string> = {
   "Consumer 1": "cyan",
   "Consumer 2": "magenta",
   Producer: "orange",
+  asker: "cyan",
   doctor: "green",
   producer: "orange",
   publisher: "orange",

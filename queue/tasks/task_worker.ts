@@ -315,7 +315,12 @@ class Running implements TaskContext {
     return this.delivery.signal;
   }
 
-  async progress(value: unknown): Promise<void> {
+  /** Bound, since handlers take it out of their context. */
+  get progress(): (value: unknown) => Promise<void> {
+    return (value) => this.#say(value);
+  }
+
+  async #say(value: unknown): Promise<void> {
     const { delivery, id } = this;
     const text = writeProgress(value);
     const [lease, index] = splitToken(delivery.token);
