@@ -26,6 +26,7 @@ const COLOURS: Record<string, string> = {
   doctor: "green",
   producer: "orange",
   publisher: "orange",
+  reader: "cyan",
   score: "yellow",
   subscriber: "cyan",
   worker: "cyan",
