@@ -58,7 +58,7 @@ const both = Promise.all([read("mail"), read("books")]).finally(() => over.abort
 const [[ids]] = await Promise.all([both, readNew("display", over.signal)]);
 if (!signal.aborted) {
   say("reader", `read by all, and still there: ${await redis.xLen(key)}`);
-  const again = await redis.xRange(key, `(${ids[2]}`, "+"); // "(" is "behind"
+  const again = (await redis.xRange(key, `(${ids[2]}`, "+")) ?? []; // "(" is "behind"
   say("reader", `again, from the second on: ${again.map(({ message }) => message.order)}`);
   await redis.xTrim(key, "MAXLEN", 1);
   const [late] = (await redis.xRead({ key, id: ids[2]! }))?.[0]?.messages ?? [];
