@@ -21,10 +21,12 @@ import { list } from "./scenarios/list.ts";
 import { options } from "./scenarios/options.ts";
 import { order } from "./scenarios/order.ts";
 import { rate } from "./scenarios/rate.ts";
+import { tasks } from "./scenarios/tasks.ts";
 
 const scenarios: Record<string, Scenario> = {
   list,
   leased,
+  tasks,
   latency,
   order,
   options,
@@ -37,6 +39,7 @@ const HELP = `Compares this package with others; every figure is a median of int
 
   deno task bench list      enqueue and drain of a plain queue: ListQueue, BullMQ, bee-queue, LPUSH
   deno task bench leased    the same at least once: our three queues with leases, BullMQ, bee-queue
+  deno task bench tasks     streams and tasks against BullMQ; how long an asker waits for a result
   deno task bench latency   how long messages wait for blocked workers; delays; killed connections
   deno task bench order     whether two consumers get 100,000 messages in order of priority
   deno task bench options   what each option of a queue with leases costs

@@ -15,7 +15,8 @@ import type { QueueKeys } from "../redis/keys.ts";
 import type { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { backoffMs, sleep } from "../redis/timers.ts";
-import type { Claim, LeasedScripts } from "./leased_scripts.ts";
+import type { Claim } from "./claim_scripts.ts";
+import type { LeasedScripts } from "./leased_scripts.ts";
 import { Hand, type SettleOptions } from "./settler.ts";
 import { random } from "./uid.ts";
 

@@ -144,7 +144,7 @@ local function holder_of(id, key)
   return string.match(holder, "^%S+ (.+)$") or holder
 end
 
--- Adds first: see leased_scripts.ts on maxmemory. ttl 0: until it is settled.
+-- Adds first: see leased_script.ts on maxmemory. ttl 0: until it is settled.
 local function hold(uid, id, key, ttl)
   if id ~= "" then redis.call("HSET", ids, id, uid) end
   if key == "" then return end

@@ -7,7 +7,7 @@ import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
 import { KEY_TYPES, type QueueKeys } from "../redis/keys.ts";
 import type { Send } from "../redis/script.ts";
-import type { ReadyKind } from "./leased_lua.ts";
+import type { ReadyKind } from "./ready_lua.ts";
 
 /** The queue whose errors these are. */
 export interface Explained {

@@ -12,14 +12,7 @@ import { checkOptions, checkSignal, checkSwitch, optionNames } from "../redis/op
 import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
 import { checkCount, sleep } from "../redis/timers.ts";
-import {
-  consumersScript,
-  type LeasedScripts,
-  MAX_BATCH,
-  type Place,
-  type Seen,
-  statsScript,
-} from "./leased_scripts.ts";
+import { type LeasedScripts, MAX_BATCH } from "./leased_scripts.ts";
 import {
   type ConsumerInfo,
   type Counts,
@@ -29,7 +22,9 @@ import {
   type RedriveOptions,
   type Waiting,
 } from "./leased_types.ts";
-import { type QueueStats, readStats } from "./stats.ts";
+import type { Place, Seen } from "./operator_scripts.ts";
+import { consumersScript } from "./presence.ts";
+import { type QueueStats, readStats, statsScript } from "./stats.ts";
 
 /** Most entries, and about how many bytes, in one step of a scan. */
 const STEP = 1_500;

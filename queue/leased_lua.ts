@@ -1,26 +1,9 @@
 /**
  * What the scripts of a queue with leases are made of: Lua functions for a message and its moves. They
- * work on the keys by their declared names; see leased_scripts.ts for the rules that all of them keep.
+ * work on the keys by their declared names; see leased_script.ts for the rules that all of them keep.
  *
  * @module
  */
-
-import { STREAM, STREAM_ADOPT, STREAM_LOOK, streamLetGo } from "./stream_lua.ts";
-import { TASK_ACK_ARGS, TASK_TRACK } from "./task_lua.ts";
-
-/**
- * How `ready` is kept: first in first out in a list or a stream, or by priority. Tasks are in a stream, and
- * have records; see task_lua.ts.
- */
-export type ReadyKind = "list" | "priority" | "stream" | "tasks";
-
-/** What the scripts of a kind are told besides: bound once, by {@linkcode bindScripts}. */
-export const OWN_ARGS: Record<ReadyKind, readonly string[]> = {
-  list: [],
-  priority: [],
-  stream: ["group", "idle_ms"],
-  tasks: ["group", "idle_ms", "records_kept", "ended"],
-};
 
 /** Redis's clock, in milliseconds since 1970. */
 export const TIME = `
@@ -74,147 +57,6 @@ local function remember(h, line)
 end`;
 
 /**
- * In a hand a message stands as it is; nobody else keeps a record of it. See stream_lua.ts for a kind
- * where somebody does.
- */
-const PLAIN_HAND = `
-local function bare(held) return "", held end
-local function hold_again(messages) return messages end
-local function let_go() end
-local function dismiss() end
-local function has_strangers() return false end`;
-
-/**
- * put(messages): into `ready`, oldest first. take(n, lease): up to n out of it, as they stand in the hand;
- * without a lease, for good. put_back: to the front, where there is one. none_waits: for when it is empty.
- * check_ready: fails where the key is of another type.
- *
- * bare(held): what stands in the hand, taken apart: what is in front of the message, and the message.
- * hold_again(messages, lease): those that had lapsed, as they stand in the hand. let_go(helds): they have
- * left the hand. dismiss(consumer): it may hold nothing any more. has_strangers: whether somebody else
- * was given something.
- */
-export const READY: Record<ReadyKind, string> = {
-  list: `${PLAIN_HAND}
-local function none_waits() end
-local function check_ready() end  -- LPUSH says it itself, before anything is written
-local function waiting() return redis.call("LLEN", ready) end
-local function take(n) return redis.call("RPOP", ready, n) or {} end
-local function put(messages)
-  if #messages > 0 then redis.call("LPUSH", ready, unpack(messages)) end
-end
-local function put_back(message) redis.call("RPUSH", ready, message) end`,
-  priority: `${PLAIN_HAND}
--- Nobody is in order before anybody when nobody waits: the counter begins anew.
-local function none_waits() redis.call("DEL", seq) end
-local function check_ready()
-  redis.call("ZCARD", ready)
-  -- A counter that is none says so here, not when half of the messages are stored.
-  if not string.match(redis.call("GET", seq) or "0", "^%d+$") then redis.call("INCRBY", seq, 0) end
-end
-local function waiting() return redis.call("ZCARD", ready) end
--- ZPOPMIN would write every score out, and take twice as long.
-local function take(n)
-  local messages = redis.call("ZRANGE", ready, 0, n - 1)
-  if #messages > 0 then redis.call("ZREMRANGEBYRANK", ready, 0, #messages - 1) end
-  return messages
-end
--- 2^42 messages of a priority before the next priority begins: exact in a double.
-local function put(messages)
-  if #messages == 0 then return end
-  local last, members = redis.call("INCRBY", seq, #messages), {}
-  for i, message in ipairs(messages) do
-    local priority = tonumber(string.match(message, "^%S+ %d+ [01x] [%d+]+ %d+ (%-?%d+)")) or 0
-    members[2 * i - 1] = string.format("%.0f", priority * 4398046511104 + last - #messages + i)
-    members[2 * i] = message
-  end
-  redis.call("ZADD", ready, unpack(members))
-end
-local function put_back(message) put({message}) end`,
-  stream: STREAM,
-  tasks: STREAM,
-};
-
-/**
- * Looking into `ready`. page(first, last, after): the messages from one position to another, oldest first;
- * newest(first, most, after): the same from the other end. Where positions shift, or cost to be counted,
- * each also gives for every message what comes back as `after`. strike(position, message, mark, after):
- * takes one out that newest gave, or leaves a mark. next_out: what goes out next, or nil.
- */
-export const LOOK: Record<ReadyKind, string> = {
-  list: `
-local function page(first, last)
-  local back, oldest = redis.call("LRANGE", ready, -1 - last, -1 - first), {}
-  for i = #back, 1, -1 do oldest[#oldest + 1] = back[i] end
-  return oldest
-end
-local function newest(first, most) return redis.call("LRANGE", ready, first, first + most - 1) end
-local function strike(position, _, mark) redis.call("LSET", ready, position, mark) end
-local function next_out() return redis.call("LINDEX", ready, -1) end`,
-  priority: `
-local function page(first, last) return redis.call("ZRANGE", ready, first, last) end
-local function newest(first, most)
-  return redis.call("ZRANGE", ready, first, first + most - 1, "REV")
-end
-local function strike(_, message) redis.call("ZREM", ready, message) end
-local function next_out() return redis.call("ZRANGE", ready, 0, 0)[1] end`,
-  stream: STREAM_LOOK,
-  tasks: STREAM_LOOK,
-};
-
-/** What an ack says of each message: its index; and by which id it is on record; and its task's end. */
-export const ACK_SAYS: Record<ReadyKind, "index" | "id" | "end"> = {
-  list: "index",
-  priority: "index",
-  stream: "id",
-  tasks: "end",
-};
-
-/** In how many arguments. */
-export const ACK_ARGS = { index: 1, id: 2, end: TASK_ACK_ARGS };
-
-const PLAIN_LET_GO = `
-local function bare(held) return "", held end
-local function dismiss() end
-local function fields_at(lease, from, n)
-  local fields = {}
-  for i = 1, n do fields[i] = lease .. ":" .. ARGV[from + i - 1] end
-  return fields
-end
-local function let_go_of() end`;
-
-/**
- * For scripts that only settle. fields_at(lease, from, n): the fields of a hand that an ack names.
- * let_go_of(fields): what stands there leaves the hand next.
- */
-export const LET_GO: Record<ReadyKind, string> = {
-  list: PLAIN_LET_GO,
-  priority: PLAIN_LET_GO,
-  stream: streamLetGo(ACK_ARGS.id),
-  tasks: streamLetGo(ACK_ARGS.end),
-};
-
-/** adopt: what somebody else was given and fell silent about waits again. */
-export const ADOPT: Record<ReadyKind, string> = {
-  list: "local function adopt() end",
-  priority: "local function adopt() end",
-  stream: STREAM_ADOPT,
-  tasks: STREAM_ADOPT,
-};
-
-const NO_TRACK = `
-local function track() end
-local track_many, track_again, untrack = track, track, track`;
-
-/** What is on record of messages, beside them; see task_lua.ts. */
-export const TRACK: Record<ReadyKind, string> = {
-  list: NO_TRACK,
-  priority: NO_TRACK,
-  stream: NO_TRACK,
-  tasks: TASK_TRACK,
-};
-
-/**
  * Keys of another type fail here, and so does a counter that is none, before anything is written. A look
  * at a key costs as much as any command, so what every message goes through (enqueue, claim, ack) looks
  * only at what it writes itself.
@@ -230,12 +72,8 @@ if not string.match(redis.call("GET", seq) or "0", "^%d+$") then
   return redis.error_reply("WRONGTYPE the counter of the order holds no number")
 end`;
 
-/**
- * Leases under which nothing is left need not lapse. Each comes with how many messages it had, to be
- * looked for; 0 if Redis has said of each that it is gone.
- */
-export const FORGET = `
--- A lease is named <consumer>:<messages asked for>:<count>.
+/** A lease is named `<consumer>:<messages asked for>:<count>`. */
+export const LEASES = `
 local function asked_for(lease)
   return math.min(1000, tonumber(string.match(lease, ":(%d+):%d+$")) or 0)
 end
@@ -252,14 +90,26 @@ local function fields_of(lease, n, from)
   local fields = {}
   for i = from or 1, n do fields[#fields + 1] = lease .. ":" .. i end
   return fields
+end`;
+
+/**
+ * Leases under which nothing is left need not lapse. Each comes with how many messages it had, to be
+ * looked for; 0 if Redis has said of each that it is gone.
+ */
+export const FORGET = `
+local function is_empty(lease, n)
+  local fields = {}
+  for i = 1, n do fields[i] = lease .. ":" .. i end
+  for _, held in ipairs(redis.call("HMGET", leased, unpack(fields))) do
+    if held then return false end
+  end
+  return true
 end
 
 local function forget_finished(from)
   for i = from, #ARGV, 2 do
-    local n, empty = tonumber(ARGV[i + 1]), true
-    local held = n > 0 and redis.call("HMGET", leased, unpack(fields_of(ARGV[i], n))) or {}
-    for j = 1, #held do empty = empty and not held[j] end
-    if empty then redis.call("ZREM", leases, ARGV[i]) end
+    local n = tonumber(ARGV[i + 1])
+    if n == 0 or is_empty(ARGV[i], n) then redis.call("ZREM", leases, ARGV[i]) end
   end
 end`;
 

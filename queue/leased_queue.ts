@@ -30,8 +30,7 @@ import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
 import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
-import { ACK_SAYS } from "./leased_lua.ts";
-import { bindScripts, type LeasedScripts, MAX_BATCH, type ReadyKind } from "./leased_scripts.ts";
+import { bindScripts, type LeasedScripts, MAX_BATCH } from "./leased_scripts.ts";
 import type {
   ConsumerInfo,
   Counts,
@@ -49,6 +48,7 @@ import { checkReceive, type ReceiveOptions } from "./message.ts";
 import { PRESENCE_TTL_MS } from "./presence.ts";
 import { rateOf } from "./rate_limit.ts";
 import { Reader } from "./reader.ts";
+import { ACK_SAYS, type ReadyKind } from "./ready_lua.ts";
 import { roomOf } from "./room.ts";
 import { validator } from "./schema.ts";
 import { Hand, type SettleOptions, Settler } from "./settler.ts";

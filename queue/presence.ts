@@ -4,16 +4,64 @@
  *
  * @module
  */
+import type { Buffer } from "node:buffer";
 import process from "node:process";
 import type { QueueKeys } from "../redis/keys.ts";
-import type { Send } from "../redis/script.ts";
-import { presentScript } from "./leased_scripts.ts";
+import { defineScript, type Send } from "../redis/script.ts";
 import type { Mode } from "./message.ts";
 import { Registration } from "./registry.ts";
 
 /** How often it is said, and how long that is believed. */
 export const PRESENCE_MS = 10_000;
 export const PRESENCE_TTL_MS = 30_000;
+
+/** A consumer says that it is there; entries of those that stopped saying so go, ten at a time. */
+const presentScript = defineScript({
+  name: "present",
+  keys: ["workers", "workers_until"],
+  args: ["consumer", "ttl_ms", "info"],
+  lua: `
+redis.call("HLEN", workers)
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, gone in ipairs(redis.call("ZRANGE", workers_until, "-inf", now, "BYSCORE", "LIMIT", 0, 10)) do
+  redis.call("ZREM", workers_until, gone)
+  redis.call("HDEL", workers, gone)
+end
+if info == "" then
+  redis.call("ZREM", workers_until, consumer)
+  redis.call("HDEL", workers, consumer)
+else
+  redis.call("HSET", workers, consumer, info)
+  redis.call("ZADD", workers_until, now + ttl_ms, consumer)
+  -- The last one to say so may have been killed, and then nobody is there to remove it.
+  redis.call("PEXPIRE", workers, ttl_ms)
+  redis.call("PEXPIRE", workers_until, ttl_ms)
+end
+return 1`,
+  reply: Number,
+});
+
+/** The consumers that have said lately that they are there: name and what they said. */
+export const consumersScript = defineScript({
+  name: "consumers",
+  keys: ["workers", "workers_until"],
+  args: [],
+  lua: `
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local found = {}
+for _, consumer in ipairs(redis.call("ZRANGE", workers_until, now, "+inf", "BYSCORE", "LIMIT", 0, 1000)) do
+  local info = redis.call("HGET", workers, consumer)
+  if info then
+    found[#found + 1] = consumer
+    found[#found + 1] = info
+    found[#found + 1] = redis.call("ZSCORE", workers_until, consumer) - now
+  end
+end
+return found`,
+  reply: (raw) => raw as (Buffer | number)[],
+});
 
 /** See the module. */
 export class Presence {

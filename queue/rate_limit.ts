@@ -46,33 +46,27 @@ export function rateOf(limit: RateLimit | undefined): string {
 export const NO_RATE = `
 local spare_rate, spare_in = math.huge, 0`;
 
-/** For scripts that know the rate. hold_back: until it permits a claim, enqueue wakes nobody. */
+/** For scripts that know the rate: they are not held back by what others knew. */
 export const HOLD = `
 paused()
-is_held = false
-local function hold_back()
-  -- pcall: a hint only, and refused at maxmemory where nothing was taken before.
-  redis.pcall("HSET", control, "held_until", string.format("%.0f", now + spare_in))
-  if not paused() then redis.call("PEXPIRE", control, math.ceil(spare_in)) end
-end`;
+is_held = false`;
 
 /** spare_rate: how many may be handed out now; spare_in: when none, for how many milliseconds. */
 export const RATE = `
-local spare_rate, spare_in = math.huge, 0
-local rate_most, rate_per = string.match(rate, "^(%d+) (%d+)$")
+local spare_rate, spare_in, grant = math.huge, 0, nil
+if rate ~= "" then
+  local rate_most, rate_per = string.match(rate, "^(%d+) (%d+)$")
 
--- Several steps of a fine rate are waited for together, or all workers would ask at each.
-local function wait_for_rate(frees) spare_in = math.max(frees, math.min(250, rate_per / 4)) end
+  -- Several steps of a fine rate are waited for together, or all workers would ask at each.
+  local function wait_for_rate(frees) spare_in = math.max(frees, math.min(250, rate_per / 4)) end
 
--- An entry says when, how many, and how many in all until then: so the sum needs no counter.
-local function grant_at(index)
-  local at, n, total = string.match(redis.call("LINDEX", grants, index) or "", "^(%d+) (%d+) (%d+)$")
-  if at then return {at = tonumber(at), n = tonumber(n), total = tonumber(total)} end
-end
+  -- An entry says when, how many, and how many in all until then: so the sum needs no counter.
+  local function grant_at(index)
+    local at, n, total = string.match(redis.call("LINDEX", grants, index) or "", "^(%d+) (%d+) (%d+)$")
+    if at then return {at = tonumber(at), n = tonumber(n), total = tonumber(total)} end
+  end
 
-local newest = rate_most and grant_at(0)
-if rate_most then
-  local oldest
+  local newest, oldest = grant_at(0), nil
   for _ = 1, 1000 do
     oldest = grant_at(-1)
     -- One that lies in the future was written before the clock was set back; one that cannot be read is
@@ -83,13 +77,13 @@ if rate_most then
   local granted = oldest and newest and newest.total - oldest.total + oldest.n or 0
   spare_rate = math.max(0, rate_most - granted)
   if spare_rate == 0 then wait_for_rate(oldest.at + rate_per - now) end
-end
 
-local function grant(n)
-  local total = (newest and newest.total or 0) + n
-  redis.call("LPUSH", grants, string.format("%.0f %d %.0f", now, n, total))
-  redis.call("PEXPIRE", grants, rate_per)
-  spare_rate = spare_rate - n
-  local oldest = grant_at(-1)
-  if spare_rate == 0 then wait_for_rate(oldest and oldest.at + rate_per - now or rate_per) end
+  function grant(n)
+    local total = (newest and newest.total or 0) + n
+    redis.call("LPUSH", grants, string.format("%.0f %d %.0f", now, n, total))
+    redis.call("PEXPIRE", grants, rate_per)
+    spare_rate = spare_rate - n
+    local oldest = grant_at(-1)
+    if spare_rate == 0 then wait_for_rate(oldest and oldest.at + rate_per - now or rate_per) end
+  end
 end`;

@@ -10,7 +10,7 @@ import type { Buffer } from "node:buffer";
 import { type Codec, DecodeError } from "../redis/codec.ts";
 import { Delivery } from "./delivery.ts";
 import { readEnvelope, readHistory } from "./envelope.ts";
-import type { Seen } from "./leased_scripts.ts";
+import type { Seen } from "./operator_scripts.ts";
 import type { PeekState, Waiting } from "./leased_types.ts";
 import { readLogEntry } from "./logs.ts";
 import type { Validate } from "./schema.ts";

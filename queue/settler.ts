@@ -13,7 +13,8 @@ import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
 import { type Envelope, toText, writeError } from "./envelope.ts";
-import { extendScript, type LeasedScripts } from "./leased_scripts.ts";
+import type { LeasedScripts } from "./leased_scripts.ts";
+import { extendScript } from "./settle_scripts.ts";
 import { Times } from "./stats.ts";
 
 /**
@@ -191,17 +192,13 @@ export interface SettleOptions {
 
 /** How a task ended, as an ack tells; see task_lua.ts. */
 export interface TaskEnd {
+  /** Its id; "" if Redis is to find out. */
   readonly id: string;
-  /** `type⇥attempt⇥consumer`. */
-  readonly told: string;
-  /** `added⇥started`. */
-  readonly times: string;
-  /** As it is stored. */
+  /** What its handler gave, as it is stored. */
   readonly result: string;
 }
 
-/** Redis finds out itself. */
-const UNTOLD: TaskEnd = { id: "", told: "", times: "", result: "" };
+const UNTOLD: TaskEnd = { id: "", result: "" };
 
 interface PendingAcks {
   hand: Hand;
@@ -428,8 +425,8 @@ export class Settler {
         if (ack === "index") return;
         rest.push(hand.idOf(index));
         if (ack === "id") return;
-        const { id, told, times, result } = ends[i] ?? UNTOLD;
-        rest.push(id, told, times, result);
+        const { id, result } = ends[i] ?? UNTOLD;
+        rest.push(id, result);
       });
     }
     const times = counting === "1" ? String(timesOf(batch)) : "";

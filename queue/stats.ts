@@ -18,6 +18,8 @@
  *
  * @module
  */
+import type { Buffer } from "node:buffer";
+import { defineScript } from "../redis/script.ts";
 import { checkMs } from "../redis/timers.ts";
 
 /** What is counted, by name. */
@@ -188,28 +190,28 @@ export const STATS = `
 local this_minute = math.floor(now / ${MINUTE_MS})
 local function of(minute, what) return string.format("%d %s", minute, what) end
 
-local counted = {${COUNTED.map((what) => `"${what}"`).join(", ")}}
-
--- A minute that is over for an hour goes, and what it counted is added up.
-local function fold(minute)
-  local names, found = {}, false
-  for i, what in ipairs(counted) do names[i] = of(minute, what) end
-  for i, n in ipairs(redis.call("HMGET", stats, unpack(names))) do
-    if n then
-      found = true
-      redis.pcall("HINCRBY", stats, counted[i], n)
-    end
-  end
-  if not found then return end
-  for bucket = 0, ${MAX_BUCKET} do
-    names[#names + 1] = of(minute, "w" .. bucket)
-    names[#names + 1] = of(minute, "r" .. bucket)
-  end
-  redis.call("HDEL", stats, unpack(names))
-end
-
 -- Between the oldest minute and the last one there is an hour at most.
 local function begin_minute()
+  local counted = {${COUNTED.map((what) => `"${what}"`).join(", ")}}
+
+  -- A minute that is over for an hour goes, and what it counted is added up.
+  local function fold(minute)
+    local names, found = {}, false
+    for i, what in ipairs(counted) do names[i] = of(minute, what) end
+    for i, n in ipairs(redis.call("HMGET", stats, unpack(names))) do
+      if n then
+        found = true
+        redis.pcall("HINCRBY", stats, counted[i], n)
+      end
+    end
+    if not found then return end
+    for bucket = 0, ${MAX_BUCKET} do
+      names[#names + 1] = of(minute, "w" .. bucket)
+      names[#names + 1] = of(minute, "r" .. bucket)
+    end
+    redis.call("HDEL", stats, unpack(names))
+  end
+
   redis.call("PEXPIRE", stats, ${KEPT_MS})
   local first = tonumber(redis.call("HGET", stats, "first")) or this_minute
   local kept = this_minute - ${MINUTES - 1}
@@ -228,3 +230,19 @@ local function count_times(times)
     redis.pcall("HINCRBY", stats, of(this_minute, bucket), n)
   end
 end`;
+
+/** Everything that a queue has counted, and Redis's clock. */
+export const statsScript = defineScript({
+  name: "stats",
+  keys: ["stats"],
+  args: [],
+  lua: `
+local time = redis.call("TIME")
+return {time[1] * 1000 + math.floor(time[2] / 1000), redis.call("HGETALL", stats)}`,
+  reply: (raw) => {
+    const [now, flat] = raw as [number, Buffer[]];
+    const fields = new Map<string, string>();
+    for (let i = 0; i < flat.length; i += 2) fields.set(String(flat[i]), String(flat[i + 1]));
+    return { now: Number(now), fields };
+  },
+});

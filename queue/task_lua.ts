@@ -57,7 +57,7 @@ local function trim_records(most)
     old = redis.call("ZRANGE", records_until, "-inf", now, "BYSCORE", "LIMIT", 0, most)
   end
   if #old == 0 then return end
-  redis.call("ZREM", records_until, unpack(old))
+  redis.call("ZREMRANGEBYRANK", records_until, 0, #old - 1)
   redis.call("HDEL", records, unpack(old))
 end
 
@@ -106,7 +106,7 @@ end
 local function id_of(h) return h.id ~= "" and h.id or h.uid end
 
 local function track(h, state, event, detail, consumer)
-  local type = type_at(h.message, h.body_at)
+  local type = string.find(h.uid, "^foreign%-") == nil and type_at(h.message, h.body_at)
   if not type then return end  -- no task: somebody else's entry
   local id, told = id_of(h), type .. "\\t" .. h.attempts .. "\\t" .. (consumer or "")
   local record = {id, state .. "\\t" .. now_text .. "\\t" .. h.at .. "\\t\\t" .. told .. "\\n" .. (detail or "")}
@@ -159,59 +159,71 @@ local function track_many(state, event, messages, consumer)
   end
   if #pairs_of > 0 then redis.call("HSET", records, unpack(pairs_of)) end
   if event then tell(event, lines) end
+end
+
+-- Those of a producer that are not plain. Ids that it chose may be of tasks that had come to their end.
+local function track_new(ready_now, delayed_now, chosen)
+  track_many("ready", "added", ready_now)
+  track_many("delayed", "added", delayed_now)
+  if #chosen > 0 then redis.call("ZREM", records_until, unpack(chosen)) end
 end`;
 
 /** How many arguments an ack of a task has. */
-export const TASK_ACK_ARGS = 6;
+export const TASK_ACK_ARGS = 4;
 
 /**
  * What an ack says of tasks: behind the index and the stream's id of each there are its own id (or "", and then
- * the message is looked at), `type⇥attempt⇥consumer`, `added⇥started`, and the result. acked_of: those that
- * have come to their end by it, before they leave the hand; end_acked: their records.
+ * the message is looked at), and its result. acked_of: ids and results of those that come to their end by it,
+ * before they leave the hand; end_acked: their records, made of what is on record of them.
  */
 export const TASK_ACK = `${TASK_END}
 local function check_records()
   redis.call("HLEN", records); redis.call("ZCARD", records_until); redis.call("XLEN", events)
 end
 
-local function untold_end(lease, field, received)
+local function id_in_hand(field)
   local held = redis.call("HGET", leased, field)
   if not held then return end
   local _, message = bare(held)
-  local uid, attempts, at, bytes, id, body_at =
-    string.match(message, "^(%S+) (%d+) [01] (%d+)%+?%d* (%d+) %-?%d+ ?([^\\n\\t]*)[^\\n]*\\n()")
-  local type = uid and string.match(string.sub(message, body_at + bytes, body_at + bytes + 200), "^([^\\n\\t]+)\\n")
-  if not type then return end
-  local consumer = string.match(lease, "^[%w-]*")
-  return id ~= "" and id or uid, type .. "\\t" .. attempts + 1 .. "\\t" .. consumer, at .. "\\t" .. received, ""
+  local uid, id = string.match(message, "^(%S+) %d+ [01] [%d+]+ %d+ %-?%d+ ?([^\\n\\t]*)")
+  return id ~= "" and id or uid
 end
 
-local function acked_of(lease, received, fields, from)
-  local ids, ends, lines = {}, {}, {}
+local function is_alive(held)
+  if not held then return false end
+  local _, message = bare(held)
+  return string.find(message, "^%S+ %d+ [01] ") ~= nil
+end
+
+local function acked_of(fields, from, looks)
+  local ids, results = {}, {}
+  -- An id that a producer chose may be another task's by now, if this one was cancelled or is done already.
+  local held = looks == "1" and redis.call("HMGET", leased, unpack(fields))
   for i, field in ipairs(fields) do
-    local id, told, times, result = unpack(ARGV, from + ${TASK_ACK_ARGS} * (i - 1) + 2, from + ${TASK_ACK_ARGS} * i - 1)
-    if id == "" then id, told, times = untold_end(lease, field, received) end
-    if id then
+    local at = from + ${TASK_ACK_ARGS} * (i - 1) + 2
+    local id = ARGV[at]
+    if id == "" then id = id_in_hand(field) end
+    if id and (not held or is_alive(held[i])) then
       ids[#ids + 1] = id
-      ends[#ends + 1] = "done\\t" .. now_text .. "\\t" .. times .. "\\t" .. told .. "\\n" .. result
-      lines[#lines + 1] = id .. "\\t" .. told
+      results[#results + 1] = ARGV[at + 1]
     end
   end
-  return ids, ends, lines
+  return ids, results
 end
 
 -- Not what was said before, its reply being lost, and not what somebody has cancelled meanwhile.
-local function end_acked(ids, ends, lines)
+local function end_acked(ids, results)
   if #ids == 0 then return end
-  local pairs_of, told = {}, {}
+  local pairs_of, lines, done = {}, {}, "done\\t" .. now_text
   for i, record in ipairs(redis.call("HMGET", records, unpack(ids))) do
-    local state = record and string.match(record, "^%l+")
-    if state ~= "done" and state ~= "cancelled" then
+    local times, told
+    if record then times, told = string.match(record, "^running\\t%d+(\\t%d+\\t%d+\\t)([^\\n]*)") end
+    if times then
       pairs_of[#pairs_of + 1] = ids[i]
-      pairs_of[#pairs_of + 1] = ends[i]
-      told[#told + 1] = lines[i]
+      pairs_of[#pairs_of + 1] = done .. times .. told .. "\\n" .. results[i]
+      lines[#lines + 1] = ids[i] .. "\\t" .. told
     end
   end
   finish(pairs_of)
-  tell("done", told)
+  tell("done", lines)
 end`;

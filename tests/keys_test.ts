@@ -9,6 +9,7 @@ import {
   Subscriber,
   Worker,
 } from "@workshop/redis-patterns";
+import { TaskQueue } from "@workshop/redis-patterns/tasks";
 import { eventually, redisTest } from "./support.ts";
 
 /** Rows of the table under "## Keys": `key TYPE`. */
@@ -22,8 +23,13 @@ async function keyMap(): Promise<string[]> {
 const wake = (name: string) => `queue:{${name}}:wake`;
 
 redisTest("the classes leave exactly the keys of the key map", async (test) => {
-  const [plain, reliable, priority, stream] = ["l", "r", "p", "s"].map((x) => `${test.name}:${x}`);
+  const [plain, reliable, priority, stream, tasks] = ["l", "r", "p", "s", "t"].map((x) =>
+    `${test.name}:${x}`
+  );
   const names = { list: plain!, reliable: reliable!, priority: priority!, stream: stream! };
+  await using taskQueue = new TaskQueue<{ one(): void }>(test.redis, { name: tasks! });
+  await taskQueue.enqueue({ type: "one", payload: null });
+  await (await taskQueue.receive())?.ack();
   const list = new ListQueue(test.redis, names.list);
   await list.enqueueMany([1, 2]);
   await list.receive();
@@ -80,13 +86,16 @@ redisTest("the classes leave exactly the keys of the key map", async (test) => {
   const named = left.map((key) =>
     key.replace(names.list, "the queue's name").replace(`{${names.reliable}}`, "{name}")
       .replace(`{${names.priority}}`, "{name}").replace(`{${names.stream}}`, "{name}")
+      .replace(`{${tasks}}`, "{name}")
   );
   assertEquals([...new Set(named)].toSorted(), await keyMap());
   for (const { worker, held } of workers) {
     held.resolve();
     await worker.stop();
   }
-  for (const kind of [`list ${reliable}`, `priority ${priority}`, `stream ${stream}`]) {
+  for (
+    const kind of [`list ${reliable}`, `priority ${priority}`, `stream ${stream}`, `tasks ${tasks}`]
+  ) {
     await test.redis.zRem("queue:registry", kind);
   }
   for await (const keys of test.redis.scanIterator({ MATCH: `*${test.name}*` })) {

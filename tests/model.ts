@@ -8,7 +8,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   type Delivery,
   type Enqueued,
-  type LeasedQueue,
+  type EnqueueManyOptions,
+  type EnqueueOptions,
+  type LeasedQueueOptions,
   LeaseLostError,
   PriorityQueue,
   ReliableQueue,
@@ -16,13 +18,15 @@ import {
 } from "@workshop/redis-patterns";
 import type { Buffer } from "node:buffer";
 import { WORKED } from "../queue/delivery.ts";
-import { bindScripts, type ReadyKind } from "../queue/leased_scripts.ts";
+import { LeasedQueue } from "../queue/leased_queue.ts";
+import { bindScripts } from "../queue/leased_scripts.ts";
+import type { ReadyKind } from "../queue/ready_lua.ts";
 import { policyOf } from "../queue/limits.ts";
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
 import type { Codec } from "../redis/codec.ts";
 import { type QueueKeys, queueKeys } from "../redis/keys.ts";
-import { look, type Seen, type Snapshot, Uids } from "./model_look.ts";
+import { look, type Seen, type Snapshot, TASK, Uids } from "./model_look.ts";
 import { entriesOf, type Sent, text } from "./model_sent.ts";
 import { CONSUMERS, type How, IDS, type Item, KEYS, type Step, type Where } from "./model_steps.ts";
 
@@ -34,6 +38,26 @@ const NUMBERS: Codec<number> = {
   encode: String,
   decode: (raw) => Number(new TextDecoder().decode(raw)),
 };
+
+/** What only the scripts of a kind are told. */
+const OWN = { group: "workers", records_kept: "100000 3600000 100", ended: "model:ended" };
+
+/** Tasks without what queue/tasks/ puts around them. */
+class Tasks extends LeasedQueue<number> {
+  constructor(client: RedisClient, name: string, options: LeasedQueueOptions<number>) {
+    const codec: Codec<number> = {
+      encode: (n) => `${TASK}\n${n}`,
+      decode: (raw) => NUMBERS.decode(raw.subarray(raw.indexOf(10) + 1)),
+    };
+    super(client, name, "tasks", { ...options, codec }, OWN);
+  }
+  enqueue(n: number, options: EnqueueOptions = {}): Promise<Enqueued> {
+    return this.store(n, { ...options, priority: 0 });
+  }
+  enqueueMany(all: number[], options: EnqueueManyOptions = {}): Promise<Enqueued[]> {
+    return this.storeMany(all, { ...options, priority: 0 });
+  }
+}
 
 /** What the steps came upon: counted, so that a run can tell that it met all of it. */
 export const ENCOUNTERS = [
@@ -98,6 +122,8 @@ export class Run {
   /** Leases that were handed out and not seen to be gone; whether their time was set back. */
   readonly #leases = new Map<string, boolean>();
   readonly #names = new Map<number, string>(); // consumers' names, as their first leases tell
+  /** How tasks came to their ends, by their ids; of those that are there the place tells. */
+  readonly #ends = new Map<string, [state: string, attempts: number]>();
   readonly #past: Held[] = []; // every delivery there ever was: for stale tokens
   #held: Held[] = []; // not settled by their own objects
   #paused = false;
@@ -135,7 +161,12 @@ export class Run {
   #consumer(): LeasedQueue<number> {
     const codec = NUMBERS;
     const options = { leaseMs: HOUR, maxAttempts: MAX_ATTEMPTS, backoff: () => HOUR, codec };
-    const Queue = { list: ReliableQueue, priority: PriorityQueue, stream: StreamQueue }[this.#kind];
+    const Queue = {
+      list: ReliableQueue,
+      priority: PriorityQueue,
+      stream: StreamQueue,
+      tasks: Tasks,
+    }[this.#kind];
     return new Queue<number>(this.#redis, this.#name, options);
   }
 
@@ -278,6 +309,7 @@ export class Run {
 
   #bury(message: Modelled): void {
     message.place = "dead";
+    this.#ends.set(this.#idOf(message), ["dead", message.attempts]); // also when it is dropped
     this.#free(message, { undone: false });
     this.#dropOld();
   }
@@ -432,6 +464,7 @@ export class Run {
     }
     if (how === "ack") {
       message.place = "gone";
+      this.#ends.set(this.#idOf(message), ["done", message.attempts + 1]);
       return this.#free(message, { undone: false });
     }
     message.fresh = false;
@@ -496,7 +529,7 @@ export class Run {
   }
 
   async #tick(): Promise<void> {
-    const { tick } = bindScripts(this.#kind, { group: "workers", idle_ms: HOUR });
+    const { tick } = bindScripts(this.#kind, { ...OWN, idle_ms: HOUR });
     await tick.run((args) => call(this.#redis, args), this.#keys, {
       policy: policyOf({
         attempts: MAX_ATTEMPTS,
@@ -544,6 +577,8 @@ export class Run {
     assertEquals(await this.#queues[0]!.purge(state), purged.length);
     for (const message of gone) message.place = "gone";
     for (const message of purged) this.#takeOut(message);
+    // An end stays on record.
+    if (state !== "dead") { for (const message of purged) this.#ends.delete(this.#idOf(message)); }
   }
 
   async #cancel({ where, which }: Step & { do: "cancel" }): Promise<void> {
@@ -568,6 +603,7 @@ export class Run {
     const { place } = message;
     if (place === "gone") throw new TypeError(`${message.n} is gone`);
     this.#met(`cancelled while ${place}`);
+    this.#ends.set(this.#idOf(message), ["cancelled", message.attempts]);
     this.#takeOut(message);
     const stays = place === "lapsed" || place === "leased" ||
       (place === "ready" && this.#kind === "list");
@@ -672,8 +708,32 @@ export class Run {
     ]);
     assertEquals(now.keys.sort(), keys.sort(), "who holds the keys, and for how long");
     this.#compareLeases(now, there);
+    if (this.#kind === "tasks") this.#compareRecords(now);
     await this.#compareCounts(now);
     this.#now = now;
+  }
+
+  /** A record is never behind its message, and an end is there when the message is gone. */
+  #compareRecords({ records }: Snapshot): void {
+    const expected = new Map(this.#ends);
+    for (const message of this.#alive()) {
+      const { place, attempts } = message;
+      expected.set(
+        this.#idOf(message),
+        {
+          ready: ["ready", attempts],
+          lapsed: ["ready", attempts],
+          delayed: ["delayed", attempts],
+          leased: ["running", attempts + 1],
+          dead: ["dead", attempts],
+        }[place as Exclude<Where, "gone">] as [string, number],
+      );
+    }
+    assertEquals(
+      records.sort(),
+      [...expected].map(([id, end]) => [id, ...end] as const).sort(),
+      "what is on record",
+    );
   }
 
   #compareLeases(now: Snapshot, there: Modelled[]): void {

@@ -6,7 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Buffer } from "node:buffer";
 import { readEnvelope, readHistory } from "../queue/envelope.ts";
-import type { ReadyKind } from "../queue/leased_scripts.ts";
+import type { ReadyKind } from "../queue/ready_lua.ts";
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
 import type { QueueKeys } from "../redis/keys.ts";
@@ -33,6 +33,8 @@ export interface Snapshot {
   /** Keys of deduplication, who holds them as it stands there, and whether for a time: still, or over. */
   keys: [key: string, holder: string, window: "" | "open" | "over"][];
   tokens: number;
+  /** Tasks by their ids: the state on record, and the attempts. */
+  records: [id: string, state: string, attempts: number][];
 }
 
 /** The uids of messages, in both directions: of a cancelled message nothing else is left. */
@@ -57,7 +59,7 @@ export class Uids {
   /** The number of a message, by what stands in Redis. */
   numberOf(entry: Uint8Array): number {
     const { uid, body, cancelled } = readEnvelope(entry as Buffer)!;
-    if (!cancelled) this.set(Number(body.toString()), uid);
+    if (!cancelled) this.set(Number(/\d+$/.exec(body.toString())![0]), uid);
     const n = this.#numbers.get(uid);
     assert(n !== undefined, `the mark of a message that never was: ${uid}`);
     return n;
@@ -74,7 +76,7 @@ export async function look(
   const reply = await call(redis, command, { raw: true }) as [...Buffer[][], number, Buffer[]];
   const pending = (reply.pop() as Buffer[]).map(String);
   const tokens = reply.pop() as number;
-  const [ready, lapsed, leased, leases, delayed, dead, deadAt, ids, taken, until] =
+  const [ready, lapsed, leased, leases, delayed, dead, deadAt, ids, taken, until, records] =
     reply as Buffer[][];
   const ends = new Map(pairs(until!).map(([key, end]) => [String(key), Number(end)]));
   const now: Snapshot = {
@@ -84,6 +86,11 @@ export async function look(
     ids: pairs(ids!).map(([id, uid]) => [String(id), String(uid)]),
     keys: pairs(taken!).map(([key, holder]) => [String(key), String(holder), ""]),
     tokens,
+    records: pairs(records!).map(([id, record]) => {
+      const [state, , , , type, attempts] = record.toString().split("\t");
+      assertEquals(type, TASK);
+      return [String(id), state!, Number(attempts)];
+    }),
   };
   for (const key of now.keys) {
     const end = ends.get(key[0]);
@@ -114,7 +121,9 @@ export async function look(
   for (const entry of delayed!) add("delayed", entry);
   const onRecord: string[] = []; // with a stream's group
   for (const [field, held] of pairs(leased!)) {
-    const id = kind === "stream" ? held.toString("latin1", 0, held.indexOf(" ")) : "";
+    const id = kind === "stream" || kind === "tasks"
+      ? held.toString("latin1", 0, held.indexOf(" "))
+      : "";
     if (id) onRecord.push(`${id} ${String(field).split(":")[0]}`);
     add("leased", id ? held.subarray(id.length + 1) : held, String(field));
   }
@@ -139,16 +148,23 @@ const KEYS = [
   "dedupe",
   "dedupe_until",
   "wake",
+  "records",
 ] as const;
 
+/** What all tasks of the model are called. */
+export const TASK = "count";
+
 /** In a stream, also what the group has on record: ids and consumers. */
+const STREAM = script(`
+for i, entry in ipairs(redis.call("XRANGE", KEYS[1], "-", "+")) do ready[i] = entry[2][2] end
+local pending = redis.pcall("XPENDING", KEYS[1], "workers", "-", "+", 10000)
+for i, entry in ipairs(pending) do on_record[i] = entry[1] .. " " .. entry[2] end`);
+
 const LOOK = {
   list: script(`ready = redis.call("LRANGE", KEYS[1], 0, -1)`),
   priority: script(`ready = redis.call("ZRANGE", KEYS[1], 0, -1)`),
-  stream: script(`
-for i, entry in ipairs(redis.call("XRANGE", KEYS[1], "-", "+")) do ready[i] = entry[2][2] end
-local pending = redis.pcall("XPENDING", KEYS[1], "workers", "-", "+", 10000)
-for i, entry in ipairs(pending) do on_record[i] = entry[1] .. " " .. entry[2] end`),
+  stream: STREAM,
+  tasks: STREAM,
 };
 
 function script(ready: string): string {
@@ -158,7 +174,7 @@ return {ready, redis.call("LRANGE", KEYS[2], 0, -1), redis.call("HGETALL", KEYS[
 redis.call("ZRANGE", KEYS[4], 0, -1), redis.call("ZRANGE", KEYS[5], 0, -1),
 redis.call("HGETALL", KEYS[6]), redis.call("ZRANGE", KEYS[7], 0, -1), redis.call("HGETALL", KEYS[8]),
 redis.call("HGETALL", KEYS[9]), redis.call("ZRANGE", KEYS[10], 0, -1, "WITHSCORES"),
-redis.call("LLEN", KEYS[11]), on_record}`;
+redis.call("HGETALL", KEYS[12]), redis.call("LLEN", KEYS[11]), on_record}`;
 }
 
 function pairs(flat: Buffer[]): [Buffer, Buffer][] {

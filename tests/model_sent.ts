@@ -4,7 +4,9 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { extendScript, LEASED_SCRIPTS, type ReadyKind } from "../queue/leased_scripts.ts";
+import { LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
+import type { ReadyKind } from "../queue/ready_lua.ts";
+import { extendScript } from "../queue/settle_scripts.ts";
 import type { RedisClient } from "../redis/client.ts";
 
 /** A script that the library sent, and what came back. */

@@ -1,5 +1,5 @@
 /** What must not compile: each `@ts-expect-error` is an error of the compiler if the line is fine. */
-import { assert } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createClient, createClientPool } from "redis";
 import {
   type Channel,
@@ -16,12 +16,24 @@ import {
   Subscriber,
   Worker,
 } from "@workshop/redis-patterns";
+import {
+  type Task,
+  type TaskContext,
+  TaskProducer,
+  TaskWorker,
+} from "@workshop/redis-patterns/tasks";
 import * as v from "valibot";
 import { z } from "zod";
 import { defineScript } from "../redis/script.ts";
 
 interface Mail {
   to: string;
+}
+
+interface Tasks {
+  process_data(payload: { data: number }): { processed_data: number };
+  send_mail(payload: Mail): void;
+  sweep(): number;
 }
 
 const toDate = (text: string) => new Date(text);
@@ -115,6 +127,101 @@ export async function typesOf(redis: RedisClient): Promise<void> {
   // @ts-expect-error a missing argument
   await script.run(send, { list: "a" }, {});
 }
+
+/** Never run, either: a map of tasks says what fits. */
+export async function typesOfTasks(redis: RedisClient): Promise<void> {
+  const producer = new TaskProducer<Tasks>(redis);
+  const task: Task<{ processed_data: number }> = await producer.add("process_data", { data: 42 });
+  const { processed_data }: { processed_data: number } = await task.result();
+  // @ts-expect-error there is no such task
+  await producer.add("proces_data", { data: 42 });
+  // @ts-expect-error another payload
+  await producer.add("process_data", { to: "ann" });
+  // @ts-expect-error a payload of another task
+  await producer.addMany([{ type: "send_mail", payload: { data: 42 } }]);
+  // @ts-expect-error no payload, but there has to be one
+  await producer.add("send_mail", null);
+  await producer.add("sweep", null);
+  // @ts-expect-error it takes none
+  await producer.add("sweep", { all: true });
+  // @ts-expect-error either runAt or delayMs, in milliseconds
+  await producer.schedule("sweep", null, { delay: 5 });
+  // @ts-expect-error its result is another one
+  const wrong: string = await producer.task("process_data", "id").result();
+  const [first, second] = await producer.addMany([
+    { type: "process_data", payload: { data: processed_data } },
+    { type: "sweep", payload: null },
+  ]);
+  const doubled: number = (await first.result()).processed_data;
+  const swept: number = await second.result();
+  // @ts-expect-error the second is a number
+  const mixed: string = await second.result();
+  const outcome = await first.outcome();
+  if (outcome.state === "done") assertEquals(outcome.result.processed_data, doubled);
+  // @ts-expect-error a result is there at the end only
+  outcome.result;
+
+  const handlers = {
+    process_data: ({ data }: { data: number }) => ({ processed_data: 2 * data }),
+    send_mail: async ({ to }: Mail, { progress }: TaskContext) => await progress(to.length),
+    sweep: () => swept,
+  };
+  new TaskWorker<Tasks>(redis, { handlers });
+  const own = new TaskProducer<typeof handlers>(redis); // the handlers are a map, too
+  await own.add("send_mail", { to: wrong + mixed });
+  // @ts-expect-error a handler is missing
+  new TaskWorker<Tasks>(redis, { handlers: { process_data: handlers.process_data } });
+  new TaskWorker<Tasks>(redis, {
+    handlers: {
+      ...handlers,
+      // @ts-expect-error gives another result
+      process_data: ({ data }) => ({ processed: data }),
+    },
+  });
+  new TaskWorker<Tasks>(redis, {
+    handlers: {
+      ...handlers,
+      // @ts-expect-error takes another payload
+      send_mail: ({ address }: { address: string }) => void address,
+    },
+  });
+}
+
+Deno.test("the compiler says what is wrong with a task", async () => {
+  const program = `
+    import { TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
+    interface Tasks {
+      process_data(payload: { data: number }): { processed_data: number };
+    }
+    const producer = new TaskProducer<Tasks>(null as never);
+    await producer.add("proces_data", { data: 42 });
+    await producer.add("process_data", { data: "42" });
+    new TaskWorker<Tasks>(null as never, { handlers: { process_data: ({ data }) => data * 2 } });
+    const result: string = await producer.task("process_data", "id").result();
+  `;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, program);
+    const config = new URL("../deno.json", import.meta.url).pathname;
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["check", "--config", config, file],
+      env: { NO_COLOR: "1" },
+    }).output();
+    const said = new TextDecoder().decode(stderr);
+    assertEquals(code, 1);
+    for (
+      const error of [
+        /Argument of type '"proces_data"' is not assignable to parameter of type '"process_data"'/,
+        /Type 'string' is not assignable to type 'number'/,
+        /Type 'number' is not assignable to type '\{ processed_data: number/,
+        /Type '\{ processed_data: number; \}' is not assignable to type 'string'/,
+        /Found 4 errors/,
+      ]
+    ) assertMatch(said, error);
+  } finally {
+    await Deno.remove(file);
+  }
+});
 
 Deno.test("every client of createClient fits, whatever its options", () => {
   const clients: RedisClient[] = [createClient(), createClient({ RESP: 2 }), createClient({})];

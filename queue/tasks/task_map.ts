@@ -51,7 +51,7 @@ export interface TaskContext {
    * @throws {RangeError} for more than 8 KiB.
    * @throws {LeaseLostError} when the task is somebody else's by now.
    */
-  progress(value: unknown): Promise<void>;
+  readonly progress: (value: unknown) => Promise<void>;
 }
 
 /** Your code for each task of a map. */

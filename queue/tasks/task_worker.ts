@@ -14,7 +14,7 @@ import { checkOptions, type OptionNames } from "../../redis/options.ts";
 import { show } from "../../redis/show.ts";
 import { checkCount } from "../../redis/timers.ts";
 import { type Delivery, END, WORKED } from "../delivery.ts";
-import { LeaseLostError, type TaskEnd } from "../settler.ts";
+import { LeaseLostError } from "../settler.ts";
 import { type Progressed, progressScript } from "../task_scripts.ts";
 import {
   type HandlerContext,
@@ -254,7 +254,8 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   /** The result goes with the ack. One that cannot be kept is no better the next time. */
   #end(running: Running, result: unknown): Promise<void> | undefined {
     try {
-      running.delivery[END](running.endOf(writeResult(result, this.#maxResultBytes)));
+      const written = writeResult(result, this.#maxResultBytes);
+      running.delivery[END]({ id: running.id, result: written });
       return undefined;
     } catch (error) {
       const { message } = error as Error;
@@ -315,12 +316,12 @@ class Running implements TaskContext {
     return this.delivery.signal;
   }
 
-  /** Bound, since handlers take it out of their context. */
-  get progress(): (value: unknown) => Promise<void> {
-    return (value) => this.#say(value);
+  /** A function of its own, since handlers take it out of the context. */
+  get progress(): TaskContext["progress"] {
+    return (value) => this.#tell(value);
   }
 
-  async #say(value: unknown): Promise<void> {
+  async #tell(value: unknown): Promise<void> {
     const { delivery, id } = this;
     const text = writeProgress(value);
     const [lease, index] = splitToken(delivery.token);
@@ -335,12 +336,6 @@ class Running implements TaskContext {
 
   cancel(): void {
     this.delivery[WORKED]().abort(new TaskCancelledError(this.id));
-  }
-
-  /** What the ack tells of it. */
-  endOf(result: string): TaskEnd {
-    const told = this.#told(this.delivery.token);
-    return { id: this.id, told, times: this.#times(), result };
   }
 
   #told(lease: string): string {
