@@ -45,7 +45,7 @@ export interface ScheduleOptions extends EnqueueOptions {
  * // @ts-expect-error: there is no such task
  * const wrong = producer.add("proces_data", { data: 42 }).catch(() => {});
  * // @ts-expect-error: its payload is another one
- * const other = producer.add("send_mail", { too: "ann" }).catch(() => {});
+ * const other = producer.add("send_mail", "ann").catch(() => {});
  * await Promise.all([wrong, other]);
  *
  * console.log(task.type, (await later.record())?.state); // process_data delayed
