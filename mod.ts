@@ -46,6 +46,7 @@ export type {
   EnqueueManyOptions,
   EnqueueOptions,
   Found,
+  FoundState,
   LeasedQueueOptions,
   PeekState,
   RedriveOptions,
@@ -62,6 +63,7 @@ export {
   type SchemaResult,
   type StandardSchema,
 } from "./queue/schema.ts";
+export type { QueueSnapshot } from "./queue/snapshot.ts";
 export type { Counted, Percentiles, QueueStats } from "./queue/stats.ts";
 export { Delivery, type GivenBack, type NackOptions, type Settlement } from "./queue/delivery.ts";
 export { LeaseLostError } from "./queue/settler.ts";

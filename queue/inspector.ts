@@ -17,6 +17,7 @@ import {
   type ConsumerInfo,
   type Counts,
   type Found,
+  type FoundState,
   type PeekState,
   REDRIVE_OPTIONS,
   type RedriveOptions,
@@ -25,6 +26,7 @@ import {
 import type { Place, Seen } from "./operator_scripts.ts";
 import { consumersScript } from "./presence.ts";
 import { type QueueStats, readStats, statsScript } from "./stats.ts";
+import { type Ages, agesScript } from "./snapshot.ts";
 
 /** Most entries, and about how many bytes, in one step of a scan. */
 const STEP = 1_500;
@@ -47,6 +49,9 @@ const PEEK_OPTIONS = optionNames<{ limit?: number; cursor?: string }>({
   limit: true,
   cursor: true,
 });
+
+const FIND_OPTIONS = optionNames<{ states?: readonly FoundState[] }>({ states: true });
+const FOUND_STATES: readonly FoundState[] = ["ready", "leased", "delayed", "dead"];
 
 /** Makes what is shown of an entry. */
 export type Show<T> = (state: PeekState, seen: Seen) => Promise<Waiting<T> | undefined>;
@@ -93,6 +98,11 @@ export class Inspector<T> {
   async stats(windowMs: number): Promise<QueueStats> {
     const { now, fields } = await statsScript.run(this.#send, this.#keys, {});
     return readStats(fields, now, windowMs);
+  }
+
+  /** How old is what waits for its time, and what is dead. */
+  async ages(): Promise<Ages> {
+    return await agesScript.run(this.#send, this.#keys, {});
   }
 
   /** The consumers that have said lately that they are there. */
@@ -142,9 +152,20 @@ export class Inspector<T> {
   }
 
   /** Looks for a message by its id. */
-  async find(id: string): Promise<Found<T> | undefined> {
+  async find(
+    id: string,
+    options: { states?: readonly FoundState[] },
+  ): Promise<Found<T> | undefined> {
     checkMessageId(id);
-    return await this.#findDead(id) ?? await this.#scan(id, "find") ?? await this.#findDead(id);
+    const { states = FOUND_STATES } = checkOptions("find", options, FIND_OPTIONS);
+    if (!Array.isArray(states)) {
+      throw new TypeError(`states must be an array of states, but is ${show(states)}`);
+    }
+    for (const state of states) checkState("find", state, FOUND_STATES);
+    const findDead = async () => states.includes("dead") ? await this.#findDead(id) : undefined;
+    const places = PLACES.filter((place) => states.includes(stateOf(place)));
+    return await findDead() ?? await this.#scan(id, "find", places) ??
+      (places.length > 0 ? await findDead() : undefined);
   }
 
   /** Takes a message out, wherever it is. */
@@ -307,13 +328,17 @@ export class Inspector<T> {
     return shown ? { ...shown, state: "dead" } : undefined;
   }
 
-  async #scan(id: string, how: "find" | "cancel"): Promise<Found<T> | undefined> {
-    for (const place of PLACES) {
+  async #scan(
+    id: string,
+    how: "find" | "cancel",
+    places = PLACES,
+  ): Promise<Found<T> | undefined> {
+    for (const place of places) {
       let most = 2;
       for (let from = "0"; from !== "";) {
         const args = { place, from, most, id, how, counting: this.#counting };
         const { next, bytes, found } = await this.#scripts.scan.run(this.#send, this.#keys, args);
-        const state = place === "lapsed" ? "ready" : place;
+        const state = stateOf(place);
         const shown = found && await this.#show(state, found);
         if (shown) return { ...shown, state };
         most = nextStep(most, bytes);
@@ -322,6 +347,10 @@ export class Inspector<T> {
     }
     return undefined;
   }
+}
+
+function stateOf(place: Place): Exclude<FoundState, "dead"> {
+  return place === "lapsed" ? "ready" : place;
 }
 
 /** How many entries the next step takes, from how many this one took and what they weighed. */

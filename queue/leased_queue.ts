@@ -38,6 +38,7 @@ import type {
   EnqueueManyOptions,
   EnqueueOptions,
   Found,
+  FoundState,
   LeasedQueueOptions,
   PeekState,
   RedriveOptions,
@@ -52,6 +53,7 @@ import { ACK_SAYS, type ReadyKind } from "./ready_lua.ts";
 import { roomOf } from "./room.ts";
 import { validator } from "./schema.ts";
 import { Hand, type SettleOptions, Settler } from "./settler.ts";
+import type { QueueSnapshot } from "./snapshot.ts";
 import type { QueueStats } from "./stats.ts";
 
 /** How long the end may take while Redis does not answer, in milliseconds. */
@@ -351,6 +353,41 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   }
 
   /**
+   * The queue at a glance, for whoever watches it: counts, ages, statistics and consumers. It costs the same
+   * however many messages there are: four scripts in one write.
+   *
+   * @param options `windowMs`: as for {@linkcode LeasedQueue.stats}.
+   * @throws {RangeError} for another window.
+   *
+   * @example What a dashboard shows
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_snapshot");
+   * await queue.enqueue("thumbnail");
+   * await queue.enqueue("reminder", { delayMs: 60_000 });
+   * const { counts, nextDueInMs = 0, stats, consumers } = await queue.snapshot();
+   * console.log(counts.ready, counts.delayed, nextDueInMs > 50_000); // 1 1 true
+   * console.log(stats.totals.enqueued > 0, consumers.length); // true 0
+   * await queue.purge("ready");
+   * await queue.purge("delayed");
+   * await queue.close();
+   * await redis.close();
+   * ```
+   */
+  async snapshot(options: { windowMs?: number } = {}): Promise<QueueSnapshot> {
+    checkOptions("snapshot", options, STATS_OPTIONS);
+    const [ages, counts, stats, consumers] = await Promise.all([
+      this.#inspector.ages(),
+      this.counts(),
+      this.stats(options),
+      this.consumers(),
+    ]);
+    return { name: this.name, kind: this.#kind, ...ages, counts, stats, consumers };
+  }
+
+  /**
    * Looks at messages and leaves them where they are.
    *
    * @param state `"ready"`: what comes out next in front. `"delayed"`: what is due next in front.
@@ -373,12 +410,16 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * Looks for a message by its id. A dead letter is found at once; else the whole queue is gone through,
    * in short steps: about a second for a million messages.
    *
+   * @param options `states`: where to look, everywhere by default. `["dead"]` is a look, and no search.
    * @returns The message and its state; undefined if there is none, or if it went back to a state that had
    * been gone through already.
-   * @throws {TypeError} for what can be no id.
+   * @throws {TypeError} for what can be no id, another state, or an unknown option.
    */
-  async find(id: string): Promise<Found<T> | undefined> {
-    return await this.#inspector.find(id);
+  async find(
+    id: string,
+    options: { states?: readonly FoundState[] } = {},
+  ): Promise<Found<T> | undefined> {
+    return await this.#inspector.find(id, options);
   }
 
   /**

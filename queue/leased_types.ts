@@ -248,10 +248,13 @@ export interface Waiting<T> {
   readonly finishedAt?: number;
 }
 
+/** Where a message may be found. */
+export type FoundState = "ready" | "leased" | "delayed" | "dead";
+
 /** A message that was found by its id. */
 export interface Found<T> extends Waiting<T> {
   /** Where it is. */
-  readonly state: "ready" | "leased" | "delayed" | "dead";
+  readonly state: FoundState;
 }
 
 /** Which dead letters are redriven, and how fast. */

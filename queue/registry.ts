@@ -38,8 +38,11 @@ const LIST_OPTIONS = optionNames<{ limit?: number }>({ limit: true });
 export interface RegisteredQueue {
   /** Its name. */
   readonly name: string;
-  /** `"list"` for a `ReliableQueue`, `"priority"` for a `PriorityQueue`, `"stream"` for a `StreamQueue`. */
-  readonly kind: "list" | "priority" | "stream";
+  /**
+   * `"list"` for a `ReliableQueue`, `"priority"` for a `PriorityQueue`, `"stream"` for a `StreamQueue`,
+   * `"tasks"` for a `TaskQueue`.
+   */
+  readonly kind: "list" | "priority" | "stream" | "tasks";
   /** When it was used last, to some ten minutes, in milliseconds since 1970. */
   readonly lastUsedAt: number;
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Buffer } from "node:buffer";
 import { defineScript } from "../redis/script.ts";
 import { TIME } from "./leased_lua.ts";
 
@@ -45,4 +46,43 @@ for i = first_of_rest, #ARGV, 6 do
 end
 return said`,
   reply: (raw) => (raw as number[]).map((code) => PROGRESSED[Number(code)]!),
+});
+
+/** The longest record that a list of tasks shows whole, and how many bytes one look reads, about. */
+export const SHOWN_BYTES = 16_384;
+const LOOK_BYTES = 1_048_576;
+
+/**
+ * Records for lists, in the order of the ids in rest: of one that is longer than {@linkcode SHOWN_BYTES},
+ * since the task's result is, only the first line. Gives fewer than were asked for where they are large.
+ */
+export const recordHeadsScript = defineScript({
+  name: "record_heads",
+  keys: ["records"],
+  args: [],
+  lua: `
+local heads, bytes = {}, 0
+for i = first_of_rest, #ARGV do
+  if bytes > ${LOOK_BYTES} then break end
+  local size = redis.call("HSTRLEN", records, ARGV[i])
+  local record = size > 0 and redis.call("HGET", records, ARGV[i])
+  if size > ${SHOWN_BYTES} then record = string.match(record, "^[^\\n]*\\n") end
+  bytes = bytes + size
+  heads[#heads + 1] = record
+end
+return heads`,
+  reply: (raw) => raw as (Buffer | null)[],
+});
+
+/** How long the stream of tasks is, how many records there are, and how many entries of events. */
+export const taskSizesScript = defineScript({
+  name: "task_sizes",
+  keys: ["ready", "records", "events"],
+  args: [],
+  lua:
+    `return {redis.call("XLEN", ready), redis.call("HLEN", records), redis.call("XLEN", events)}`,
+  reply: (raw) => {
+    const [streamLength = 0, records = 0, events = 0] = (raw as number[]).map(Number);
+    return { streamLength, records, events };
+  },
 });

@@ -20,7 +20,7 @@ import {
   payloads,
   take,
 } from "./leased_contract.ts";
-import { eventually } from "./support.ts";
+import { commandsDuring, eventually } from "./support.ts";
 
 const NONE = { ready: 0, leased: 0, delayed: 0, dead: 0 };
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i);
@@ -28,6 +28,7 @@ const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i
 /** Runs this part of the suite. */
 export function leasedInspectionContract(name: string, test: LeasedTest): void {
   counting(name, test);
+  glancing(name, test);
   peeking(name, test);
   finding(name, test);
   cancelling(name, test);
@@ -114,6 +115,61 @@ function counting(name: string, test: LeasedTest): void {
     const { oldestReadyMs, ...counts } = await queue.counts();
     assertEquals(counts, { ...NONE, ready: 1, paused: true });
     assertLess(oldestReadyMs!, 1_000, "was delayed");
+  });
+}
+
+function glancing(name: string, test: LeasedTest): void {
+  test(`${name}.snapshot tells what counts, stats and consumers tell, and how old it is`, async (test) => {
+    const queue = test.queue<string>();
+    const empty = await queue.snapshot();
+    assertEquals([empty.name, empty.counts, empty.consumers], [test.name, NONE, []]);
+    assertEquals([empty.nextDueInMs, empty.oldestDeadMs], [undefined, undefined]);
+    assertLess(Math.abs(empty.at - Date.now()), 10_000);
+
+    const released = Promise.withResolvers<void>();
+    await using worker = new Worker(queue, () => released.promise, { concurrency: 1 });
+    await queue.enqueueMany(["dead", "leased"]);
+    await (await take(queue)).deadLetter("no");
+    worker.start();
+    await eventually(async () => assertEquals((await queue.counts()).leased, 1));
+    await queue.enqueue("ready");
+    await queue.enqueue("delayed", { delayMs: 60_000 });
+    await queue.enqueue("later", { delayMs: 120_000 });
+    await test.redis.zAdd(test.key("dead:at"), {
+      score: Date.now() - 5_000,
+      value: (await queue.peek("dead")).messages[0]!.id,
+    });
+    const before = await test.dump();
+    const { counts, stats, consumers, ...rest } = await queue.snapshot({ windowMs: 60_000 });
+    assertEquals(await test.dump(), before);
+    const { oldestReadyMs, ...states } = counts;
+    assertEquals(states, { ready: 1, leased: 1, delayed: 2, dead: 1 });
+    assertLess(oldestReadyMs!, 5_000);
+    assertEquals([stats.totals.enqueued, stats.totals.dead], [5, 1]);
+    assertEquals(consumers.map(({ mode }) => mode), ["blocking"]);
+    assert(rest.nextDueInMs! > 50_000 && rest.nextDueInMs! <= 60_000, String(rest.nextDueInMs));
+    assert(rest.oldestDeadMs! > 4_000 && rest.oldestDeadMs! < 15_000, String(rest.oldestDeadMs));
+    released.resolve();
+  });
+
+  test(`${name}.snapshot says that what is due is late where nobody claims`, async (test) => {
+    const queue = test.queue<string>();
+    await queue.enqueue("late", { delayMs: 60_000 });
+    await test.makeDue();
+    assertLess((await queue.snapshot()).nextDueInMs!, 1);
+    await assertRejects(() => queue.snapshot({ windowMs: 1 }), RangeError, "windowMs");
+    const misspelt = { windowsMs: 60_000 } as { windowMs?: number };
+    await assertRejects(() => queue.snapshot(misspelt), TypeError, "windowsMs");
+  });
+
+  test(`${name}.snapshot costs the same however much there is: four scripts`, async (test) => {
+    const queue = test.queue<number>();
+    await queue.snapshot(); // Redis has the scripts
+    const asked = () => commandsDuring(test.url, async () => void await queue.snapshot());
+    const empty = await asked();
+    await queue.enqueueMany(numbers(3_000));
+    await queue.enqueueMany(numbers(3_000), { delayMs: 60_000 });
+    assertEquals([empty, await asked()], [Array(4).fill("EVALSHA"), Array(4).fill("EVALSHA")]);
   });
 }
 
@@ -211,6 +267,26 @@ function finding(name: string, test: LeasedTest): void {
       assertEquals(await queue.find(ids.leased), undefined, "acknowledged");
     });
   }
+
+  test(`${name}.find looks only where it is told to`, async (test) => {
+    const queue = test.queue<string>();
+    const ids = await oneInEach(test, queue, false);
+    const STATES = ["ready", "leased", "delayed", "dead"] as const;
+    for (const [place, id] of Object.entries(ids)) {
+      const state = place === "lapsed" ? "ready" : place;
+      for (const only of STATES) {
+        const found = await queue.find(id, { states: [only] });
+        assertEquals(found?.state, only === state ? state : undefined, `${place} in ${only}`);
+      }
+    }
+    const dead = await commandsDuring(test.url, async () => {
+      await queue.find("nobody", { states: ["dead"] });
+    });
+    assertEquals(dead, ["HGET", "ZSCORE"], "no search");
+    for (const states of ["dead", ["completed"]] as never[]) {
+      await assertRejects(() => queue.find(ids.dead, { states }), TypeError);
+    }
+  });
 
   test(`${name}.find finds both ends of a long queue, and large messages`, async (test) => {
     const queue = test.queue<string>();

@@ -552,6 +552,7 @@ taskTest(
 
 taskTest("prototype names are names like any other", async (test) => {
   interface Odd {
+    // deno-lint-ignore no-misused-new -- exactly this name is what the test is about
     constructor(payload: { __proto__: null; a: 1 }): unknown;
     __proto__(): string;
   }

@@ -33,6 +33,9 @@ export {
   type TaskOutcome,
   type TasksOf,
 } from "./task.ts";
+export type { TaskEvent, TaskEventBase, TaskEventGap } from "./task_event.ts";
+export { NoTaskEventsError, type TaskEventsOptions } from "./task_events.ts";
+export type { DeadTask, DelayedTask, ListedTask, PendingTask, TaskPage } from "./task_list.ts";
 export type {
   PayloadOf,
   ResultOf,
@@ -41,6 +44,7 @@ export type {
   TaskMap,
   TaskName,
 } from "./task_map.ts";
+export { TaskMonitor, type TaskPageOptions, type TaskQueueStats } from "./task_monitor.ts";
 export { type ScheduleOptions, TaskProducer } from "./task_producer.ts";
 export { type AnyTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
 export type { TaskRecord, TaskState } from "./task_record.ts";

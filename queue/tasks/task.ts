@@ -10,7 +10,7 @@ import { checkMode, type Mode } from "../message.ts";
 import type { AnyTask } from "./task_queue.ts";
 import { INSIDE, type Inside } from "./task_queue.ts";
 import type { ResultOf, TaskMap, TaskName } from "./task_map.ts";
-import { type TaskRecord, type TaskState } from "./task_record.ts";
+import type { TaskRecord, TaskState } from "./task_record.ts";
 
 /** How to wait for a task's end. */
 export interface ResultOptions {

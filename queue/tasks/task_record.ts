@@ -82,20 +82,31 @@ function readDetail(
   raw: Buffer,
 ): Pick<TaskRecord, "progress" | "result" | "error" | "reason"> {
   if (raw.length === 0) return {};
-  let detail: unknown;
-  try {
-    detail = JSON.parse(raw.toString("utf8"));
-  } catch {
-    return {}; // somebody else's writing: what is in the line is true all the same
-  }
+  const detail = readJson(raw.toString("utf8"));
+  if (detail === undefined) return {}; // what is in the line is true all the same
   if (state === "done") return { result: detail };
   if (state === "running") return { progress: detail };
-  if (state !== "dead") return isError(detail) ? { error: detail } : {};
+  return state === "dead" ? readDeath(detail) : readError(detail);
+}
+
+/** JSON that a script has put behind a line; undefined for somebody else's writing. */
+export function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What an attempt ended with. */
+export function readError(detail: unknown): { error?: AttemptError } {
+  return isError(detail) ? { error: detail } : {};
+}
+
+/** What a task died of. */
+export function readDeath(detail: unknown): { reason?: string; error?: AttemptError } {
   const { reason, error } = Object(detail) as { reason?: unknown; error?: unknown };
-  return {
-    ...(typeof reason === "string" && { reason }),
-    ...(isError(error) && { error }),
-  };
+  return { ...(typeof reason === "string" && { reason }), ...readError(error) };
 }
 
 function isError(value: unknown): value is AttemptError {
