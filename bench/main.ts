@@ -22,6 +22,7 @@ import { options } from "./scenarios/options.ts";
 import { order } from "./scenarios/order.ts";
 import { rate } from "./scenarios/rate.ts";
 import { tasks } from "./scenarios/tasks.ts";
+import { threads } from "./scenarios/threads.ts";
 
 const scenarios: Record<string, Scenario> = {
   list,
@@ -32,6 +33,7 @@ const scenarios: Record<string, Scenario> = {
   options,
   rate,
   inspection,
+  threads,
   before,
 };
 
@@ -45,6 +47,7 @@ const HELP = `Compares this package with others; every figure is a median of int
   deno task bench options   what each option of a queue with leases costs
   deno task bench rate      whether four workers keep a rate limit, and how much they ask meanwhile
   deno task bench inspection   looking into a queue of ten times --count messages
+  deno task bench threads   two threads against one, for handlers that need the processor
 
   deno task bench before --checkout DIR   enqueue and drain against another checkout's
 

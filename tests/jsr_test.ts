@@ -95,6 +95,58 @@ await redis.close();
   assertStringIncludes(stderr, newcomer.registry.url); // downloaded, so the cache was empty
 });
 
+Deno.test("ThreadPool, imported from JSR, needs --allow-read for the handlers alone", async () => {
+  await using newcomer = await Newcomer.arrive();
+  const source = "export const handlers = { twice: ({ data }: { data: number }) => data * 2 };\n";
+  await newcomer.write("handlers.ts", source);
+  await newcomer.write(
+    "main.ts",
+    `import { ThreadPool } from "jsr:${config.name}/tasks";
+await using pool = new ThreadPool({ module: new URL("./handlers.ts", import.meta.url), threads: 1 });
+await pool.start();
+console.log(await pool.run("twice", { data: 42 }));
+`,
+  );
+  const args = ["run", "--no-prompt", "--allow-read=handlers.ts", "main.ts"];
+  const { ok, stdout, stderr } = await newcomer.deno(...args);
+  assert(ok, stderr);
+  assertEquals(stdout, "84");
+});
+
+Deno.test("supervise, imported from JSR, runs children and stops them", async () => {
+  await using newcomer = await Newcomer.arrive();
+  const library = `jsr:${config.name}/tasks`;
+  await newcomer.write(
+    "worker.ts",
+    `import { stopSignal } from "${library}";
+const signal = stopSignal();
+console.log("up");
+const timer = setInterval(() => {}, 1_000);
+signal.addEventListener("abort", () => (clearInterval(timer), console.log(signal.reason.message)));
+`,
+  );
+  await newcomer.write(
+    "main.ts",
+    `import { supervise } from "${library}";
+const crew = supervise({
+  module: new URL("./worker.ts", import.meta.url),
+  processes: 1,
+  runtimeArgs: [],
+});
+await new Promise((resolve) => setTimeout(resolve, 3_000));
+await crew.stop();
+`,
+  );
+  const { ok, stdout, stderr } = await newcomer.deno(
+    "run",
+    "--no-prompt",
+    "--allow-run",
+    "main.ts",
+  );
+  assert(ok, stderr);
+  assertEquals(stdout, "up\nThe program was asked to end by SIGTERM");
+});
+
 Deno.test("examples/02_list_queue runs by its jsr: specifiers and prints what it promises", async () => {
   await using server = await RedisServer.start();
   await using newcomer = await Newcomer.arrive();

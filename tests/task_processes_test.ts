@@ -80,13 +80,7 @@ serverTest(
       const records = await producer.queue.tasks(tasks.map(({ id }) => id));
       assertEquals(records.filter((record) => record?.state !== "done"), []);
     } finally {
-      for (const child of workers) {
-        try {
-          child.kill("SIGKILL");
-        } catch (error) {
-          if (!(error instanceof TypeError)) throw error; // it has ended already
-        }
-      }
+      for (const child of workers) killIfAlive(child);
       await producer.close();
       redis.destroy();
     }
@@ -94,3 +88,11 @@ serverTest(
   {},
   90_000,
 );
+
+function killIfAlive(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // it has ended already
+  }
+}

@@ -48,9 +48,20 @@ export { TaskMonitor, type TaskPageOptions, type TaskQueueStats } from "./task_m
 export { type ScheduleOptions, TaskProducer } from "./task_producer.ts";
 export { type AnyTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
 export type { TaskRecord, TaskState } from "./task_record.ts";
+export { type HandlerSource, ResultError } from "./handler_source.ts";
+export { stopSignal } from "./stop_signal.ts";
 export {
-  type HandlerSource,
+  type RestartBackoff,
+  supervise,
+  type SuperviseEvent,
+  type SuperviseOptions,
+  type Supervisor,
+} from "./supervise.ts";
+export type { CallContext } from "./live_thread.ts";
+export { ThreadPool, type ThreadPoolEvent, type ThreadPoolOptions } from "./thread_pool.ts";
+export {
   TaskCancelledError,
   TaskWorker,
+  type TaskWorkerEvent,
   type TaskWorkerOptions,
 } from "./task_worker.ts";

@@ -10,7 +10,7 @@ import { call } from "../../redis/call.ts";
 import type { CommandArgument, RedisClient } from "../../redis/client.ts";
 import { byteLength, codecOf } from "../../redis/codec.ts";
 import { Merger } from "../../redis/merge.ts";
-import { checkOptions, type OptionNames } from "../../redis/options.ts";
+import { checkOptions, checkSignal, type OptionNames } from "../../redis/options.ts";
 import { show } from "../../redis/show.ts";
 import { checkCount } from "../../redis/timers.ts";
 import { type Delivery, END, WORKED } from "../delivery.ts";
@@ -24,6 +24,7 @@ import {
   type WorkerEvent,
   type WorkerOptions,
 } from "../worker.ts";
+import { type HandlerSource, ownHandlers, ResultError } from "./handler_source.ts";
 import type { TaskContext, TaskHandlers, TaskMap } from "./task_map.ts";
 import {
   type AnyTask,
@@ -33,6 +34,7 @@ import {
   type TaskQueueOptions,
 } from "./task_queue.ts";
 import { writeProgress } from "./task_record.ts";
+import { ThreadPool, type ThreadPoolEvent } from "./thread_pool.ts";
 
 const json = codecOf<unknown>("json");
 
@@ -42,11 +44,33 @@ const CANCEL_MS = 1_000;
 /** Largest result by default, in bytes as stored: 1 MiB. */
 const MAX_RESULT_BYTES = 1_048_576;
 
+/** What happens in a {@linkcode TaskWorker}, for `onEvent`: to tasks, and to threads if it has some. */
+export type TaskWorkerEvent<T extends TaskMap<T>> =
+  | WorkerEvent<Delivery<AnyTask<T>>>
+  | ThreadPoolEvent;
+
 /** Options of a {@linkcode TaskWorker}: those of its queue, those of a {@linkcode Worker}, and its handlers. */
 export interface TaskWorkerOptions<T extends TaskMap<T>>
-  extends TaskQueueOptions<T>, Omit<WorkerOptions<Delivery<AnyTask<T>>>, "backoff"> {
-  /** Your code for each task, by its name. A task of another name goes to the dead letters. */
-  handlers: TaskHandlers<T>;
+  extends TaskQueueOptions<T>, Omit<WorkerOptions<Delivery<AnyTask<T>>>, "backoff" | "onEvent"> {
+  /**
+   * Your code for each task, by its name; or a `module` that has it. A task of another name goes to the dead
+   * letters.
+   */
+  handlers?: TaskHandlers<T>;
+  /**
+   * The module that has the handlers, as `export const handlers = { … }` or as its default export; they
+   * run in threads ({@linkcode ThreadPool}): `new URL("./handlers.ts", import.meta.url)`.
+   */
+  module?: URL | string;
+  /**
+   * How many threads run the `module`, and how many tasks at the same time unless `concurrency` says
+   * otherwise.
+   *
+   * @default the number of cores
+   */
+  threads?: number;
+  /** Told what happens; see {@linkcode WorkerOptions.onEvent} and {@linkcode ThreadPoolOptions.onEvent}. */
+  onEvent?: (event: TaskWorkerEvent<T>) => void;
   /**
    * Largest result, in bytes of JSON. A task that gives a larger one is dead, since it would give it again.
    *
@@ -59,6 +83,8 @@ const TASK_WORKER_OPTIONS: OptionNames = new Set([
   ...TASK_QUEUE_OPTIONS,
   ...WORKER_OPTIONS,
   "handlers",
+  "module",
+  "threads",
   "maxResultBytes",
 ]);
 
@@ -83,14 +109,6 @@ export class TaskCancelledError extends Error {
   }
 }
 
-/** Runs handlers by the names of their tasks; in this thread, or in others. */
-export interface HandlerSource {
-  /** The names that it has. */
-  readonly names: ReadonlySet<string>;
-  /** Runs one. */
-  run(type: string, payload: unknown, context: TaskContext): unknown;
-}
-
 /**
  * Runs your handlers for the tasks of a queue. What a handler returns is the task's result; when it throws, the
  * task is tried again, and is dead after `maxAttempts`.
@@ -101,7 +119,11 @@ export interface HandlerSource {
  * one a second while handlers run, to hear of cancelled tasks.
  * **A crash** of the worker costs its tasks an attempt; progress of the attempt stays on record until it is started again.
  *
- * @typeParam T The map of tasks, known from `handlers`.
+ * **Threads:** with a `module` in the place of `handlers`, they run in threads ({@linkcode ThreadPool}), one task
+ * each, so that handlers which need the processor use all cores. A thread that crashes, or whose handler ignores
+ * its signal, costs its task an attempt and is replaced.
+ *
+ * @typeParam T The map of tasks, known from `handlers`; of a module, `typeof import("./handlers.ts").handlers`.
  *
  * @example Two handlers, ten at a time
  * ```ts
@@ -137,12 +159,17 @@ export interface HandlerSource {
 export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   /** The queue that the tasks come from. */
   readonly queue: TaskQueue<T>;
-  readonly #source: HandlerSource;
+  /** Its threads end with a run, so each run has a source of its own. */
+  readonly #makeSource: () => HandlerSource;
+  #source: HandlerSource;
+  #beginning: AbortController | undefined;
   readonly #worker: Worker<Delivery<AnyTask<T>>>;
   readonly #maxResultBytes: number;
   readonly #running = new Set<Running>();
   readonly #progress: Merger<Report, Progressed>;
   #cancelTimer: ReturnType<typeof setInterval> | undefined;
+  /** Resolves when the threads of the last run are gone, too. */
+  #ended: Promise<void> = Promise.resolve();
 
   /**
    * Makes the worker; `run()` or `start()` starts it.
@@ -153,8 +180,9 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
    */
   constructor(client: RedisClient, options: TaskWorkerOptions<T>) {
     checkOptions("TaskWorker", options, TASK_WORKER_OPTIONS);
-    const { handlers, maxResultBytes = MAX_RESULT_BYTES } = options;
-    this.#source = handlersOf(handlers);
+    const { maxResultBytes = MAX_RESULT_BYTES } = options;
+    this.#makeSource = sourceOf(options);
+    this.#source = this.#makeSource();
     this.#maxResultBytes = checkCount("maxResultBytes", maxResultBytes, { max: 536_870_912 });
     const ofQueue: Record<string, unknown> = {};
     const ofWorker: Record<string, unknown> = {};
@@ -162,6 +190,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
       if (TASK_QUEUE_OPTIONS.has(name)) ofQueue[name] = value; // the backoff, too
       else if (WORKER_OPTIONS.has(name)) ofWorker[name] = value;
     }
+    ofWorker["concurrency"] ??= this.#source.concurrency;
     this.queue = new TaskQueue<T>(client, ofQueue as TaskQueueOptions<T>);
     this.#worker = new Worker<Delivery<AnyTask<T>>>(
       this.queue,
@@ -189,10 +218,10 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   /**
    * Starts, and resolves when the worker has stopped.
    *
-   * @throws As {@linkcode Worker.run}.
+   * @throws As {@linkcode Worker.run}, and for a `module` that cannot be loaded or has no handlers.
    */
   async run(options: { signal?: AbortSignal } = {}): Promise<void> {
-    await this.#worker.run(options);
+    await this.#begin(() => this.#worker.run(options), options?.signal);
   }
 
   /**
@@ -202,21 +231,57 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
    * @throws {TypeError} if it runs already.
    */
   start(): Promise<void> {
-    return this.#worker.start();
+    return this.#begin(() => this.#worker.start());
   }
 
   /**
    * Stops: starts nothing more, lets the handlers finish for `graceMs`, then aborts their signals; see
-   * {@linkcode Worker.stop}.
+   * {@linkcode Worker.stop}. Threads end with it, also those whose handlers ignore their signals.
    */
   async stop(options: { graceMs?: number } = {}): Promise<void> {
+    this.#beginning?.abort();
     await this.#worker.stop(options);
+    await this.#ended;
   }
 
   /** Stops, and closes its queue object. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker.stop();
+    await this.stop();
     await this.queue.close();
+  }
+
+  /** Takes no task before there are handlers. */
+  #begin(run: () => Promise<void>, signal?: AbortSignal): Promise<void> {
+    checkSignal(signal);
+    // Handlers in this thread are there already, and a worker that runs says so by itself.
+    if (this.#source.concurrency === undefined || this.#worker.health().running) return run();
+    if (this.#beginning) throw new TypeError(`The worker of "${this.queue.name}" runs already`);
+    const beginning = new AbortController();
+    this.#beginning = beginning;
+    const whole = this.#inThreads(
+      run,
+      AbortSignal.any([beginning.signal, ...signal ? [signal] : []]),
+    )
+      .finally(() => this.#beginning = undefined);
+    this.#ended = whole.catch(() => {}); // told to whoever awaits the run
+    return whole;
+  }
+
+  async #inThreads(run: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    const source = this.#makeSource();
+    this.#source = source;
+    const close = () => void source.close();
+    try {
+      signal.addEventListener("abort", close);
+      if (signal.aborted) return;
+      await source.start().catch((error) => {
+        if (!signal.aborted) throw error;
+      });
+      signal.removeEventListener("abort", close); // from now on handlers have their grace
+      if (!signal.aborted) await run();
+    } finally {
+      await source.close();
+    }
   }
 
   /** What is thrown here is the worker's to deal with: another attempt, or none. */
@@ -240,6 +305,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
       return this.#end(running, value);
     }, (error) => {
       this.#over(running);
+      if (error instanceof ResultError) return this.#lost(running, error);
       throw error;
     });
   }
@@ -258,11 +324,12 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
       running.delivery[END]({ id: running.id, result: written });
       return undefined;
     } catch (error) {
-      const { message } = error as Error;
-      return running.delivery.deadLetter(`the result of ${running.type} is lost: ${message}`, {
-        error,
-      });
+      return this.#lost(running, error as Error);
     }
+  }
+
+  #lost({ delivery, type }: Running, error: Error): Promise<void> {
+    return delivery.deadLetter(`the result of ${type} is lost: ${error.message}`, { error });
   }
 
   /** The signals of those that somebody has cancelled abort. */
@@ -370,26 +437,23 @@ function writeResult(result: unknown, maxBytes: number): string {
   return text;
 }
 
-/** Handlers in this thread. */
-function handlersOf<T extends TaskMap<T>>(handlers: TaskHandlers<T>): HandlerSource {
-  if (typeof handlers !== "object" || handlers === null || Object.keys(handlers).length === 0) {
-    throw new TypeError(
-      `handlers must be an object with a function for each task, but is ${show(handlers)}`,
-    );
-  }
-  const byName = new Map<string, (payload: unknown, context: TaskContext) => unknown>();
-  for (const [name, handler] of Object.entries(handlers)) {
-    if (typeof handler !== "function") {
-      throw new TypeError(`handlers.${name} must be a function, but is ${show(handler)}`);
+/** Where the handlers come from; what the options say is found good before anything is started. */
+function sourceOf<T extends TaskMap<T>>(options: TaskWorkerOptions<T>): () => HandlerSource {
+  const { handlers, module, threads, onEvent } = options;
+  if (module === undefined) {
+    if (threads !== undefined) {
+      throw new TypeError(
+        `threads (${show(threads)}) need a module: functions cannot be handed to other threads`,
+      );
     }
-    // As a method of its object: handlers may call each other.
-    byName.set(
-      name,
-      (handler as (payload: unknown, context: TaskContext) => unknown).bind(handlers),
-    );
+    if (handlers === undefined) {
+      throw new TypeError("A TaskWorker needs handlers, or a module that has them");
+    }
+    const source = ownHandlers(handlers);
+    return () => source;
   }
-  return {
-    names: new Set(byName.keys()),
-    run: (type, payload, context) => byName.get(type)!(payload, context),
-  };
+  if (handlers !== undefined) {
+    throw new TypeError("A TaskWorker takes either handlers or a module, but it was given both");
+  }
+  return () => new ThreadPool({ module, threads, onEvent });
 }
