@@ -61,7 +61,7 @@ Deno.test({
     const { ok, stdout, stderr } = await tool("demo");
     assert(ok, stderr);
     assertEquals(stderr, "");
-    const shown = Number(/\(1 of (\d+)\)/.exec(stdout)?.[1]);
+    const shown = stdout.match(/\(\d+ of \d+\)/g)?.length ?? 0; // on a slow machine not all
     assert(shown > 0, stdout);
     const rows = stdout.match(/^│ .*│ (polling|blocking) +│ +\d+ │ +\d+ │ +[\d.]+ ms │$/gm);
     assertEquals(rows?.length, 2 * shown, stdout);

@@ -131,14 +131,34 @@ async function clients(server: RedisServer): Promise<string | undefined> {
   return /^connected_clients:(\d+)/m.exec(await server.cli("INFO", "clients"))?.[1];
 }
 
-/** Keys that stay for ever; the registry of queues is meant to. */
+/** Keys that stay for ever; the registry of queues is meant to, and so is what holds nothing. */
 async function keysLeft(server: RedisServer): Promise<string[]> {
   const keys = (await server.cli("KEYS", "*")).split("\n").filter(Boolean);
   const left: string[] = [];
   for (const key of keys.filter((key) => !key.startsWith("queue:registry"))) {
-    if (await server.cli("PTTL", key) === "-1") left.push(key);
+    if (await server.cli("PTTL", key) !== "-1") continue;
+    if (!await isAtRest(server, key)) left.push(key);
   }
   return left;
+}
+
+/**
+ * A queue's stream stays when it is empty, with its group. Records of tasks stay for a day, but none may be of
+ * a task that has not ended; and what happened to tasks is a log.
+ */
+async function isAtRest(server: RedisServer, key: string): Promise<boolean> {
+  const [, part] = /^queue:\{[^}]*\}:(.*)$/.exec(key) ?? [];
+  switch (part) {
+    case "ready":
+      return await server.cli("TYPE", key) === "stream" && await server.cli("XLEN", key) === "0";
+    case "records":
+      return await server.cli("HLEN", key) === await server.cli("ZCARD", `${key}:until`);
+    case "records:until":
+    case "events":
+      return true;
+    default:
+      return false;
+  }
 }
 
 async function checkFolder({ path, files }: Step): Promise<void> {

@@ -34,9 +34,9 @@ const HELP = `Shows every pattern of the workshop, polling beside blocking, and 
 It starts a Redis of its own, unless REDIS_URL names one; there it uses queues of its own.`;
 
 /** The steps that show a pattern of their own. The others set things up, or go deeper into one. */
-const PATTERNS = ["02", "04", "06", "07", "08", "09", "11", "19"];
+const PATTERNS = ["02", "04", "06", "07", "08", "09", "11", "12", "13", "14", "19"];
 /** After this time no further step is begun: a demo that takes longer loses its audience. */
-const ENOUGH_MS = 20_000;
+const ENOUGH_MS = 26_000;
 /** No step takes this long unless something hangs. */
 const RUN_MS = 15_000;
 

@@ -24,12 +24,12 @@ export async function programsOf(example: Example): Promise<Program[]> {
 }
 
 /**
- * The arguments for each program that make all of them use `name` for their queue or channel.
+ * The arguments for each program that make all of them use `name` for their queue, channel or stream.
  *
  * @returns undefined if not all of them take such a flag: then two runs would hear each other.
  */
 export function nameFlags(programs: Program[], name: string): string[][] | undefined {
-  const flags = ["queue", "channel"].filter((flag) =>
+  const flags = ["queue", "channel", "stream"].filter((flag) =>
     programs.every(({ code }) => code.some((line) => line.includes(`flags.${flag}`)))
   );
   if (flags.length === 0) return undefined;
