@@ -25,7 +25,7 @@ export const claimOf = (
     name: "claim",
     args: ["lease", "most", "room", "lease_ms", "policy", "rate", "counting"],
     reply: kind === "stream" || kind === "tasks" ? readStreamClaim : readClaim,
-    lua: `${rated(kind)}${FORGET}${TRACK[kind]}
+    lua: `${rated(kind)}${TRACK[kind]}
 local messages = {}
 local known = redis.call("ZSCORE", leases, lease)
 if known then  -- the reply was lost: the same again, unless it is over
@@ -37,7 +37,7 @@ if known then  -- the reply was lost: the same again, unless it is over
   end
   return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, messages}
 end
-forget_finished(first_of_rest)
+${FORGET}
 local due = first_due()
 local ends = redis.call("ZRANGE", leases, 0, 0, "WITHSCORES")[2]
 if (due and due <= now) or (ends and tonumber(ends) <= now) or has_strangers() then

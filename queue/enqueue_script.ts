@@ -11,7 +11,14 @@ import { STATS } from "./stats.ts";
 /** How long a repeated enqueue is recognised, in milliseconds. */
 export const REPLAY_MS = 60_000;
 
+/** How many producers are looked at, of those that may have gone, whenever one comes or has been here long. */
+const LOOKED_AT = 10;
+
 /**
+ * `producer` and `batch`: a producer counts its batches, and sends one when the one before was answered or
+ * given up; so Redis keeps of each producer only the last batch, until when the mark is valid, and the
+ * reply if there was something to say: `17 1795320605233⏎2⏎1⏎=invoice-17`.
+ *
  * rest: `plain` messages that are ready, oldest first; then for each other one its due time
  * (ms since 1970, or +ms from now), the id that its producer chose or "", the key that it takes or
  * "", for how long, and the message. Gives how many of the plain ones were stored, and for each
@@ -20,15 +27,23 @@ export const REPLAY_MS = 60_000;
  */
 export const enqueueOf = (
   kind: ReadyKind,
-): LeasedScript<"batch" | "plain" | "replay_ms" | "max_ready" | "counting", Stored> =>
+): LeasedScript<
+  "producer" | "batch" | "plain" | "replay_ms" | "max_ready" | "counting",
+  Stored
+> =>
   leasedScript(kind, {
     name: "enqueue",
-    args: ["batch", "plain", "replay_ms", "max_ready", "counting"],
+    args: ["producer", "batch", "plain", "replay_ms", "max_ready", "counting"],
     reply: readStored,
     lua: `${plainly(kind)}
-if redis.call("ZSCORE", replays, batch) then  -- the reply was lost: the same again
-  local said = {}
-  for word in string.gmatch(redis.call("HGET", replies, batch) or plain, "[^\\n]+") do
+local seen = redis.call("HGET", replays, producer)
+local last, valid, then_said
+if seen then last, valid, then_said = string.match(seen, "^(%d+) (%d+)\\n?(.*)$") end
+if last and tonumber(batch) <= tonumber(last) then
+  -- One that was given up comes late: nobody waits for it, and what it is to become is not known.
+  if batch ~= last then return redis.error_reply("ERR a later batch of this producer was stored") end
+  local said = {}  -- the reply was lost: the same again
+  for word in string.gmatch(then_said ~= "" and then_said or plain, "[^\\n]+") do
     said[#said + 1] = word
   end
   return said
@@ -44,12 +59,11 @@ local first_other = first_of_rest + plain
 local tell = redis.call("LLEN", wake) == 0 and not paused() and not is_held
 check_ready()
 check_records()
-if tonumber(max_ready) > 0 then redis.call("HLEN", replies) end
-local end_some_windows = function() end
+local end_some_windows
 if first_other <= #ARGV then
   ${NAMES}
   redis.call("HLEN", ids); redis.call("HLEN", dedupe); redis.call("ZCARD", dedupe_until)
-  redis.call("HLEN", replies); waiting()
+  waiting()
   local earliest = first_due()
   room = room - stored_plain
   for i = first_other, #ARGV, 5 do
@@ -79,7 +93,7 @@ if first_other <= #ARGV then
       stored = stored + 1
     end
   end
-  function end_some_windows() end_windows(100) end
+  end_some_windows = end_windows
 end
 for i = 1, stored_plain, 1000 do
   local some = {unpack(ARGV, first_of_rest + i - 1, first_of_rest + math.min(stored_plain, i + 999) - 1)}
@@ -89,20 +103,21 @@ end
 put(ready_now)
 track_new(ready_now, delayed_now, chosen)
 if tell and stored_plain + #ready_now > 0 then redis.call("LPUSH", wake, "1") end
-redis.call("ZADD", replays, now, batch)
-redis.call("PEXPIRE", replays, replay_ms)
-if #said > 1 or stored_plain < tonumber(plain) then
-  redis.call("HSET", replies, batch, table.concat(said, "\\n"))
-  redis.call("PEXPIRE", replies, replay_ms)
-end
-if now % 8 == 0 then  -- now and then; they all go when nothing is enqueued for a minute
-  local old = redis.call("ZRANGE", replays, "-inf", now - replay_ms, "BYSCORE", "LIMIT", 0, 1000)
-  if #old > 0 then
-    redis.call("ZREM", replays, unpack(old))
-    redis.call("HDEL", replies, unpack(old))
+-- All marks go when nothing was enqueued for a while; those of producers that went, now and then.
+local renewed = not valid or valid - now < tonumber(replay_ms) or valid - now > 2 * replay_ms
+if renewed then valid = string.format("%.0f", now + 2 * replay_ms) end
+local mark = batch .. " " .. valid
+if #said > 1 or stored_plain < tonumber(plain) then mark = mark .. "\\n" .. table.concat(said, "\\n") end
+redis.call("HSET", replays, producer, mark)
+if renewed then
+  redis.call("PEXPIRE", replays, 2 * replay_ms)
+  local marks = redis.call("HRANDFIELD", replays, ${LOOKED_AT}, "WITHVALUES")
+  for i = 1, #marks, 2 do
+    local ends = tonumber(string.match(marks[i + 1], "^%d+ (%d+)"))
+    if not ends or ends < now then redis.call("HDEL", replays, marks[i]) end
   end
 end
-end_some_windows()  -- last: enqueue begins with a command that adds
+if end_some_windows then end_some_windows(100) end  -- last: enqueue begins with a command that adds
 count("enqueued", stored)
 return said`,
   });

@@ -1,6 +1,6 @@
 /**
  * The producer's side of a queue with leases: payloads are checked and encoded, the messages of a turn
- * share one script, and a script whose reply was lost is sent again under the same name, so that it stores
+ * share one script, and a script whose reply was lost is sent again under the same number, so that it stores
  * once. A full queue is refused, or waited for; see room.ts.
  *
  * @module
@@ -15,7 +15,7 @@ import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import { checkDedupe, type Deduper } from "./dedupe.ts";
 import { writeEnvelope } from "./envelope.ts";
-import { REPLAY_MS } from "./enqueue_script.ts";
+import { REPLAY_MS, type Stored } from "./enqueue_script.ts";
 import type { LeasedScripts } from "./leased_scripts.ts";
 import type { Enqueued, EnqueueOptions } from "./leased_types.ts";
 import { mapPayloads } from "./payloads.ts";
@@ -37,6 +37,12 @@ interface Item {
   key: string;
   ttlMs: number;
   length: number;
+}
+
+/** Who sends batches to Redis, one after the other: it knows a repeated one by its number. */
+interface Lane {
+  producer: string;
+  batch: number;
 }
 
 /** What an item needs besides its payload. */
@@ -71,6 +77,8 @@ export class Enqueuer<T, I> {
   readonly #merger: Merger<Item, Enqueued | undefined>;
   readonly #room: Room<Item, Enqueued>;
   readonly #registration: Registration;
+  /** Those that wait for no reply: there are as many as there ever were batches under way. */
+  readonly #lanes: Lane[] = [];
 
   constructor(made: EnqueuerParts<T, I>) {
     this.#made = made;
@@ -172,46 +180,57 @@ export class Enqueuer<T, I> {
   }
 
   /**
-   * One script for a turn's messages, repeated under the same name when its reply was lost. Gives
+   * One script for a turn's messages, repeated under the same number when its reply was lost. Gives
    * undefined for those for which there was no room.
    */
   async #store(items: Item[]): Promise<(Enqueued | undefined)[]> {
     // Plain messages travel bare. Beside one with a name that is ready at once they do not, so that all
     // stay in order.
-    const bare = (item: Item) => item.due === "" && !mixed;
     const mixed = items.some((item) => item.due === "+0");
-    const plain = items.filter(bare);
-    const others = items.filter((item) => !bare(item));
+    const plain: Item[] = [];
+    const others: Item[] = [];
+    for (const item of items) (item.due === "" && !mixed ? plain : others).push(item);
     const rest: CommandArgument[] = plain.map((item) => item.message);
     for (const { due, own, key, ttlMs, message } of others) {
       rest.push(due || "+0", own, key, String(ttlMs), message);
     }
+    const lane = this.#lanes.pop() ?? { producer: makeUid(), batch: 0 };
+    lane.batch++;
     const args = {
-      batch: makeUid(),
+      ...lane,
       plain: plain.length,
       replay_ms: REPLAY_MS,
       max_ready: this.#made.maxReady,
       counting: this.#made.counting,
     };
+    const { send, keys, scripts } = this.#made;
+    const storing = this.#persist(() => scripts.enqueue.run(send, keys, args, rest));
+    const registering = this.#registration.renew(send);
+    let stored: Stored;
+    try {
+      stored = await storing;
+    } finally {
+      this.#lanes.push(lane); // also when it was given up: Redis refuses it if it comes later
+    }
+    await registering;
+    if (stored.plain === plain.length && stored.refused.size === 0) {
+      return items.map((item) => ({ id: item.id, duplicate: false }));
+    }
+    const refused = new Map([...stored.refused].map(([position, id]) => [others[position]!, id]));
+    for (const item of plain.slice(stored.plain)) refused.set(item, "");
+    return items.map((item) => {
+      const holder = refused.get(item);
+      if (holder === undefined) return { id: item.id, duplicate: false };
+      return holder === "" ? undefined : { id: holder, duplicate: true };
+    });
+  }
+
+  /** Sends it again while Redis is away. */
+  async #persist<R>(run: () => Promise<R>): Promise<R> {
     const until = performance.now() + ENQUEUE_MS;
     for (let failures = 0;; failures++) {
       try {
-        const [stored] = await Promise.all([
-          this.#made.scripts.enqueue.run(this.#made.send, this.#made.keys, args, rest),
-          this.#registration.renew(this.#made.send),
-        ]);
-        if (stored.plain === plain.length && stored.refused.size === 0) {
-          return items.map((item) => ({ id: item.id, duplicate: false }));
-        }
-        const refused = new Map(
-          [...stored.refused].map(([position, id]) => [others[position]!, id]),
-        );
-        for (const item of plain.slice(stored.plain)) refused.set(item, "");
-        return items.map((item) => {
-          const holder = refused.get(item);
-          if (holder === undefined) return { id: item.id, duplicate: false };
-          return holder === "" ? undefined : { id: holder, duplicate: true };
-        });
+        return await run();
       } catch (error) {
         const pause = backoffMs(failures);
         if (!isRetryable(error) || performance.now() + pause > until) throw error;

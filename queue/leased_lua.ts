@@ -65,7 +65,7 @@ export const CHECK = `
 redis.call("LLEN", lapsed); redis.call("HLEN", leased); redis.call("ZCARD", leases)
 redis.call("ZCARD", delayed); redis.call("HLEN", dead); redis.call("ZCARD", dead_at)
 redis.call("HLEN", ids); redis.call("HLEN", dedupe); redis.call("ZCARD", dedupe_until)
-redis.call("ZCARD", replays); redis.call("HLEN", replies); redis.call("LLEN", wake)
+redis.call("HLEN", replays); redis.call("LLEN", wake)
 redis.call("HLEN", control); redis.call("LLEN", grants); redis.call("LLEN", completed)
 redis.call("LLEN", failed); redis.call("HLEN", stats); waiting()
 if not string.match(redis.call("GET", seq) or "0", "^%d+$") then
@@ -93,24 +93,18 @@ local function fields_of(lease, n, from)
 end`;
 
 /**
- * Leases under which nothing is left need not lapse. Each comes with how many messages it had, to be
- * looked for; 0 if Redis has said of each that it is gone.
+ * Forgets leases under which nothing is left: they need not lapse. Each comes, from `first_of_rest` on, with
+ * how many messages it had, to be looked for; 0 if Redis has said of each that it is gone.
  */
 export const FORGET = `
-local function is_empty(lease, n)
-  local fields = {}
-  for i = 1, n do fields[i] = lease .. ":" .. i end
-  for _, held in ipairs(redis.call("HMGET", leased, unpack(fields))) do
-    if held then return false end
+for i = first_of_rest, #ARGV, 2 do
+  local finished, n, fields = ARGV[i], tonumber(ARGV[i + 1]), {}
+  local left = false
+  if n > 0 then
+    for j = 1, n do fields[j] = finished .. ":" .. j end
+    for _, held in ipairs(redis.call("HMGET", leased, unpack(fields))) do left = left or held end
   end
-  return true
-end
-
-local function forget_finished(from)
-  for i = from, #ARGV, 2 do
-    local n = tonumber(ARGV[i + 1])
-    if n == 0 or is_empty(ARGV[i], n) then redis.call("ZREM", leases, ARGV[i]) end
-  end
+  if not left then redis.call("ZREM", leases, finished) end
 end`;
 
 /** Whether something waits that may be claimed, and who is told. */
@@ -119,13 +113,11 @@ local function waiting_in_all() return waiting() + redis.call("LLEN", lapsed) en
 
 -- Paused, by an operator; or held back, by the rate limit, until a tick tells somebody.
 local is_paused, is_held
-local function look_at_control()
-  local since, ends = unpack(redis.call("HMGET", control, "paused", "held_until"))
-  is_paused, is_held = since and true or false, ends and tonumber(ends) > now or false
-end
-
 local function paused()
-  if is_paused == nil then look_at_control() end
+  if is_paused == nil then
+    local since, ends = unpack(redis.call("HMGET", control, "paused", "held_until"))
+    is_paused, is_held = since and true or false, ends and tonumber(ends) > now or false
+  end
   return is_paused
 end
 

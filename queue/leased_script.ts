@@ -5,11 +5,11 @@
  * rollback; every loop is bounded; time is Redis's own; and none builds a key. Scripts that take
  * messages begin with a command that removes, so that they still run when Redis is at `maxmemory`;
  * enqueue begins with one that adds, so that it is refused whole. A repeated script has the effect of
- * one: a claim by its lease, settling by its field, enqueue by its batch.
+ * one: a claim by its lease, settling by its field, enqueue by its producer and batch.
  *
  * A part (`*_lua.ts`, and beside what it belongs to) defines whatever some script calls. Redis makes every
  * function anew at every run, so a script keeps only those that it calls, and is told only the keys
- * that it names: on an idle server that is a quarter of its time.
+ * that it names.
  *
  * @module
  */
@@ -33,7 +33,6 @@ const KEYS = [
   "dedupe",
   "dedupe_until",
   "replays",
-  "replies",
   "wake",
   "seq",
   "control",

@@ -57,10 +57,14 @@ export class Registration {
   }
 
   /** Enters it, if that was not said lately. Work goes on unseen if Redis does not permit it. */
-  async renew(send: Send): Promise<void> {
+  renew(send: Send): Promise<void> | undefined {
     const now = performance.now();
-    if (now < this.#again) return;
+    if (now < this.#again) return undefined;
     this.#again = now + AGAIN_MS;
+    return this.#enter(send, now);
+  }
+
+  async #enter(send: Send, now: number): Promise<void> {
     try {
       const args = { member: this.#member, most: MAX_QUEUES };
       await registerScript.run(send, { registry: REGISTRY_KEY }, args);

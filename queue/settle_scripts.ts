@@ -9,7 +9,7 @@ import { FORGET, MESSAGE, TIME } from "./leased_lua.ts";
 import { type LeasedScript, leasedScript, plainly, working } from "./leased_script.ts";
 import { LOGS } from "./logs.ts";
 import { ACK_ARGS, ACK_SAYS, ENDS, LET_GO, type ReadyKind } from "./ready_lua.ts";
-import { STATS } from "./stats.ts";
+import { COUNT_TIMES, STATS } from "./stats.ts";
 
 /**
  * Done with messages. rest, for each lease: its name; when it was claimed; "1" if one of its messages holds
@@ -74,8 +74,7 @@ while i <= #ARGV do
   i = i + 4 + n * ${ACK_ARGS[ACK_SAYS[kind]]}
 end
 if acked > 0 then
-  count("acked", acked)
-  count_times(times)
+  count("acked", acked)${COUNT_TIMES}
 end
 return removed`,
     reply: (raw) => (raw as number[]).map(Number),
@@ -158,8 +157,7 @@ export const forgetOf = (kind: ReadyKind): LeasedScript<never, number> =>
   leasedScript(kind, {
     name: "forget",
     args: [],
-    lua: `${FORGET}${LET_GO[kind]}
-forget_finished(first_of_rest)
+    lua: `${LET_GO[kind]}${FORGET}
 for i = first_of_rest, #ARGV, 2 do dismiss(string.match(ARGV[i], "^[%w-]*")) end
 return 1`,
     reply: Number,

@@ -222,6 +222,7 @@ export class Settler {
   readonly #scripts: LeasedScripts;
   readonly #options: SettleOptions;
   readonly #onFinished: (hand: Hand) => void;
+  readonly #times = new Times();
   #pending = new Map<Hand, PendingAcks>();
   #count = 0;
   #unanswered = 0;
@@ -429,7 +430,7 @@ export class Settler {
         rest.push(id, result);
       });
     }
-    const times = counting === "1" ? String(timesOf(batch)) : "";
+    const times = counting === "1" ? this.#timesOf(batch) : "";
     try {
       const removed = await this.#persist(
         () =>
@@ -480,15 +481,14 @@ export class Settler {
       }
     }
   }
-}
 
-/** How long the messages waited, and how long they ran: all acks of a turn are told at its end. */
-function timesOf(batch: PendingAcks[]): Times {
-  const times = new Times();
-  const now = performance.now();
-  for (const { hand, waited } of batch) {
-    for (const waitsFrom of waited) times.add("w", hand.receivedAt - waitsFrom);
-    if (waited.length > 0) times.add("r", now - hand.claimedAt, waited.length);
+  /** How long the messages waited, and how long they ran: all acks of a turn are told at its end. */
+  #timesOf(batch: PendingAcks[]): string {
+    const now = performance.now();
+    for (const { hand, waited } of batch) {
+      for (const waitsFrom of waited) this.#times.add("w", hand.receivedAt - waitsFrom);
+      if (waited.length > 0) this.#times.add("r", now - hand.claimedAt, waited.length);
+    }
+    return this.#times.take();
   }
-  return times;
 }

@@ -84,9 +84,16 @@ export interface QueueStats {
 
 /** Which bucket a time belongs to; 0 is less than a millisecond. */
 export function bucketOf(ms: number): number {
+  return SHORT[ms] ?? computedBucketOf(ms);
+}
+
+function computedBucketOf(ms: number): number {
   // Not quite 4: exact powers of two belong to the bucket that they begin.
   return ms < 1 ? 0 : Math.min(MAX_BUCKET, 1 + Math.floor(4 * Math.log2(ms) + 1e-9));
 }
+
+/** Buckets of whole milliseconds, as most waits are: looked up, since it is done for every message. */
+const SHORT = Uint8Array.from({ length: 10_000 }, (_, ms) => computedBucketOf(ms));
 
 /** A time in the middle of a bucket. */
 function middleOf(bucket: number): number {
@@ -94,22 +101,31 @@ function middleOf(bucket: number): number {
   return ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms);
 }
 
-/** Times of one turn, as the scripts take them: `w9 41 r0 88`. */
+/** Times, as the scripts take them. */
 export class Times {
   readonly #counts = { w: new Uint32Array(MAX_BUCKET + 1), r: new Uint32Array(MAX_BUCKET + 1) };
+  /** The first bucket of each that was not touched, nor any behind it. */
+  readonly #ends = { w: 0, r: 0 };
 
   /** Counts a wait (`w`) or a run (`r`), `n` times. */
   add(kind: "w" | "r", ms: number, n = 1): void {
-    this.#counts[kind][bucketOf(ms)]! += n;
+    const bucket = bucketOf(ms);
+    this.#counts[kind][bucket]! += n;
+    if (bucket >= this.#ends[kind]) this.#ends[kind] = bucket + 1;
   }
 
-  /** The buckets and how many are in each. */
-  toString(): string {
-    const words: string[] = [];
+  /** The buckets and how many are in each: `w9 41 r0 88`. They are empty again afterwards. */
+  take(): string {
+    let words = "";
     for (const kind of ["w", "r"] as const) {
-      this.#counts[kind].forEach((n, bucket) => n > 0 && words.push(`${kind}${bucket} ${n}`));
+      const counts = this.#counts[kind];
+      for (let bucket = 0; bucket < this.#ends[kind]; bucket++) {
+        if (counts[bucket]! > 0) words += `${kind}${bucket} ${counts[bucket]} `;
+        counts[bucket] = 0;
+      }
+      this.#ends[kind] = 0;
     }
-    return words.join(" ");
+    return words;
   }
 }
 
@@ -182,22 +198,14 @@ function percentiles(buckets: Map<number, number>): Percentiles | undefined {
   return { p50: at(0.5), p95: at(0.95), p99: at(0.99) };
 }
 
-/**
- * count: adds to a counter of this minute. count_times: the same for the buckets of `times`. pcall: no
- * message stays where it is because a number cannot be counted.
- */
-export const STATS = `
-local this_minute = math.floor(now / ${MINUTE_MS})
-local function of(minute, what) return string.format("%d %s", minute, what) end
-
--- Between the oldest minute and the last one there is an hour at most.
-local function begin_minute()
+/** Between the oldest minute and the last one there is an hour at most. */
+const BEGIN_MINUTE = `
   local counted = {${COUNTED.map((what) => `"${what}"`).join(", ")}}
 
   -- A minute that is over for an hour goes, and what it counted is added up.
   local function fold(minute)
     local names, found = {}, false
-    for i, what in ipairs(counted) do names[i] = of(minute, what) end
+    for i, what in ipairs(counted) do names[i] = minute .. " " .. what end
     for i, n in ipairs(redis.call("HMGET", stats, unpack(names))) do
       if n then
         found = true
@@ -206,8 +214,8 @@ local function begin_minute()
     end
     if not found then return end
     for bucket = 0, ${MAX_BUCKET} do
-      names[#names + 1] = of(minute, "w" .. bucket)
-      names[#names + 1] = of(minute, "r" .. bucket)
+      names[#names + 1] = minute .. " w" .. bucket
+      names[#names + 1] = minute .. " r" .. bucket
     end
     redis.call("HDEL", stats, unpack(names))
   end
@@ -216,20 +224,27 @@ local function begin_minute()
   local first = tonumber(redis.call("HGET", stats, "first")) or this_minute
   local kept = this_minute - ${MINUTES - 1}
   for minute = first, math.min(kept - 1, first + ${MINUTES}) do fold(minute) end
-  redis.pcall("HSET", stats, "first", string.format("%d", math.max(math.min(first, this_minute), kept)))
-end
+  redis.pcall("HSET", stats, "first", math.max(math.min(first, this_minute), kept))`;
 
+/**
+ * count: adds to a counter of this minute. pcall: no message stays where it is because a number cannot be
+ * counted.
+ */
+export const STATS = `
+local this_minute = (now - now % ${MINUTE_MS}) / ${MINUTE_MS}
 local function count(what, n)
   if counting ~= "1" or n == 0 then return end
-  if redis.pcall("HINCRBY", stats, of(this_minute, what), n) == n then begin_minute() end
-end
-
-local function count_times(times)
-  if counting ~= "1" then return end
-  for bucket, n in string.gmatch(times, "([wr]%d+) (%d+)") do
-    redis.pcall("HINCRBY", stats, of(this_minute, bucket), n)
-  end
+  if redis.pcall("HINCRBY", stats, this_minute .. " " .. what, n) ~= n then return end
+${BEGIN_MINUTE}
 end`;
+
+/** Behind a count: the same for the buckets of `times`. */
+export const COUNT_TIMES = `
+  if counting == "1" then
+    for bucket, n in string.gmatch(times, "([wr]%d+) (%d+)") do
+      redis.pcall("HINCRBY", stats, this_minute .. " " .. bucket, n)
+    end
+  end`;
 
 /** Everything that a queue has counted, and Redis's clock. */
 export const statsScript = defineScript({

@@ -9,9 +9,9 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { clearTimeout, setTimeout } from "node:timers";
 import { RESP_TYPES } from "redis";
 import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
+import { type Deadline, deadlinesOf } from "./deadlines.ts";
 import { explain, isTakenBack, RedisConnectionError } from "./errors.ts";
 import { checkOpen, lastTrouble } from "./supervise.ts";
 import { nextTurn } from "./timers.ts";
@@ -36,22 +36,25 @@ export function call(
   return new Promise((resolve, reject) => {
     checkOpen(client);
     const unsent = new Unsent();
-    const timer = setTimeout(async () => {
+    const over = async () => {
       unsent.takeBack();
       // A busy event loop gets here before it has read the reply.
       await nextTurn();
       await nextTurn();
       reject(silence(client, args, deadlineMs));
-    }, deadlineMs);
+    };
+    const deadlines = deadlinesOf(client);
+    const deadline: Deadline = { at: performance.now() + deadlineMs, over };
+    deadlines.add(deadline);
     client.sendCommand(args, {
       abortSignal: unsent,
       timeout: 0, // the library's default makes a timer for every command
       typeMapping: raw ? AS_BYTES : undefined,
     }).then((reply) => {
-      clearTimeout(timer);
+      deadlines.remove(deadline);
       resolve(reply);
     }, (error) => {
-      clearTimeout(timer);
+      deadlines.remove(deadline);
       reject(isTakenBack(error) ? offline(client, deadlineMs) : explain(error, addressOf(client)));
     });
   });

@@ -41,10 +41,8 @@ export interface QueueKeys {
   readonly dedupe: string;
   /** ZSET: of these, those taken for a time, by its end. */
   readonly dedupe_until: string;
-  /** ZSET: batches that were enqueued lately, by time. */
+  /** HASH: producer to the last batch that it has stored, and what was said. */
   readonly replays: string;
-  /** HASH: of these, the batches that had something to say, to their reply. */
-  readonly replies: string;
   /** LIST of at most one token, for whoever waits. */
   readonly wake: string;
   /** Counter: the order inside a priority. */
@@ -82,8 +80,7 @@ export const KEY_TYPES: Readonly<Record<Exclude<keyof QueueKeys, "ready">, strin
   ids: "hash",
   dedupe: "hash",
   dedupe_until: "zset",
-  replays: "zset",
-  replies: "hash",
+  replays: "hash",
   wake: "list",
   seq: "string",
   control: "hash",
@@ -133,7 +130,6 @@ export function queueKeys(name: string): QueueKeys {
     dedupe: `${prefix}dedupe`,
     dedupe_until: `${prefix}dedupe:until`,
     replays: `${prefix}replays`,
-    replies: `${prefix}replies`,
     wake: `${prefix}wake`,
     seq: `${prefix}seq`,
     control: `${prefix}control`,

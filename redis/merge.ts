@@ -2,8 +2,9 @@
  * Calls made in one turn of the event loop share one command.
  *
  * A round trip costs far more than a message, so a thousand `enqueue` calls made together become one
- * variadic `LPUSH`, without the caller asking for it. A call waits for the end of its turn only:
- * enqueueing one message costs what it cost before.
+ * variadic `LPUSH`, without the caller asking for it. While a command is under way, calls wait for the end
+ * of their turn. Where none is, a call waits only for those that are made in the same breath (before the
+ * caller awaits): what comes alone is not kept waiting for company.
  *
  * A command that fails rejects the calls that went into it, and no others.
  *
@@ -45,6 +46,7 @@ interface Batch<T, R> {
 export class Merger<T extends { length: number }, R> {
   readonly #send: (items: T[]) => Promise<R[]>;
   #batch: Batch<T, R> | undefined;
+  #underWay = 0;
 
   /**
    * @param send Sends the items in one command and gives each item's reply, in the same order.
@@ -76,19 +78,24 @@ export class Merger<T extends { length: number }, R> {
     if (this.#batch) void this.#flush(this.#batch);
     const batch: Batch<T, R> = { items: [], bytes: 0, resolvers: [], rejecters: [] };
     this.#batch = batch;
-    setImmediate(() => {
+    const flush = () => {
       if (this.#batch === batch) void this.#flush(batch);
-    });
+    };
+    if (this.#underWay === 0) queueMicrotask(flush);
+    else setImmediate(flush);
     return batch;
   }
 
   async #flush(batch: Batch<T, R>): Promise<void> {
     if (this.#batch === batch) this.#batch = undefined;
+    this.#underWay++;
     try {
       const replies = await this.#send(batch.items);
       batch.resolvers.forEach((resolve, i) => resolve(replies[i]!));
     } catch (error) {
       for (const reject of batch.rejecters) reject(error);
+    } finally {
+      this.#underWay--;
     }
   }
 }

@@ -109,7 +109,11 @@ export class OwnConnection implements AsyncDisposable {
     const waited = call(client, command(String(ms / 1_000)), options);
     const replied = call(client, then, options);
     replied.catch(() => {}); // where both fail, the first one tells why
-    return await this.#seeThrough(waited.then(() => replied), { waits: true, signal });
+    const both = async () => {
+      await waited;
+      return await replied;
+    };
+    return await this.#seeThrough(both(), { waits: true, signal });
   }
 
   /** Sends a command that does not wait. */

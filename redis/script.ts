@@ -92,17 +92,15 @@ export function defineScript<const K extends string, const A extends string, R>(
     text,
     sha,
     async run(send, keyValues, argValues, rest = []) {
-      const operands = [
-        String(keys.length),
-        ...keys.map((key) => keyValues[key]),
-        ...args.map((arg) => toArgument(name, arg, argValues[arg])),
-        ...rest,
-      ];
+      const command: CommandArgument[] = ["EVALSHA", sha, String(keys.length)];
+      for (const key of keys) command.push(keyValues[key]);
+      for (const arg of args) command.push(toArgument(name, arg, argValues[arg]));
+      for (const arg of rest) command.push(arg);
       try {
-        return reply(await send(["EVALSHA", sha, ...operands]));
+        return reply(await send(command));
       } catch (error) {
         if (replyWord(error) !== "NOSCRIPT") throw error;
-        return reply(await send(["EVAL", text, ...operands]));
+        return reply(await send(["EVAL", text, ...command.slice(2)]));
       }
     },
   };

@@ -11,6 +11,7 @@ import { Buffer } from "node:buffer";
 import {
   assert,
   assertEquals,
+  assertGreater,
   assertGreaterOrEqual,
   assertInstanceOf,
   assertLess,
@@ -65,8 +66,8 @@ export interface LeasedFixture extends Fixture {
   /** The key that a suffix stands for: `ready`, `dead:at` … */
   key(suffix: string): string;
   /**
-   * The queue's keys and their sizes. Without `seq`, `replays`, `replies` and `stats`, which outlive the
-   * messages and are no part of their state, and without a stream that is empty.
+   * The queue's keys and their sizes. Without `seq`, `replays` and `stats`, which outlive the messages
+   * and are no part of their state, and without a stream that is empty.
    */
   sizes(): Promise<Record<string, number>>;
   /** Every key of the queue, byte for byte. */
@@ -132,7 +133,7 @@ export function leasedTests(makeQueue: MakeQueue): LeasedTest {
           const sizes: Record<string, number> = {};
           for (const name of await found()) {
             const suffix = name.slice(prefix.length);
-            if (["seq", "replays", "replies", "stats"].includes(suffix)) continue;
+            if (["seq", "replays", "stats"].includes(suffix)) continue;
             const size = await sizeOf(redis, name);
             if (size > 0) sizes[suffix] = size;
           }
@@ -345,7 +346,8 @@ function enqueueing(name: string, test: LeasedTest): void {
     await lost;
     assertEquals(results.map(({ duplicate }) => duplicate), [false, false, false, true]);
     assertEquals(await test.sizes(), { ready: 2, delayed: 2, ids: 1, wake: 1 });
-    assertEquals(await test.redis.zCard(test.key("replays")), 2);
+    const [mark = ""] = await test.redis.hVals(test.key("replays"));
+    assertMatch(mark, /^2 \d+\n/); // the second batch of the one producer, and what was said
     assertEquals((await drain(queue)).toSorted(), ["a", "b"]);
   });
 
@@ -363,15 +365,37 @@ function enqueueing(name: string, test: LeasedTest): void {
     assertEquals({ duplicate, stored }, { duplicate: true, stored: 0 });
   });
 
-  test(`${name}.enqueue forgets old replay marks`, async (test) => {
-    const queue = test.queue();
-    const old = Array.from({ length: 150 }, (_, i) => ({ score: i, value: `old-${i}` }));
-    await test.redis.zAdd(test.key("replays"), old);
-    await eventually(async () => { // now and then
-      await queue.enqueue(1);
-      assertEquals(await test.redis.zCount(test.key("replays"), 0, 150), 0);
+  test(`${name}.enqueue refuses a batch that its producer had given up`, async (test) => {
+    const queue = test.queue<number>();
+    const sent: [args: readonly string[], reply: unknown][] = [];
+    const send = test.redis.sendCommand.bind(test.redis);
+    test.redis.sendCommand = (async (args: readonly string[], ...options: []) => {
+      const reply = await send(args, ...options);
+      if (/^EVAL/.test(args[0]!) && args.some((arg) => arg.endsWith(":replays"))) {
+        sent.push([args, reply]);
+      }
+      return reply;
+    }) as typeof send;
+    await queue.enqueue(1);
+    await queue.enqueue(2);
+    test.redis.sendCommand = send;
+    const [[early], [late, reply]] = sent as [typeof sent[0], typeof sent[0]];
+    await assertRejects(() => send(early), Error, "a later batch of this producer was stored");
+    assertEquals((await send(late) as unknown[]).map(String), (reply as unknown[]).map(String));
+    assertEquals((await queue.counts()).ready, 2);
+    assertEquals((await drain(queue)).toSorted(), [1, 2]);
+  });
+
+  test(`${name}.enqueue forgets producers that went`, async (test) => {
+    const gone = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`gone-${i}`, `1 ${i}`]));
+    await test.redis.hSet(test.key("replays"), { ...gone, foreign: "no mark" });
+    await eventually(async () => {
+      await test.queue().enqueue(1); // whoever comes looks at some of them
+      const marks = await test.redis.hVals(test.key("replays"));
+      for (const mark of marks) assertGreater(Number(mark.split(" ")[1]), Date.now());
     });
-    assertGreaterOrEqual(await test.redis.zCard(test.key("replays")), 1);
+    const left = await test.redis.pTTL(test.key("replays"));
+    assert(left > 100_000 && left <= 120_000, `${left} ms until all of them go`);
   });
 }
 
@@ -1747,10 +1771,7 @@ function foreign(name: string, test: LeasedTest): void {
     const queue = test.queue<string>();
     await test.redis.lPush(test.key("wake"), ["x", "y", "z"]);
     await test.redis.hSet(test.key("ids"), "taken", "by somebody");
-    await test.redis.zAdd(test.key("replays"), [{ score: 1, value: "x" }, {
-      score: Infinity,
-      value: "y",
-    }]);
+    await test.redis.hSet(test.key("replays"), { x: "1", y: "no mark" });
     assertEquals(await queue.receive({ waitMs: 20 }), undefined);
     assertEquals(await queue.enqueue("a", { id: "taken" }), { id: "taken", duplicate: true });
     assertEquals(await queue.enqueue("b", { id: "free" }), { id: "free", duplicate: false });
@@ -1806,8 +1827,7 @@ const SUFFIXES: Record<string, string> = {
   "ids": "hash",
   "dedupe": "hash",
   "dedupe:until": "zset",
-  "replays": "zset",
-  "replies": "hash",
+  "replays": "hash",
   "wake": "list",
   "seq": "string",
   "control": "hash",
@@ -1829,7 +1849,6 @@ const STORES = [
   "dedupe",
   "dedupe:until",
   "replays",
-  "replies",
   "wake",
 ];
 

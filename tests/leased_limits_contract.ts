@@ -128,9 +128,9 @@ function refusing(name: string, test: LeasedTest): void {
     assertEquals(await test.sizes(), {});
   });
 
-  test(`${name}.enqueue with a limit changes nothing when replies has another type`, async (test) => {
+  test(`${name}.enqueue with a limit changes nothing when replays has another type`, async (test) => {
     const queue = test.queue<number>({ maxReady: 2 });
-    await test.redis.sAdd(test.key("replies"), "somebody else's");
+    await test.redis.sAdd(test.key("replays"), "somebody else's");
     const before = await test.dump();
     await assertRejects(() => queue.enqueueMany([1, 2, 3]), TypeError, "nothing was changed");
     assertEquals(await test.dump(), before);

@@ -636,6 +636,11 @@ export class Run {
     const alive = (lease: string) => this.#now.leases.has(lease);
     switch (sent.script) {
       case "enqueue": {
+        const [producer, batch] = sent.args as [string, string];
+        const isLast = this.#sent.every(({ script, args }) =>
+          script !== "enqueue" || args[0] !== producer || Number(args[1]) <= Number(batch)
+        );
+        if (!isLast) return void await assertRejects(again, Error, "a later batch");
         const reply = text(sent.reply);
         if (reply.length > 1) this.#met("a repeated enqueue had duplicates");
         return assertEquals(text(await again()), reply, "the same reply to a repeated enqueue");

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   type CommandArgument,
+  connect,
   ListQueue,
   type RedisClient,
   RedisConnectionError,
@@ -13,8 +14,8 @@ import { listKey } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
 import { defineScript } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
-import { backoffMs } from "../redis/timers.ts";
-import { commandsDuring, redisTest } from "./support.ts";
+import { backoffMs, nextTurn } from "../redis/timers.ts";
+import { commandsDuring, redisTest, serverTest } from "./support.ts";
 
 Deno.test("queue names are refused, not repaired, with the name in the message", () => {
   const bad: [unknown, string][] = [
@@ -204,6 +205,29 @@ Deno.test("Merger rejects the calls of a failed command, and no others", async (
   assertEquals(await Promise.all([merger.add("a"), merger.add("bb")]), [1, 2]);
 });
 
+Deno.test("Merger sends at once what comes alone, and a turn's calls while that is under way", async () => {
+  const sent: string[][] = [];
+  const answers: (() => void)[] = [];
+  const merger = new Merger<string, string>((items) => {
+    sent.push(items);
+    return new Promise((resolve) => answers.push(() => resolve(items)));
+  });
+  const added = [merger.add("a"), merger.add("b")];
+  await Promise.resolve();
+  assertEquals(sent, [["a", "b"]]);
+  added.push(merger.add("c"));
+  await Promise.resolve();
+  added.push(merger.add("d"));
+  assertEquals(sent.length, 1);
+  await nextTurn();
+  assertEquals(sent, [["a", "b"], ["c", "d"]]);
+  for (const answer of answers) answer();
+  assertEquals(await Promise.all(added), ["a", "b", "c", "d"]);
+  void merger.add("e");
+  await Promise.resolve();
+  assertEquals(sent.at(-1), ["e"]);
+});
+
 Deno.test("Merger begins a new command when one has enough items or bytes", async () => {
   const sizes: number[] = [];
   const merger = new Merger<string, number>((items) => {
@@ -216,6 +240,27 @@ Deno.test("Merger begins a new command when one has enough items or bytes", asyn
   await Promise.all(Array.from({ length: 5 }, () => merger.add("x".repeat(500_000))));
   assertEquals(sizes, [2, 2, 1]);
 });
+
+serverTest(
+  "call ends each of several commands at its own deadline, in any order",
+  async (server) => {
+    const redis = await connect({ url: server.url });
+    await server.pause();
+    const ended: number[] = [];
+    const end = async (deadlineMs: number) => {
+      const startedAt = performance.now();
+      const calling = () => call(redis, ["PING"], { deadlineMs });
+      await assertRejects(calling, RedisConnectionError, `within ${deadlineMs} ms`);
+      assert(performance.now() - startedAt >= deadlineMs);
+      ended.push(deadlineMs);
+    };
+    await Promise.all([300, 100, 200, 400].map(end));
+    assertEquals(ended, [100, 200, 300, 400]);
+    await server.resume();
+    assertEquals(await call(redis, ["PING"]), "PONG");
+    await redis.close();
+  },
+);
 
 Deno.test("errors are sorted by what the caller can do about them", () => {
   const named = (message: string, name = "Error") => Object.assign(new Error(message), { name });
