@@ -12,7 +12,14 @@ import process from "node:process";
 import { createClient, type RedisClientType } from "redis";
 import { call } from "./call.ts";
 import { addressOf } from "./client.ts";
-import { describe, isFatal, redactUrl, RedisConnectionError, replyWord } from "./errors.ts";
+import {
+  describe,
+  isFatal,
+  isRetryable,
+  redactUrl,
+  RedisConnectionError,
+  replyWord,
+} from "./errors.ts";
 import { checkOptions, checkSignal, optionNames } from "./options.ts";
 import { show } from "./show.ts";
 import { adopt, type ConnectionEvent, supervise } from "./supervise.ts";
@@ -20,6 +27,9 @@ import { backoffMs, checkMs, DeadlineError, sleep, unlessAborted, within } from 
 
 /** Where Redis is looked for when nothing says otherwise. */
 const DEFAULT_URL = "redis://127.0.0.1:6379";
+
+/** First words of error replies to a PING by a server that is there for other commands. */
+const ANSWERS = new Set(["NOPERM", "MISCONF"]);
 
 /** Longest pause between attempts before the first success: somebody is waiting for it. */
 const FIRST_PAUSE_MS = 100;
@@ -207,9 +217,11 @@ async function open(client: ConnectedClient): Promise<void> {
       await call(client, ["PING"]);
       return;
     } catch (error) {
-      const word = replyWord(error);
-      if (word === "NOPERM") return; // an account with few rights: it answered, that is all we ask
-      if (word !== "LOADING" && word !== "MASTERDOWN" && word !== "BUSY") throw error;
+      // An account with few rights, or a server that cannot write to its disk and says so also to a
+      // PING: it answered, that is all we ask.
+      if (ANSWERS.has(replyWord(error))) return;
+      // Also a connection that was lost again meanwhile: the client makes another one.
+      if (!isRetryable(error)) throw error;
       await sleep(50);
     }
   }

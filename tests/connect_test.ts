@@ -126,6 +126,17 @@ serverTest("connect waits while the server loads its data", async (server) => {
   await again.close();
 }, { config: { "enable-debug-command": "yes", "key-load-delay": "100" } });
 
+serverTest(
+  "connect goes on when the connection is lost before the first answer",
+  async (server) => {
+    await using proxy = await FaultyProxy.start({ port: server.port });
+    const lost = proxy.dropReplies((request) => /ping/i.test(request));
+    await using redis = await connect({ url: proxy.url, timeoutMs: 5_000 });
+    await lost;
+    assertEquals(await redis.ping(), "PONG");
+  },
+);
+
 redisTest(
   "connect's client is closed by await using, also where it was closed already",
   async (test) => {
