@@ -9,7 +9,8 @@
  *
  * @module
  */
-import { connect, type ConnectedClient, RedisConnectionError } from "@workshop/redis-patterns";
+import { connect, type ConnectedClient } from "@workshop/redis-patterns";
+import { isRetryable } from "../../redis/errors.ts";
 import { RedisServer } from "../redis_server.ts";
 import { Crew, type Member } from "./crew.ts";
 import { KINDS, type Produced } from "./kinds.ts";
@@ -151,6 +152,7 @@ class Run {
     const startedAt = performance.now();
     for (let i = 0; i < WORKERS; i++) this.#crew.add();
     const producing = this.#produce();
+    producing.catch(() => {}); // awaited below
     try {
       await this.#torment();
     } finally {
@@ -190,9 +192,9 @@ class Run {
       await this.#queue.enqueue(numbers, delayMs);
       this.#confirmed.push(...numbers);
     } catch (error) {
-      // Who promises nothing may say so: then it is not known whether they are stored.
-      if (!(error instanceof RedisConnectionError)) throw error;
-      if (!KINDS[this.#kind]!.isControl) this.#broken.push(`an enqueue failed: ${error.message}`);
+      if (!isRetryable(error)) throw error;
+      // Who promises nothing may say that Redis is away; then it is not known whether they are stored.
+      if (!KINDS[this.#kind]!.isControl) this.#broken.push(`an enqueue failed: ${error}`);
       await pause(20);
     }
   }
