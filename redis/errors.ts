@@ -119,7 +119,9 @@ export function replyWord(error: unknown): string {
   if (!(error instanceof Error)) return "";
   // Redis 6 puts a script's line, and its own words, in front of what a command in it has said.
   const said = error.message.replace(/^ERR Error running script .*: -?(?=[A-Z]{2,} )/, "");
-  const word = /^([A-Z][A-Z0-9]+)(?: |$)/.exec(said)?.[1] ?? "";
+  const word = /^ERR The user executing the script can't/.test(said)
+    ? "NOPERM" // as Redis 7 says it of a command in a script
+    : /^([A-Z][A-Z0-9]+)(?: |$)/.exec(said)?.[1] ?? "";
   // Node spells system errors the same way ("ECONNRESET ..."), but gives them a code.
   return "code" in error ? "" : word;
 }
@@ -211,10 +213,19 @@ export function redactUrl(url: string): string {
   return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)?[\s\S]*@/i, "$1***@");
 }
 
-/** The text with the password of any URL in it replaced, for messages and events. */
+/**
+ * The text with the password of any URL in it replaced, for messages and events; also without a scheme.
+ * Word by word, in the time of one look: what is told may be long, and may be an attacker's.
+ */
 export function redact(text: string): string {
-  // Greedy up to the last @: a password may itself contain one. Also without a scheme.
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)?[^\s"'/@]*:[^\s"']*@/gi, "$1***@");
+  return text.replace(/[^\s"']+/g, (word) => {
+    const end = word.lastIndexOf("@"); // the last one: a password may itself contain some
+    if (end < 0 || !word.slice(0, end).includes(":")) return word;
+    // The first colon, or it stands in a password.
+    const scheme = word.indexOf(":");
+    const front = word.startsWith("://", scheme) && scheme < end ? word.slice(0, scheme + 3) : "";
+    return `${front}***${word.slice(end)}`;
+  });
 }
 
 function errorName(error: Error): string {
