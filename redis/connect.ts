@@ -118,8 +118,8 @@ export type ConnectedClient = RedisClientType;
  *
  * @param options Where, and how long to try.
  * @returns The connected client; `await using` closes it.
- * @throws {TypeError} for a URL that is none, or an unknown option. The message does not contain the
- * password.
+ * @throws {TypeError} for a URL that is none, an account without a password, or an unknown option. The
+ * message does not contain the password.
  * @throws {RangeError} for a `timeoutMs` or `heartbeatMs` that is no duration.
  * @throws {RedisConnectionError} when there is no server within `timeoutMs`, and at once when it
  * refuses the credentials or the certificate, or when a permission is missing (`fatal`).
@@ -183,6 +183,7 @@ async function tellEviction(
 
 function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {
   const url = checkUrl(options.url ?? environmentUrl() ?? DEFAULT_URL);
+  checkCredentials(url, options);
   try {
     const { username, password, name, tls } = options;
     const client: ConnectedClient = createClient({
@@ -279,6 +280,18 @@ function checkUrl(url: string): string {
     );
   }
   return url;
+}
+
+/** A name without a password would not be told to Redis: whoever gave it would be the default account. */
+function checkCredentials(url: string, { username, password }: ConnectOptions): void {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const name = username ?? decodeURIComponent(parsed?.username ?? "");
+  if (name === "" || name === "default" || (password ?? parsed?.password)) return;
+  throw new TypeError(
+    `The account ${
+      JSON.stringify(name)
+    } needs a password: without one Redis would take you for "default"`,
+  );
 }
 
 /** The client takes credentials of a URL before those beside it, so they go into the URL. */

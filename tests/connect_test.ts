@@ -66,6 +66,10 @@ Deno.test("connect refuses options that would not do what they say", async () =>
   const tls = { ca: "certificate" };
   await assertRejects(() => connect({ url: "redis://127.0.0.1:1", tls }), TypeError, "rediss://");
   await assertRejects(() => connect({ name: "my app" }), TypeError, '"my app"');
+  // Otherwise these would be let in as "default", where that has no password.
+  for (const options of [{ username: "ann" }, { url: "redis://ann@127.0.0.1:1" }]) {
+    await assertRejects(() => connect(options), TypeError, 'The account "ann" needs a password');
+  }
   const signal = new AbortController() as unknown as AbortSignal;
   await assertRejects(() => connect({ signal }), TypeError, "did you mean controller.signal?");
   const secrets = ["redis://:hunter2@127.0.0.1:1", { pasword: "hunter2" }];
