@@ -14,19 +14,25 @@ import {
   StreamQueue,
   Subscriber,
   Worker,
+  type WorkerSource,
 } from "@workshop/redis-patterns";
 
 const url = Deno.args[0]!;
 
 async function cycle(n: number): Promise<void> {
   const redis = await connect({ url });
-  const kinds = { ListQueue, ReliableQueue, PriorityQueue, StreamQueue };
-  const queues = Object.entries(kinds).map(([name, Queue]) => new Queue<number>(redis, name));
+  const queues = [
+    new ListQueue<number>(redis, "list"),
+    new ReliableQueue<number>(redis, "reliable"),
+    new PriorityQueue<number>(redis, "priority"),
+    new StreamQueue<number>(redis, "stream"),
+  ];
   await using subscriber = new Subscriber(redis);
   await subscriber.subscribe("news");
   await Promise.all(queues.map(async (queue) => {
     const stop = new AbortController();
-    const worker = new Worker<{ payload: number }>(queue, () => stop.abort());
+    const source: WorkerSource<{ payload: number }> = queue;
+    const worker = new Worker(source, () => stop.abort());
     await queue.enqueue(n);
     await worker.run({ signal: stop.signal });
     await queue.close();

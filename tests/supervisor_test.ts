@@ -411,6 +411,33 @@ serverTest(
   },
 );
 
+serverTest("an AOF whose end is cut off loses the last write whole (hazard 25)", async (server) => {
+  const kinds = { reliable: ReliableQueue, priority: PriorityQueue, stream: StreamQueue };
+  for (const [name, Queue] of Object.entries(kinds)) {
+    const redis = await connect({ url: server.url });
+    const queue = new Queue<number>(redis, name);
+    for (let n = 0; n < 20; n++) await queue.enqueue(n, { id: `id-${n}` });
+    await server.kill();
+    const dir = `${server.dir}/appendonlydir`;
+    for await (const { name } of Deno.readDir(dir)) {
+      if (!name.endsWith(".incr.aof")) continue;
+      const { size } = await Deno.stat(`${dir}/${name}`);
+      await Deno.truncate(`${dir}/${name}`, size - 5); // in the middle of a command
+    }
+    await server.restart();
+    await eventually(async () => assertEquals((await queue.counts()).ready, 19));
+    // Neither the message nor its name is there, so it can be enqueued again.
+    assertEquals((await queue.enqueue(19, { id: "id-19" })).duplicate, false);
+    const seen: number[] = [];
+    for (let delivery; (delivery = await queue.receive()) !== undefined;) {
+      seen.push(delivery.payload);
+      await delivery.ack();
+    }
+    assertEquals(seen.toSorted((a, b) => a - b), Array.from({ length: 20 }, (_, n) => n));
+    await redis.close();
+  }
+}, { aof: true });
+
 serverTest(
   "Worker.health tells when it last finished a claim, apart from its heartbeat",
   async (server) => {
