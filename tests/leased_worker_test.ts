@@ -582,6 +582,7 @@ serverTest("Worker works again within two seconds after a restart of Redis", asy
   worker.start();
   await queue.enqueue(1);
   await eventually(() => assertEquals(seen, [1]));
+  await eventually(async () => assertEquals((await queue.counts()).leased, 0)); // acknowledged
   await server.kill();
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   await server.restart();
