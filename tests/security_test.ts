@@ -25,6 +25,13 @@ import {
   Worker,
   type WorkerSource,
 } from "@workshop/redis-patterns";
+import {
+  type TaskHandlers,
+  TaskMonitor,
+  TaskProducer,
+  TaskScheduler,
+  TaskWorker,
+} from "@workshop/redis-patterns/tasks";
 import { aclFile, COMMANDS, type Role, ROLES, rulesOf, type Scope } from "../tools/acl.ts";
 import { RedisServer } from "../tools/redis_server.ts";
 import { run } from "../tools/run.ts";
@@ -78,9 +85,9 @@ Deno.test("docs/redis.acl is what deno task acl prints", async () => {
 
 Deno.test("the accounts have no command that the library never sends", async () => {
   let source = "";
-  for (const folder of ["redis/", "queue/", "pubsub/"]) {
-    for await (const { name } of Deno.readDir(new URL(folder, ROOT))) {
-      source += await Deno.readTextFile(new URL(folder + name, ROOT));
+  for (const folder of ["redis/", "queue/", "queue/tasks/", "pubsub/"]) {
+    for await (const { name, isFile } of Deno.readDir(new URL(folder, ROOT))) {
+      if (isFile) source += await Deno.readTextFile(new URL(folder + name, ROOT));
     }
   }
   // What the client library sends for us, by methods of its own or when it connects.
@@ -142,6 +149,50 @@ serverTest("every pattern works under the accounts of producer and worker", asyn
   await subscriber.psubscribe("orders:*");
   assertEquals(await new Publisher(as.producer).publish("orders:new", 1), 2);
   await eventually(() => assertEquals(subscriber.take()?.payload, 1));
+});
+
+serverTest("tasks work under the accounts of producer, worker and dashboard", async (server) => {
+  await using as = await accounts(server, { queues: ["tasks"] });
+  interface Tasks {
+    double(payload: number): number;
+  }
+  const handlers: TaskHandlers<Tasks> = {
+    async double(n, { progress, attempt }) {
+      await progress(n);
+      if (n === 2 && attempt === 1) throw new Error("once");
+      return 2 * n;
+    },
+  };
+  await using producer = new TaskProducer<Tasks>(as.producer);
+  await using monitor = new TaskMonitor<Tasks>(as.dashboard);
+  await using scheduler = new TaskScheduler<Tasks>(as.worker);
+  await scheduler.every("pulse", 1_000, "double", 7);
+  for (const mode of ["polling", "blocking"] as const) {
+    const backoff = { baseMs: 0 };
+    await using worker = new TaskWorker<Tasks>(as.worker, { handlers, mode, backoff });
+    worker.start();
+    const tasks = await producer.addMany(
+      [1, 2].map((payload) => ({ type: "double", payload }) as const),
+    );
+    assertEquals(await Promise.all(tasks.map((task) => task.result({ mode }))), [2, 4]);
+    const dropped = await producer.schedule("double", 3, { delayMs: 60_000 });
+    assertEquals(
+      await new TaskProducer<Tasks>(as.worker).task("double", dropped.id).cancel(),
+      true,
+    );
+    assertEquals((await monitor.task(tasks[0]!.id))?.state, "done");
+    assertEquals((await monitor.recentTasks(2)).length, 2);
+    assertEquals((await monitor.queueStats()).counts.dead, 0);
+    assertEquals((await monitor.consumers()).length > 0, true);
+    for await (const event of monitor.events({ since: "start", mode })) {
+      assertEquals(event.event, "added");
+      break;
+    }
+    assertEquals((await scheduler.list()).length, 1);
+  }
+  scheduler.start();
+  await eventually(async () => assertEquals((await scheduler.list())[0]!.firings > 0, true), 5_000);
+  await scheduler.stop();
 });
 
 serverTest("the accounts may do nothing else, and a refusal says NOPERM", async (server) => {

@@ -33,7 +33,19 @@ const EVERYBODY = [
 
 /** To look into queues. */
 const READ = [
-  ...["get", "hexists", "hget", "hgetall", "hlen", "hmget", "hscan", "lindex", "llen", "lrange"],
+  ...[
+    "get",
+    "hexists",
+    "hget",
+    "hgetall",
+    "hlen",
+    "hmget",
+    "hscan",
+    "hstrlen",
+    "lindex",
+    "llen",
+    "lrange",
+  ],
   ...["xinfo|groups", "xlen", "xrange", "xrevrange", "zcard", "zmscore", "zrange", "zscore"],
 ];
 
@@ -41,12 +53,13 @@ const READ = [
 const PRODUCE = [
   ...["get", "hexists", "hget", "hlen", "hmget", "llen", "xinfo|groups", "xlen", "xrange", "zcard"],
   ...["zrange", "zscore", "hdel", "hincrby", "hset", "incrby", "lpush", "persist", "pexpire"],
-  ...["pexpireat", "xadd", "zadd", "zrem", "zremrangebyrank", "publish"],
+  ...["pexpireat", "xadd", "zadd", "zrem", "zremrangebyrank", "publish", "hrandfield"],
+  ...["subscribe", "unsubscribe"], // a task's end
 ];
 
 /** To take, to settle, to subscribe; and to put things right: redrive, purge, cancel, pause. */
 const WORK = [
-  ...["blpop", "brpop", "client|unblock", "del", "hsetnx", "hstrlen", "lset", "ltrim", "rpop"],
+  ...["blpop", "brpop", "client|unblock", "del", "hsetnx", "lset", "ltrim", "rpop"],
   ...[
     "rpush",
     "unlink",
@@ -57,7 +70,7 @@ const WORK = [
     "xgroup|delconsumer",
     "xpending",
   ],
-  ...["xreadgroup", "xtrim", "zpopmin", "psubscribe", "punsubscribe", "subscribe", "unsubscribe"],
+  ...["xreadgroup", "xtrim", "zpopmin", "psubscribe", "punsubscribe", "pubsub|numsub"],
 ];
 
 /** The commands of a role, in order. */
@@ -91,7 +104,10 @@ export function rulesOf(
     // The registry names all queues; who may not see it works unseen.
     : [...queues.map((name) => queueKeys(name).ready.replace(/ready$/, "*")), REGISTRY_KEY];
   const patterns = [...keys, ...lists.map((name) => listKey(name))].map((key) => `~${key}`);
-  const heard = channels.map((channel) => `&${channel}`);
+  // Ends of tasks are published under the names of their keys.
+  const heard = [...keys.filter((key) => key !== REGISTRY_KEY), ...channels].map((channel) =>
+    `&${channel}`
+  );
   for (const rule of [...patterns, ...heard]) {
     if (/\s/.test(rule)) {
       throw new TypeError(`An ACL rule cannot have spaces: ${JSON.stringify(rule)}`);
