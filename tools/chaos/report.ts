@@ -80,6 +80,10 @@ files that the workers append to, not from Redis. A message is lost if its produ
 stored and no handler ever finished it. The control is the same run with a plain \`BRPOP\`: it has to lose
 messages, or the run proves nothing.
 
+A message whose consumer was killed is handed out apart from the others, one a worker at a time, since it
+may be what kills consumers. Under several kills a second such messages wait for their turn, and are killed
+again: the time to the next hand-over says how hard the run was, not how soon one comes back.
+
 ${head}
 ${rule}
 ${rows.join("\n")}
