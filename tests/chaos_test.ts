@@ -107,7 +107,7 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 Deno.test("deno task chaos says what it does not understand, and what there is", async () => {
   const wrong: [string[], string][] = [
     [["--kils", "3"], "Not understood: --kils"],
-    [["--kind", "list"], 'one of reliable, priority, stream, control, not "list"'],
+    [["--kind", "list"], 'one of reliable, priority, stream, tasks, control, not "list"'],
     [["--kind", "constructor"], 'not "constructor"'],
     [["--messages", "0"], '--messages takes a whole number from 1 on, not "0"'],
     [["--kills=-1"], '--kills takes a whole number from 0 on, not "-1"'],

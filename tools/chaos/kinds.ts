@@ -17,6 +17,7 @@ import {
   type WorkerEvent,
   type WorkerSource,
 } from "@workshop/redis-patterns";
+import { TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { queueKeys } from "../../redis/keys.ts";
 
 /** What a worker process is told, as JSON in its first argument. */
@@ -73,6 +74,23 @@ export interface Kind {
 /** No message may die of the faults: each costs an attempt. */
 const MAX_ATTEMPTS = 100_000;
 
+/** All ends are looked at when all is done. */
+const RECORDS = { count: 1_000_000 };
+
+interface Tasks {
+  /** Gives true. */
+  count(n: number): boolean;
+}
+
+/** What has to be gone from a stream's group. */
+async function remainsOfGroup(redis: ConnectedClient, name: string): Promise<string[]> {
+  const groups = await redis.xInfoGroups(queueKeys(name).ready);
+  return groups.flatMap(({ pending, consumers }) => [
+    ...(Number(pending) > 0 ? [`${pending} entries are pending in the group`] : []),
+    ...(Number(consumers) > 0 ? [`${consumers} consumers are left in the group`] : []),
+  ]);
+}
+
 type Leased = ReliableQueue<number> | PriorityQueue<number> | StreamQueue<number>;
 
 /** A queue with leases, and a `Worker` on it. */
@@ -120,15 +138,53 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   stream: leased(
     "StreamQueue",
     (redis, name, leaseMs) => new StreamQueue(redis, name, optionsOf(leaseMs)),
-    async (redis, name) => {
-      const { ready } = queueKeys(name);
-      const groups = await redis.xInfoGroups(ready);
-      return groups.flatMap(({ pending, consumers }) => [
-        ...(Number(pending) > 0 ? [`${pending} entries are pending in the group`] : []),
-        ...(Number(consumers) > 0 ? [`${consumers} consumers are left in the group`] : []),
-      ]);
-    },
+    remainsOfGroup,
   ),
+  tasks: {
+    title: "tasks",
+    open(redis, name) {
+      const producer = new TaskProducer<Tasks>(redis, { name, keepRecords: RECORDS });
+      return {
+        enqueue: (numbers, delayMs) => {
+          const tasks = numbers.map((payload) => ({ type: "count", payload }) as const);
+          return producer.addMany(tasks, { delayMs });
+        },
+        async counts() {
+          const { ready, leased, delayed, dead } = await producer.queue.counts();
+          return { ready, leased, delayed, dead };
+        },
+        async remains() {
+          const { records } = queueKeys(name);
+          const undone: string[] = [];
+          for (const [id, record] of Object.entries(await redis.hGetAll(records))) {
+            const [line, result] = record.split("\n");
+            if (line!.startsWith("done\t") && result === "true") continue;
+            undone.push(`the record of task ${id} says ${line!.split("\t")[0]}, result ${result}`);
+          }
+          return [...undone.slice(0, 5), ...await remainsOfGroup(redis, name)];
+        },
+        [Symbol.asyncDispose]: () => producer.close(),
+      };
+    },
+    async work(redis, work) {
+      const { name, leaseMs, concurrency } = work.orders;
+      await using worker = new TaskWorker<Tasks>(redis, {
+        ...{ name, concurrency, keepRecords: RECORDS, ...optionsOf(leaseMs) },
+        handlers: {
+          async count(n, { attempt }) {
+            await work.handle(n, attempt);
+            return true;
+          },
+        },
+        onEvent(event) {
+          if (event.type !== "done" && event.type !== "lost" && event.type !== "failed") return;
+          const { payload: { payload }, attempt } = event.delivery;
+          work.say(event.type === "done" ? "acked" : event.type, payload, attempt);
+        },
+      });
+      await worker.run({ signal: work.signal });
+    },
+  },
   control: {
     title: "ListQueue (a plain BRPOP)",
     isControl: true,
