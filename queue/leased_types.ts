@@ -223,6 +223,11 @@ export interface Waiting<T> {
   readonly attempts: number;
   /** When it was enqueued, in milliseconds since 1970, by its producer's clock. */
   readonly enqueuedAt: number;
+  /**
+   * From when on it could be claimed, in milliseconds since 1970: when it was enqueued or, if it was
+   * delayed or came back, from then on, by Redis's clock. 0 for an entry that is no message of this library.
+   */
+  readonly readyAt: number;
   /** How urgent it is; 0 in a queue without priorities. */
   readonly priority: number;
   /** The errors of its attempts, oldest first. */
