@@ -28,6 +28,7 @@ export {
 export type { CommandArgument, RedisClient } from "./redis/client.ts";
 export { type Codec, type CodecOption, DecodeError } from "./redis/codec.ts";
 export { RedisConnectionError } from "./redis/errors.ts";
+export { type QueueKeys, queueKeys } from "./redis/keys.ts";
 export type { ConnectionEvent } from "./redis/supervise.ts";
 
 export { ListQueue, type ListQueueOptions } from "./queue/list_queue.ts";
@@ -48,6 +49,7 @@ export type {
   Found,
   LeasedQueueOptions,
   PeekState,
+  PurgeOptions,
   RedriveOptions,
   Waiting,
 } from "./queue/leased_types.ts";
@@ -62,7 +64,7 @@ export {
   type SchemaResult,
   type StandardSchema,
 } from "./queue/schema.ts";
-export type { Counted, Percentiles, QueueStats } from "./queue/stats.ts";
+export type { Counted, Histogram, Percentiles, QueueStats } from "./queue/stats.ts";
 export { Delivery, type GivenBack, type NackOptions, type Settlement } from "./queue/delivery.ts";
 export { LeaseLostError } from "./queue/settler.ts";
 export type { AttemptError } from "./queue/envelope.ts";

@@ -285,6 +285,8 @@ export interface RedriveOptions<T> {
   perSecond?: number;
   /** Ends it; what was redriven until then is. */
   signal?: AbortSignal;
+  /** Told after each step how many there were until now. What it throws ends the redrive. */
+  onProgress?: (redriven: number) => void;
 }
 
 /** The names of these options. */
@@ -295,6 +297,21 @@ export const REDRIVE_OPTIONS: OptionNames = optionNames<RedriveOptions<unknown>>
   dryRun: true,
   perSecond: true,
   signal: true,
+  onProgress: true,
+});
+
+/** How a state is emptied. */
+export interface PurgeOptions {
+  /** Ends it; what was removed until then is. */
+  signal?: AbortSignal;
+  /** Told after each step how many there were until now. What it throws ends the purge. */
+  onProgress?: (purged: number) => void;
+}
+
+/** The names of these options. */
+export const PURGE_OPTIONS: OptionNames = optionNames<PurgeOptions>({
+  signal: true,
+  onProgress: true,
 });
 
 /** A worker, or a `consume` loop, that has said lately that it is there. */
