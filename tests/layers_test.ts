@@ -8,6 +8,8 @@ const ALLOWED: Record<string, RegExp> = {
   "redis/": /^(redis|node:[a-z]+)$/,
   "queue/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
   "pubsub/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
+  "monitor/":
+    /^(@workshop\/redis-patterns|@std\/cli\/parse-args|cli-table3|ink|react|node:[a-z_/]+)$/,
   "examples/":
     /^((\.\.\/)+scoreboard\.ts|@workshop\/redis-patterns|@std\/cli\/parse-args|node:[a-z_/]+)$/,
 };
@@ -15,7 +17,7 @@ const ALLOWED: Record<string, RegExp> = {
 async function* modules(folder: URL): AsyncGenerator<URL> {
   for await (const entry of Deno.readDir(folder)) {
     if (entry.isDirectory) yield* modules(new URL(`${entry.name}/`, folder));
-    else if (entry.name.endsWith(".ts")) yield new URL(entry.name, folder);
+    else if (/\.tsx?$/.test(entry.name)) yield new URL(entry.name, folder);
   }
 }
 

@@ -99,7 +99,7 @@ async function publishedFiles({ imports = {} }: PackageConfig): Promise<Files> {
   for (const url of urls) {
     const path = decodeURI(url.slice(ROOT.href.length));
     const bytes = await Deno.readFile(new URL(url));
-    files.set(path, path.endsWith(".ts") ? replaceNames(bytes, { path, imports }) : bytes);
+    files.set(path, /\.tsx?$/.test(path) ? replaceNames(bytes, { path, imports }) : bytes);
   }
   return files;
 }
@@ -118,22 +118,32 @@ async function allFiles(folder: URL): Promise<Files> {
  */
 const STATEMENT = /^((?:import|export)\b(?:[\w$\s,*{}]*\bfrom)? )"([^"]+)"/gm;
 
+/** Comments that the compiler reads: where JSX comes from, and types for a package that has none. */
+const PRAGMA =
+  /^(\/\*\* @jsxImportSource(?:Types)? )(\S+)( \*\/)$|^(\/\/ @ts-types=")([^"]+)(")$/gm;
+
 /** Puts what the import map has for a name in the place of the name. */
 function replaceNames(
   bytes: Uint8Array,
   { path, imports }: { path: string; imports: Record<string, string> },
 ): Uint8Array<ArrayBuffer> {
-  const source = new TextDecoder().decode(bytes).replaceAll(
-    STATEMENT,
-    (_, statement: string, specifier: string) => {
-      for (const [name, target] of Object.entries(imports)) {
-        if (specifier !== name && !specifier.startsWith(`${name}/`)) continue;
-        const found = target + specifier.slice(name.length);
-        return `${statement}"${found.replace(/^\.\//, upFrom(path))}"`;
-      }
-      return `${statement}"${specifier}"`;
-    },
-  );
+  const targetOf = (specifier: string) => {
+    for (const [name, target] of Object.entries(imports)) {
+      if (specifier !== name && !specifier.startsWith(`${name}/`)) continue;
+      return (target + specifier.slice(name.length)).replace(/^\.\//, upFrom(path));
+    }
+    return specifier;
+  };
+  const source = new TextDecoder().decode(bytes)
+    .replaceAll(
+      STATEMENT,
+      (_, statement: string, name: string) => `${statement}"${targetOf(name)}"`,
+    )
+    .replaceAll(
+      PRAGMA,
+      (_, jsx?: string, source?: string, end?: string, ...types: string[]) =>
+        jsx ? jsx + targetOf(source!) + end : types[0] + targetOf(types[1]!) + types[2],
+    );
   return new TextEncoder().encode(source);
 }
 
