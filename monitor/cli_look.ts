@@ -7,7 +7,6 @@
 import {
   type ConsumerInfo,
   type PeekState,
-  queueKeys,
   type RegisteredQueue,
   type Waiting,
 } from "@workshop/redis-patterns";
@@ -15,6 +14,7 @@ import { type Command, type Context, EXIT } from "./cli_context.ts";
 import { type Column, note, onTerminal, paint, print, printJson, table } from "./cli_print.ts";
 import { duration, inert, instant, payloadText, rate } from "./format.ts";
 import { hasLimits, judge } from "./probe.ts";
+import { attemptOf, describe, KIND_NAMES, shapeOf, STATE_STYLES } from "./message_text.ts";
 import { type MessageRecord, QueueRecords } from "./records.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
 
@@ -26,8 +26,6 @@ const PAGE = 1_000;
 
 /** Most messages in hand that are looked at for who holds what. */
 const HANDS = 1_000;
-
-const KIND_NAMES = { list: "ReliableQueue", priority: "PriorityQueue", stream: "StreamQueue" };
 
 /** The queues that are asked about. */
 async function chosen({ asked, monitor }: Context): Promise<RegisteredQueue[]> {
@@ -489,18 +487,6 @@ async function deadByError(context: Context): Promise<number> {
   return context.signal.aborted ? EXIT.interrupted : EXIT.ok;
 }
 
-/** What a letter died of, without the numbers and names in it that make each one different. */
-export function shapeOf(
-  { errors, reason = "" }: Pick<Waiting<unknown>, "errors" | "reason">,
-): string {
-  const said = (errors.at(-1)?.message ?? reason).split("\n")[0]!;
-  return said
-    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi, "…")
-    .replace(/(["'`])(?:(?!\1).){1,200}\1/g, "$1…$1")
-    .replace(/\d[\d.,:]*/g, "…")
-    .slice(0, 200);
-}
-
 export const recent: Command = {
   name: "recent",
   summary: "what happened last",
@@ -550,20 +536,6 @@ export const recent: Command = {
   },
 };
 
-/** The number of the attempt that is under way or was the last. */
-function attemptOf({ state, message: { attempts } }: MessageRecord): number {
-  return state === "leased" || state === "completed" ? attempts + 1 : attempts;
-}
-
-const STATE_STYLES = {
-  ready: "cyan",
-  leased: "yellow",
-  delayed: "dim",
-  dead: "red",
-  completed: "green",
-  failed: "red",
-} as const;
-
 export const task: Command = {
   name: "task",
   summary: "one message: where it is, its attempts, errors and payload",
@@ -598,45 +570,3 @@ export const task: Command = {
     return found.length > 0 ? EXIT.ok : EXIT.unwell;
   },
 };
-
-/** All there is to say of a message. */
-function describe({ queue, kind, state, message }: MessageRecord, now: number): string {
-  const { id, attempts, enqueuedAt, priority, dueAt, deadAt, reason, consumer } = message;
-  const { leaseExpiresAt, receivedAt, finishedAt, errors } = message;
-  const ago = (at: number) => `${instant(at)} (${duration(Math.max(0, now - at))} ago)`;
-  const until = (at: number) => at > now ? `${instant(at)} (in ${duration(at - now)})` : ago(at);
-  const lines: [string, string | undefined][] = [
-    ["message", paint("bold", inert(id))],
-    ["queue", `${inert(queue)} (${KIND_NAMES[kind] ?? kind})`],
-    ["state", paint(STATE_STYLES[state], state)],
-    ["reason", reason && inert(reason)],
-    ["enqueued", enqueuedAt ? ago(enqueuedAt) : undefined],
-    ["due", dueAt ? until(dueAt) : undefined],
-    ["handed over", receivedAt ? ago(receivedAt) : undefined],
-    ["finished", finishedAt ? ago(finishedAt) : undefined],
-    ["died", deadAt ? ago(deadAt) : undefined],
-    ["consumer", consumer && inert(consumer)],
-    ["lease ends", leaseExpiresAt ? until(leaseExpiresAt) : undefined],
-    ["attempts", `${attempts} that did not end with an ack`],
-    ["priority", priority === 0 ? undefined : String(priority)],
-    ["key", `${keyOf(queue, state)}`],
-    ["payload", inert(payloadText(message))],
-  ];
-  const width = Math.max(...lines.map(([name]) => name.length));
-  const text = lines.filter(([, value]) => value)
-    .map(([name, value]) => `${paint("dim", name.padEnd(width))}  ${value}`);
-  for (const { attempt, message, stack, at, worker } of errors) {
-    const who = worker ? ` by ${inert(worker)}` : "";
-    text.push(`${paint("dim", `attempt ${attempt ?? "?"}`.padEnd(width))}  ${ago(at)}${who}`);
-    const shown = stack?.includes(message) ? stack : `${message}\n${stack ?? ""}`.trim();
-    for (const line of inert(shown, { lines: true }).split("\n")) {
-      text.push(`${" ".repeat(width)}  ${paint("red", line)}`);
-    }
-  }
-  return text.join("\n");
-}
-
-/** The Redis key that a message of a state lives in. */
-function keyOf(queue: string, state: PeekState): string {
-  return queueKeys(queue)[state];
-}

@@ -77,6 +77,13 @@ export interface LookOptions {
    * @default 100
    */
   hands?: number;
+  /**
+   * How old statistics may be that were read before, in milliseconds: they are the heavier part of a look,
+   * and change slowly.
+   *
+   * @default 0
+   */
+  statsAgeMs?: number;
 }
 
 /** There is no queue of this name in the registry. */
@@ -107,6 +114,7 @@ export class Monitor {
   /** Where the queues are. */
   readonly client: RedisClient;
   readonly #queues = new Map<string, AnyQueue>();
+  readonly #stats = new Map<AnyQueue, { at: number; windowMs?: number; stats: QueueStats }>();
 
   /** Looks through this client; sends nothing yet. */
   constructor(client: RedisClient) {
@@ -188,12 +196,12 @@ export class Monitor {
   async lookAt(
     registered: RegisteredQueue,
     at: number,
-    { windowMs, hands = 100 }: Omit<LookOptions, "queues"> = {},
+    { windowMs, hands = 100, statsAgeMs = 0 }: Omit<LookOptions, "queues"> = {},
   ): Promise<QueueSnapshot> {
     const queue = this.open(registered);
     const [counts, stats, consumers] = await Promise.all([
       queue.counts(),
-      queue.stats({ windowMs }),
+      this.#statsOf(queue, { at, windowMs, statsAgeMs }),
       queue.consumers(),
     ]);
     const oldestLeasedMs = counts.leased > 0 && hands > 0
@@ -208,6 +216,18 @@ export class Monitor {
       ...(oldestLeasedMs !== undefined && { oldestLeasedMs }),
       ...(ages.length > 0 && { oldestMs: Math.max(...ages) }),
     };
+  }
+
+  async #statsOf(
+    queue: AnyQueue,
+    { at, windowMs, statsAgeMs }: { at: number; windowMs?: number; statsAgeMs: number },
+  ): Promise<QueueStats> {
+    const known = this.#stats.get(queue);
+    const age = known ? at - known.at : Infinity;
+    if (known && known.windowMs === windowMs && age >= 0 && age < statsAgeMs) return known.stats;
+    const stats = await queue.stats({ windowMs });
+    if (statsAgeMs > 0) this.#stats.set(queue, { at, windowMs, stats });
+    return stats;
   }
 }
 
