@@ -4,12 +4,7 @@
  *
  * @module
  */
-import {
-  type ConsumerInfo,
-  type PeekState,
-  type RegisteredQueue,
-  type Waiting,
-} from "@workshop/redis-patterns";
+import type { ConsumerInfo, PeekState, RegisteredQueue, Waiting } from "@workshop/redis-patterns";
 import { type Command, type Context, EXIT } from "./cli_context.ts";
 import { type Column, note, onTerminal, paint, print, printJson, table } from "./cli_print.ts";
 import { duration, inert, instant, payloadText, rate } from "./format.ts";

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { connect, type ConnectedClient, RedisConnectionError } from "@workshop/redis-patterns";
 import { Monitor } from "./snapshot.ts";
 
@@ -25,6 +26,15 @@ export class Link implements AsyncDisposable {
    */
   constructor(options: { url?: string } = {}) {
     this.#url = options.url;
+  }
+
+  /** Where Redis is, or should be: `host:port`, or a socket's path; no password. */
+  get address(): string {
+    if (this.#client) return addressOf(this.#client);
+    const url = this.#url ?? (process.env["REDIS_URL"] || "redis://127.0.0.1:6379");
+    if (!URL.canParse(url)) return "";
+    const { protocol, hostname, port, pathname } = new URL(url);
+    return protocol === "unix:" ? pathname : `${hostname}:${port || 6379}`;
   }
 
   /** The client, when there has been a connection. */
