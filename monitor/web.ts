@@ -144,8 +144,12 @@ export class Dashboard implements AsyncDisposable {
   }
 
   /** Answers a request; bound, so it can be given away: `Deno.serve(dashboard.fetch)`. */
-  readonly fetch = async (request: Request): Promise<Response> => {
-    return await this.#app.fetch(request, { signal: () => request.signal });
+  readonly fetch = async (
+    request: Request,
+    info?: { completed?: Promise<void> },
+  ): Promise<Response> => {
+    const env = { signal: () => request.signal, completed: info?.completed };
+    return await this.#app.fetch(request, env);
   };
 
   /**

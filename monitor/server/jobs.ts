@@ -47,7 +47,11 @@ export interface JobsOptions {
 /** What the routes know of a request, besides. */
 export interface RequestEnv {
   /** Read late, since reading it has a price: aborts when the client goes away. */
-  Bindings: { signal: () => AbortSignal };
+  Bindings: {
+    signal: () => AbortSignal;
+    /** Rejects when the answer could not be sent; where the server tells that. */
+    completed?: Promise<void> | undefined;
+  };
 }
 
 /** The routes. */
@@ -109,6 +113,8 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
         // They share one lease.
         if (leaseMs > own) await deliveries[0]!.extend(leaseMs);
         if (client.aborted) await giveBack(deliveries);
+        // It may go while the answer is on its way.
+        c.env.completed?.catch(() => giveBack(deliveries));
         return c.json({ deliveries: deliveries.map((one) => shown(one, { name, kind })) });
       });
     } finally {

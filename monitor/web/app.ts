@@ -4,7 +4,6 @@
  * @module
  */
 import { type Context, Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import { METRICS_TYPE, metricsText } from "../metrics.ts";
 import { type Guard, isSafe, type Visitor } from "../server/guard.ts";
@@ -108,13 +107,7 @@ export function appOf(parts: Parts): Hono<Env> {
     await (await source.monitor()).now();
     return c.json({ status: "ok" });
   });
-  app.use(bodyLimit({
-    maxSize: parts.maxBodyBytes,
-    onError: () => {
-      const detail = `The body may have ${parts.maxBodyBytes} bytes at most`;
-      throw new Problem({ status: 413, kind: "too-large", title: "Too large", detail });
-    },
-  }));
+  app.use((c, next) => limited(c, parts.maxBodyBytes).then(next));
 
   app.get("/login", (c) => {
     return show(c, loginPage({ wrong: false, next: c.req.query("next") ?? "/" }), parts);
@@ -293,6 +286,37 @@ const timing: MiddlewareHandler = async (c, next) => {
   await next();
   c.header("server-timing", `total;dur=${(performance.now() - startedAt).toFixed(1)}`);
 };
+
+/**
+ * Refuses a body that is too large, as soon as that is known, and reads no more of it. (hono's own limit
+ * leaves it half read.)
+ */
+async function limited(c: Context, most: number): Promise<void> {
+  const { body, headers } = c.req.raw;
+  if (!body) return;
+  const refuse = () => {
+    const detail = `The body may have ${most} bytes at most`;
+    return new Problem({ status: 413, kind: "too-large", title: "Too large", detail });
+  };
+  if (headers.has("content-length") && !headers.has("transfer-encoding")) {
+    if (Number(headers.get("content-length")) <= most) return;
+    await body.cancel();
+    throw refuse();
+  }
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) { // leaving the loop cancels it
+    bytes += chunk.length;
+    if (bytes > most) throw refuse();
+    chunks.push(chunk);
+  }
+  const { url, method } = c.req.raw;
+  c.req.raw = new Request(url, {
+    method,
+    headers,
+    body: new Blob(chunks as Uint8Array<ArrayBuffer>[]),
+  });
+}
 
 /** A form's fields, and the ids that are selected in it. */
 type Form = Record<string, string | undefined> & { ids: string[] };

@@ -27,6 +27,9 @@ function client(page: Browser): void {
 
   const colour = (name: string) => page.getComputedStyle(root).getPropertyValue(name).trim();
 
+  const clock = (at: number) =>
+    new Date(at * 1_000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+
   // Charts: the numbers stand in the page and change with it, the drawing stays.
   const charts = new Map<Browser, { plot: Browser; told: string; theme: boolean }>();
   function draw(): void {
@@ -64,7 +67,12 @@ function client(page: Browser): void {
           y: { range: (_: Browser, __: number, max: number) => [0, Math.max(1, max * 1.1)] },
         },
         axes: [
-          { ...axis, grid: { show: false }, space: 70 },
+          {
+            ...axis,
+            grid: { show: false },
+            space: 80,
+            values: (_: Browser, ticks: number[]) => ticks.map(clock),
+          },
           {
             ...axis,
             size: 46,
@@ -73,12 +81,7 @@ function client(page: Browser): void {
           },
         ],
         series: [
-          {
-            value: (_: Browser, at: number) =>
-              at
-                ? new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
-                : "",
-          },
+          { label: "at", value: (_: Browser, at: number) => at ? clock(at) : "" },
           ...series.map(({ label, colour: name, dash }: Browser) => ({
             label,
             stroke: colour(name),

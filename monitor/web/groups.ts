@@ -43,11 +43,14 @@ export const OTHERS = "others";
 /** A look through all is not begun again before ten times as long as the last one took. */
 const REST = 10;
 
+/** A reason in a line, without how often it was tried. */
+export function shortReason(reason: string): string {
+  return reason.replace(/^after \d+ attempts?: /, "").split("\n")[0]!;
+}
+
 /** The group of an error. */
 export function groupOf(reason: string): { key: string; title: string } {
-  const title = reason
-    .replace(/^after \d+ attempts?: /, "")
-    .split("\n")[0]!
+  const title = shortReason(reason)
     .slice(0, 300)
     .replace(/"[^"]*"|'[^']*'|`[^`]*`/g, "…")
     .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b/gi, "…")

@@ -36,10 +36,10 @@ export const STYLE = `
 }
 
 * { box-sizing: border-box }
-html { -webkit-text-size-adjust: 100%; scrollbar-gutter: stable }
+html { -webkit-text-size-adjust: 100% }
 body {
   margin: 0; background: var(--ground); color: var(--ink);
-  font: 15px/1.5 Inter, system-ui, sans-serif; font-feature-settings: "cv05", "cv11", "ss03";
+  font: 15px/1.5 Inter, system-ui, sans-serif;
   font-variant-numeric: tabular-nums; -webkit-font-smoothing: antialiased;
 }
 a { color: var(--accent); text-decoration: none }
@@ -101,7 +101,11 @@ footer kbd { background: var(--surface); border: 1px solid var(--line); border-r
 .card > header { display: flex; align-items: baseline; gap: 12px; padding: 16px 20px 0 }
 .card > header > :first-child { flex: 1 }
 .card .body { padding: 16px 20px 20px }
-.stack > * + * { margin-top: 20px }
+.stack { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr) }
+#live + * { margin-top: 20px }
+h1 .badge { margin-left: 4px }
+details.help { margin-bottom: 14px }
+details.help dl { margin-top: 8px }
 .columns { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); gap: 20px; align-items: start }
 .note { border-radius: 12px; padding: 13px 18px; background: var(--sunken); margin-bottom: 20px; overflow-wrap: anywhere }
 .note.bad { background: var(--bad-soft) } .note.warn { background: var(--warn-soft) }
@@ -157,6 +161,7 @@ figure { margin: 0 }
 .plot .u-legend { font-size: 13px; text-align: left; padding: 6px 0 0 40px; color: var(--muted) }
 .plot .u-legend .u-value { color: var(--ink); font-weight: 550; min-width: 34px; display: inline-block }
 .plot .u-legend .u-marker { border-radius: 3px; width: 12px; height: 3px; border-width: 2px }
+.plot td, .plot th { border: 0; padding: 2px 8px 2px 0; font-size: 13px } .plot tr:hover { background: none }
 .plot .u-series:first-child { min-width: 70px } .uplot, .uplot *, .uplot *::before, .uplot *::after { font-family: inherit }
 .plot .u-cursor-x, .plot .u-cursor-y { border-color: var(--muted) }
 .fallback { width: 100%; height: 120px } .js .fallback { display: none }
@@ -169,6 +174,12 @@ td { padding: 10px 14px; border-bottom: 1px solid var(--line); vertical-align: t
 tbody tr:last-child td { border-bottom: 0 }
 tbody tr:hover { background: color-mix(in srgb, var(--sunken) 55%, transparent) }
 tbody tr:focus-within { background: var(--accent-soft) }
+h1.mono { font-size: 20px; letter-spacing: 0 }
+h3 span { font-weight: 450 }
+.card .body table td:first-child, .card .body table th:first-child { padding-left: 0 }
+.card .body table td:last-child, .card .body table th:last-child { padding-right: 0 }
+.card > .scroll td:first-child:not(.check), .card > .scroll th:first-child:not(.check) { padding-left: 20px }
+.card > .scroll td.check, .card > .scroll th.check { padding-left: 20px }
 td.check, th.check { width: 20px; padding-right: 0 }
 td .id { font-family: Mono, monospace; font-size: 13px; overflow-wrap: anywhere }
 td.error { overflow-wrap: anywhere; min-width: 220px; color: var(--bad) }
@@ -227,7 +238,15 @@ ul.plain > li + li { border-top: 1px solid var(--line); padding-top: 12px; margi
   h1 { font-size: 22px }
   .wide { display: none }
   td, th { padding-left: 10px; padding-right: 10px }
-  td.error { min-width: 130px }
+  /* A row is a small card: what it is, and when, and below it why. */
+  .rows thead { display: none }
+  .rows tr { display: grid; grid-template-columns: auto minmax(0, 1fr) auto; padding: 10px 14px; gap: 2px 10px; border-bottom: 1px solid var(--line) }
+  .rows tbody tr:last-child { border: 0 }
+  .rows td { border: 0; padding: 0 }
+  .rows td.tried { display: none }
+  .rows td.name { grid-column: 2 }
+  .rows td.when { grid-column: 3; grid-row: 1; color: var(--muted) }
+  .rows td.why { grid-column: 2 / -1; min-width: 0 }
   .groups .group { grid-template-columns: minmax(0, 1fr) }
   .tile { padding: 12px 14px }
 }

@@ -8,7 +8,7 @@ import { whole } from "../../format.ts";
 import { behind } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import { Change, Empty, pathOf, plural, Text, When, withQuery } from "../parts.tsx";
-import { OTHERS } from "../groups.ts";
+import { OTHERS, shortReason } from "../groups.ts";
 import type { Watch } from "../watch.ts";
 import { QueueHead } from "./queue.tsx";
 
@@ -63,9 +63,10 @@ export async function errorsPage(visit: Visit, watch: Watch, name: string): Prom
                         <b>{plural(count, "message")}</b>, the last{" "}
                         <When at={example.at} now={now} />, the first{" "}
                         <When at={firstAt} now={now} />
-                        {example.reason !== title && (
+                        {shortReason(example.reason) !== title && (
                           <>
-                            · <Text width={110}>{example.reason.split("\n")[0]!}</Text>
+                            {" · "}
+                            <Text width={110}>{shortReason(example.reason)}</Text>
                           </>
                         )}
                       </p>

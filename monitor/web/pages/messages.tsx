@@ -10,6 +10,7 @@ import type { FC } from "hono/jsx";
 import { whole } from "../../format.ts";
 import { badRequest } from "../../server/problem.ts";
 import type { AnyQueue } from "../../snapshot.ts";
+import { shortReason } from "../groups.ts";
 import { behind, type State } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import type { Verb } from "../operations.ts";
@@ -222,7 +223,7 @@ const Table: FC<{
   };
   const table = (
     <div class="scroll" tabindex={0} role="region" aria-label="Messages">
-      <table>
+      <table class="rows">
         <thead>
           <tr>
             {selects && (
@@ -267,7 +268,7 @@ const Table: FC<{
                   />
                 </td>
               )}
-              <td>
+              <td class="name">
                 {message.id === "" ? <span class="muted">no message of this library</span> : (
                   <a
                     class="id"
@@ -281,24 +282,24 @@ const Table: FC<{
                 )}
               </td>
               {(state === "dead" || state === "failed") && (
-                <td class="error small">
-                  <Text width={160}>{errorOf(message).split("\n")[0]!}</Text>
+                <td class="error why small">
+                  <Text width={160}>{shortReason(errorOf(message))}</Text>
                 </td>
               )}
               {(state === "leased" || state === "completed") && (
-                <td class="small mono">
+                <td class="why small mono">
                   <Text width={30}>{message.consumer ?? ""}</Text>
                 </td>
               )}
               {(state === "ready" || state === "delayed") && (
                 <td class="wide small muted">
-                  <Text width={90}>{errorOf(message).split("\n")[0]!}</Text>
+                  <Text width={90}>{shortReason(errorOf(message))}</Text>
                 </td>
               )}
               {kind === "priority" && <td class="num wide">{message.priority}</td>}
-              <td class="num">{whole(message.attempts)}</td>
+              <td class="num tried">{whole(message.attempts)}</td>
               <td class="wide num muted">{whole(message.raw.length)}</td>
-              <td class="small">
+              <td class="small when">
                 <When at={instantOf(state, message)} now={now} />
               </td>
             </tr>

@@ -120,7 +120,7 @@ const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
         <Badges
           kind={kind}
           paused={counts.paused}
-          idle={consumers.length === 0 && counts.ready > 0}
+          idle={consumers.length === 0 && counts.ready > 0 && !counts.paused}
         />
       </h2>
       <div class="front">

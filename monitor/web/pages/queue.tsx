@@ -98,7 +98,7 @@ export async function queuePage(visit: Visit, watch: Watch, name: string): Promi
           counts={counts}
           visit={visit}
           tab=""
-          idle={consumers.length === 0 && counts.ready > 0}
+          idle={consumers.length === 0 && counts.ready > 0 && !counts.paused}
         />
         <Warnings details={details} />
         <div class="tiles">
