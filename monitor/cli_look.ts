@@ -4,10 +4,11 @@
  *
  * @module
  */
-import type { ConsumerInfo, PeekState, RegisteredQueue, Waiting } from "@workshop/redis-patterns";
+import type { PeekState, RegisteredQueue, Waiting } from "@workshop/redis-patterns";
 import { type Command, type Context, EXIT } from "./cli_context.ts";
 import { type Column, note, onTerminal, paint, print, printJson, table } from "./cli_print.ts";
 import { duration, inert, instant, payloadText, rate } from "./format.ts";
+import { HANDS, holdersOf } from "./holders.ts";
 import { hasLimits, judge } from "./probe.ts";
 import { attemptOf, describe, KIND_NAMES, shapeOf, STATE_STYLES } from "./message_text.ts";
 import { type MessageRecord, QueueRecords } from "./records.ts";
@@ -18,9 +19,6 @@ const LIST = 20;
 
 /** Most entries in one call of `peek`. */
 const PAGE = 1_000;
-
-/** Most messages in hand that are looked at for who holds what. */
-const HANDS = 1_000;
 
 /** The queues that are asked about. */
 async function chosen({ asked, monitor }: Context): Promise<RegisteredQueue[]> {
@@ -190,16 +188,6 @@ function remark(queues: readonly QueueSnapshot[]): void {
   }
 }
 
-/** A consumer, what it says of itself and what Redis says it has. */
-interface Holder {
-  queue: string;
-  consumer: string;
-  info?: ConsumerInfo;
-  holds: number;
-  oldest?: Waiting<unknown>;
-  oldestMs?: number;
-}
-
 export const consumers: Command = {
   name: "consumers",
   summary: "who works on what, who is idle, who has fallen silent",
@@ -217,38 +205,14 @@ export const consumers: Command = {
   ],
   run: async (context) => {
     const { monitor } = context;
-    const holders: Holder[] = [];
     const now = await monitor.now();
-    for (const registered of await chosen(context)) {
-      const queue = monitor.open(registered);
-      const byName = new Map<string, Holder>();
-      for (const info of await queue.consumers()) {
-        const { consumer } = info;
-        byName.set(consumer, { queue: registered.name, consumer, info, holds: 0 });
-      }
-      for (const message of (await queue.peek("leased", { limit: HANDS })).messages) {
-        const { consumer = "" } = message;
-        const holder = byName.get(consumer) ?? { queue: registered.name, consumer, holds: 0 };
-        byName.set(consumer, holder);
-        holder.holds++;
-        const age = now - message.readyAt;
-        if (age < (holder.oldestMs ?? -Infinity) || message.readyAt === 0) continue;
-        holder.oldest = message;
-        holder.oldestMs = Math.max(0, age);
-      }
-      holders.push(...byName.values());
-    }
+    const queues = await chosen(context);
+    const holders = (await Promise.all(queues.map((queue) => holdersOf(monitor, queue, now))))
+      .flat();
     show(context, {
       rows: holders,
       none: "No consumer is there.",
-      json: ({ queue, consumer, info, holds, oldest, oldestMs }) => ({
-        queue,
-        consumer,
-        silent: info === undefined,
-        ...info,
-        holds,
-        ...(oldest && { oldestId: oldest.id, oldestMs }),
-      }),
+      json: ({ info, ...holder }) => ({ silent: info === undefined, ...info, ...holder }),
       columns: [
         { head: "queue", of: ({ queue }) => queue },
         { head: "consumer", of: ({ consumer }) => consumer, elastic: true },
@@ -270,7 +234,8 @@ export const consumers: Command = {
         { head: "holds", of: ({ holds }) => holds, right: true },
         {
           head: "oldest",
-          of: ({ oldest, oldestMs = 0 }) => oldest ? `${duration(oldestMs)} (${oldest.id})` : "-",
+          of: ({ oldestId, oldestMs = 0 }) =>
+            oldestId === undefined ? "-" : `${duration(oldestMs)} (${oldestId})`,
         },
       ],
     });

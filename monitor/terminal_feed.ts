@@ -5,14 +5,10 @@
  *
  * @module
  */
-import {
-  type ConsumerInfo,
-  type QueueStats,
-  RedisConnectionError,
-  type Waiting,
-} from "@workshop/redis-patterns";
+import { type QueueStats, RedisConnectionError, type Waiting } from "@workshop/redis-patterns";
 import { diedOf } from "./cli_act.ts";
 import { payloadText } from "./format.ts";
+import { type Holder, holdersOf } from "./holders.ts";
 import type { Link } from "./link.ts";
 import { messageOf, type Monitor, type Snapshot } from "./snapshot.ts";
 
@@ -32,7 +28,7 @@ export interface Looking {
 export interface QueuePage extends Looking {
   /** The first messages; of those that match, if there is a filter. */
   readonly messages: readonly Waiting<unknown>[];
-  readonly consumers: readonly ConsumerInfo[];
+  readonly holders: readonly Holder[];
   /** Whether there are more than were looked at. */
   readonly more: boolean;
 }
@@ -160,9 +156,15 @@ async function readPage(monitor: Monitor, looking: Looking): Promise<QueuePage> 
   const queue = await monitor.queue(looking.queue);
   const { tab, filter } = looking;
   if (tab === "workers") {
-    const consumers = (await queue.consumers())
-      .filter(({ consumer, host }) => `${consumer} ${host}`.includes(filter));
-    return { ...looking, messages: [], consumers, more: false };
+    const all = await holdersOf(
+      monitor,
+      await monitor.registered(looking.queue),
+      await monitor.now(),
+    );
+    const holders = all.filter(({ consumer, info }) =>
+      `${consumer} ${info?.host ?? ""}`.toLowerCase().includes(filter.toLowerCase())
+    );
+    return { ...looking, messages: [], holders, more: false };
   }
   const messages: Waiting<unknown>[] = [];
   let cursor: string | undefined;
@@ -173,7 +175,7 @@ async function readPage(monitor: Monitor, looking: Looking): Promise<QueuePage> 
     cursor = page.cursor;
     if (!cursor) break;
   }
-  return { ...looking, messages, consumers: [], more: cursor !== undefined };
+  return { ...looking, messages, holders: [], more: cursor !== undefined };
 }
 
 /** Which messages a filter means: of dead ones by what they died of, also by id and payload. */

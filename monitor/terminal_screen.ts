@@ -4,8 +4,9 @@
  *
  * @module
  */
-import type { ConsumerInfo, Waiting } from "@workshop/redis-patterns";
+import type { Waiting } from "@workshop/redis-patterns";
 import { whole } from "./format.ts";
+import type { Holder } from "./holders.ts";
 import type { Link } from "./link.ts";
 import type { MessageRecord } from "./records.ts";
 import { messageOf, type Monitor, type QueueSnapshot } from "./snapshot.ts";
@@ -34,7 +35,7 @@ export type Page =
 export type Row =
   | { readonly key: string; readonly queue: QueueSnapshot }
   | { readonly key: string; readonly message: Waiting<unknown> }
-  | { readonly key: string; readonly consumer: ConsumerInfo };
+  | { readonly key: string; readonly holder: Holder };
 
 /** Something that goes on. */
 export interface Job {
@@ -61,6 +62,15 @@ export interface Key {
   readonly ctrl?: boolean;
   readonly meta?: boolean;
 }
+
+/** Keys that come together, faster than they are read, are one text. */
+const KEYS: Readonly<Record<string, Key>> = {
+  "\r": { return: true },
+  "\n": { return: true },
+  "\t": { tab: true },
+  "\x7f": { backspace: true },
+  "\b": { backspace: true },
+};
 
 /** How long what was done stays on the screen, in milliseconds. */
 const NOTICE_MS = 8_000;
@@ -151,7 +161,7 @@ export class Screen {
     const shown = known.page;
     if (shown?.queue !== page.queue || shown.tab !== page.tab) return [];
     if (page.tab === "workers") {
-      return shown.consumers.map((consumer) => ({ key: consumer.consumer, consumer }));
+      return shown.holders.map((holder) => ({ key: holder.consumer, holder }));
     }
     return shown.messages.map((message, i) => ({ key: message.id || `?${i}`, message }));
   }
@@ -181,13 +191,17 @@ export class Screen {
 
   /** A key was pressed, or several at once, as when text is pasted. */
   press(input: string, key: Key): void {
+    if ([...input].length > 1) { for (const char of input) this.#press(char, KEYS[char] ?? {}); }
+    else this.#press(input, key);
+    this.#changed();
+  }
+
+  #press(input: string, key: Key): void {
     if (key.ctrl && input === "c") return this.#onExit();
     if (this.plan) this.#answer(input, key);
     else if (this.typing) this.#type(input, key);
     else if (this.help) this.help = false;
-    else if (key.return || key.escape || key.tab || input.length <= 1) this.#command(input, key);
-    else for (const char of input) this.#command(char, {});
-    this.#changed();
+    else this.#command(input, key);
   }
 
   #command(input: string, key: Key): void {
@@ -320,7 +334,7 @@ export class Screen {
 
   #select(rows: readonly Row[], at: number): void {
     const row = rows[at];
-    if (!row || "consumer" in row) return;
+    if (!row || "holder" in row) return;
     if (this.all) this.#unselect();
     if (!this.selected.delete(row.key)) this.selected.add(row.key);
     this.#move(rows, at + 1);
@@ -328,7 +342,7 @@ export class Screen {
 
   #selectAll(rows: readonly Row[]): void {
     if (this.all) return this.#unselect();
-    if (rows.some((row) => "consumer" in row)) return;
+    if (rows.some((row) => "holder" in row)) return;
     this.selected.clear();
     this.all = rows.length > 0;
   }

@@ -108,7 +108,7 @@ function windowOf(screen: Screen, rows: readonly Row[], room: number) {
 
 /** What stands in front of a row: whether the cursor is on it, and whether it is chosen. */
 function markOf(screen: Screen, row: Row, here: boolean): string {
-  const chosen = (screen.all && !("consumer" in row)) || screen.selected.has(row.key);
+  const chosen = (screen.all && !("holder" in row)) || screen.selected.has(row.key);
   return `${here ? "›" : " "}${chosen ? "x" : " "}`;
 }
 
@@ -151,8 +151,12 @@ function columnsFor(width: number) {
   return {
     bar: width >= 120 ? 24 : width >= 98 ? 14 : 0,
     spark: width >= 142 ? 24 : width >= 110 ? 12 : 0,
+    leased: width >= 40,
+    dead: width >= 32,
     delayed: width >= 68,
-    rate: width >= 58,
+    oldest: width >= 48,
+    workers: width >= 56,
+    rate: width >= 64,
     p95: width >= 78,
   };
 }
@@ -171,14 +175,14 @@ function Queues({ screen, width }: { screen: Screen; width: number }): JSX.Eleme
         <Cell grow dim>queue</Cell>
         {has.bar > 0 && <Cell width={has.bar} dim>by state</Cell>}
         <Cell width={7} right dim>{head(0)}</Cell>
-        <Cell width={7} right dim>{head(1)}</Cell>
+        {has.leased && <Cell width={7} right dim>{head(1)}</Cell>}
         {has.delayed && <Cell width={8} right dim>{head(2)}</Cell>}
-        <Cell width={6} right dim>{head(3)}</Cell>
-        <Cell width={7} right dim>oldest</Cell>
+        {has.dead && <Cell width={6} right dim>{head(3)}</Cell>}
+        {has.oldest && <Cell width={7} right dim>oldest</Cell>}
         {has.rate && <Cell width={7} right dim>done/s</Cell>}
         {has.spark > 0 && <Cell width={has.spark} dim>until now</Cell>}
         {has.p95 && <Cell width={8} right dim>run p95</Cell>}
-        <Cell width={7} right dim>workers</Cell>
+        {has.workers && <Cell width={7} right dim>workers</Cell>}
       </Box>
       {shown.map((row, i) =>
         "queue" in row && (
@@ -241,22 +245,28 @@ function QueueRow(
         </Box>
       )}
       <Cell width={7} right>{shortCount(counts.ready)}</Cell>
-      <Cell width={7} right>{shortCount(counts.leased)}</Cell>
+      {has.leased && <Cell width={7} right>{shortCount(counts.leased)}</Cell>}
       {has.delayed && <Cell width={8} right>{shortCount(counts.delayed)}</Cell>}
-      <Cell width={6} right colour={counts.dead > 0 ? "red" : undefined}>
-        {shortCount(counts.dead)}
-      </Cell>
-      <Cell width={7} right colour={(oldestMs ?? 0) > OLD_MS ? "yellow" : undefined}>
-        {oldestMs === undefined ? "-" : shortDuration(oldestMs)}
-      </Cell>
+      {has.dead && (
+        <Cell width={6} right colour={counts.dead > 0 ? "red" : undefined}>
+          {shortCount(counts.dead)}
+        </Cell>
+      )}
+      {has.oldest && (
+        <Cell width={7} right colour={(oldestMs ?? 0) > OLD_MS ? "yellow" : undefined}>
+          {oldestMs === undefined ? "-" : shortDuration(oldestMs)}
+        </Cell>
+      )}
       {has.rate && <Cell width={7} right>{rate(done)}</Cell>}
       {has.spark > 0 && (
         <Cell width={has.spark} colour="green">{sparkline(rates.slice(-has.spark)) || " "}</Cell>
       )}
       {has.p95 && <Cell width={8} right>{stats.runMs ? shortDuration(stats.runMs.p95) : "-"}</Cell>}
-      <Cell width={7} right colour={alone ? "red" : undefined} bold={alone}>
-        {alone ? "none!" : String(consumers.length)}
-      </Cell>
+      {has.workers && (
+        <Cell width={7} right colour={alone ? "red" : undefined} bold={alone}>
+          {alone ? "none!" : String(consumers.length)}
+        </Cell>
+      )}
     </Box>
   );
 }
@@ -305,7 +315,7 @@ function Queue(
             {"message" in row && (
               <MessageCells row={row} tab={tab} now={now} here={here} width={width} />
             )}
-            {"consumer" in row && <ConsumerCells row={row} here={here} width={width} />}
+            {"holder" in row && <ConsumerCells row={row} here={here} width={width} />}
           </Box>
         );
       })}
@@ -332,8 +342,9 @@ function Head({ tab, width }: { tab: Tab; width: number }): JSX.Element {
         <Cell width={2} />
         <Cell width={14} dim>consumer</Cell>
         <Cell width={6} right dim>holds</Cell>
+        <Cell width={7} right dim>oldest</Cell>
         <Cell width={9} right dim>seen</Cell>
-        <Cell width={9} right dim>up</Cell>
+        <Cell width={5} right dim>up</Cell>
         <Cell width={8} right dim>pid</Cell>
         <Cell width={9} dim>mode</Cell>
         <Cell grow dim>host</Cell>
@@ -380,24 +391,29 @@ function MessageCells(
 }
 
 function ConsumerCells(
-  { row: { consumer: info }, here }: {
-    row: Extract<Row, { consumer: unknown }>;
+  { row: { holder }, here }: {
+    row: Extract<Row, { holder: unknown }>;
     here: boolean;
     width: number;
   },
 ): JSX.Element {
-  const { consumer, host, pid, mode, holds, seenMs, startedAt } = info;
+  const { consumer, holds, oldestMs, info } = holder;
   return (
     <>
       <Cell width={14} bold={here} inverse={here}>{inert(consumer)}</Cell>
       <Cell width={6} right>{shortCount(holds)}</Cell>
-      <Cell width={9} right colour={seenMs > 15_000 ? "red" : undefined}>
-        {`${shortDuration(seenMs)} ago`}
+      <Cell width={7} right colour={(oldestMs ?? 0) > OLD_MS ? "yellow" : undefined}>
+        {oldestMs === undefined ? "-" : shortDuration(oldestMs)}
       </Cell>
-      <Cell width={9} right>{shortDuration(Math.max(0, Date.now() - startedAt))}</Cell>
-      <Cell width={8} right>{String(pid)}</Cell>
-      <Cell width={9}>{mode}</Cell>
-      <Cell grow>{inert(host) || " "}</Cell>
+      <Cell width={9} right colour={info ? undefined : "red"}>
+        {info ? `${shortDuration(info.seenMs)} ago` : "silent"}
+      </Cell>
+      <Cell width={5} right>
+        {info ? shortDuration(Math.max(0, Date.now() - info.startedAt)) : ""}
+      </Cell>
+      <Cell width={8} right>{info ? String(info.pid) : ""}</Cell>
+      <Cell width={9}>{info?.mode ?? ""}</Cell>
+      <Cell grow>{inert(info?.host ?? "")}</Cell>
     </>
   );
 }

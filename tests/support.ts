@@ -67,10 +67,11 @@ export function serverTest(
   title: string,
   run: (server: RedisServer) => Promise<void>,
   options: Parameters<typeof RedisServer.start>[0] = {},
+  limitMs = LIMIT_MS,
 ): void {
   Deno.test(title, async () => {
     await using server = await RedisServer.start(options);
-    await limit(run(server), title);
+    await limit(run(server), title, limitMs);
   });
 }
 
