@@ -9,7 +9,7 @@ const ALLOWED: Record<string, RegExp> = {
   "queue/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
   "pubsub/": /^(\.\.\/redis\/[a-z_]+\.ts|node:[a-z]+)$/,
   "monitor/":
-    /^(@workshop\/redis-patterns|@std\/cli\/parse-args|cli-table3|ink|react|node:[a-z_/]+)$/,
+    /^(@workshop\/redis-patterns|@std\/cli\/parse-args|cli-table3|ink|react|hono(\/[a-z-]+)*|(@fontsource-variable\/[a-z-]+|htmx\.org|uplot)\/package\.json|node:[a-z_/]+)$/,
   "examples/":
     /^((\.\.\/)+scoreboard\.ts|@workshop\/redis-patterns|@std\/cli\/parse-args|node:[a-z_/]+)$/,
 };
@@ -35,7 +35,9 @@ for (const [folder, allowed] of Object.entries(ALLOWED)) {
     for await (const file of modules(new URL(folder, ROOT))) {
       for (const specifier of await imports(file)) {
         seen++;
-        if (!specifier.startsWith("./") && !allowed.test(specifier)) {
+        const isOwn = /^\.\.?\//.test(specifier) &&
+          new URL(specifier, file).href.startsWith(new URL(folder, ROOT).href);
+        if (!isOwn && !allowed.test(specifier)) {
           wrong.push(`${file.pathname.slice(ROOT.pathname.length)} imports ${specifier}`);
         }
       }

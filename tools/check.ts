@@ -14,7 +14,7 @@ const STEPS: Record<string, string[]> = {
   "lint": ["lint"],
   "no console in the library": ["lint", "--rules-include=no-console", ...LIBRARY],
   "types": ["check", "--doc", "."],
-  "documentation": ["doc", "--lint", "mod.ts", "monitor/cli.ts"],
+  "documentation": ["doc", "--lint", "mod.ts", "monitor/cli.ts", "monitor/web.ts"],
   "publishing": ["publish", "--dry-run", "--allow-dirty"],
 };
 

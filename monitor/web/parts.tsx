@@ -98,15 +98,17 @@ export const Spark: FC<{ values: readonly number[]; label: string; class?: strin
   );
 };
 
-/** Nothing to show, and what would make something appear. */
-export const Empty: FC<{ title: string; children?: Child }> = ({ title, children }) => (
+/** Nothing to show, and what would make something appear. `alone`: there is nothing else on the page. */
+export const Empty: FC<{ title: string; alone?: boolean; children?: Child }> = (
+  { title, alone = false, children },
+) => (
   <div class="empty">
     <svg viewBox="0 0 44 44" fill="none" stroke="currentColor" stroke-width="2" aria-hidden="true">
       <rect x="6" y="9" width="32" height="7" rx="3.5" />
       <rect x="6" y="20" width="24" height="7" rx="3.5" />
       <rect x="6" y="31" width="15" height="7" rx="3.5" stroke-dasharray="3 4" />
     </svg>
-    <h2>{title}</h2>
+    {alone ? <h1>{title}</h1> : <h2>{title}</h2>}
     {children}
   </div>
 );

@@ -113,7 +113,8 @@ details.help dl { margin-top: 8px }
 .note ul { margin: 4px 0 0; padding-left: 18px }
 .empty { text-align: center; padding: 56px 24px; color: var(--muted) }
 .empty svg { width: 44px; height: 44px; color: var(--delayed); margin-bottom: 14px }
-.empty h2 { color: var(--ink); margin-bottom: 6px }
+.empty h1, .empty h2 { font-size: 17px }
+.empty h1, .empty h2 { color: var(--ink); margin-bottom: 6px }
 .empty p { max-width: 520px; margin: 0 auto }
 .empty pre { display: inline-block; text-align: left; margin: 18px 0 0; max-width: 100% }
 .badge { display: inline-block; font-size: 12px; line-height: 20px; font-weight: 530; padding: 0 8px; border-radius: 6px; background: var(--sunken); color: var(--muted); vertical-align: middle; letter-spacing: 0; white-space: nowrap }

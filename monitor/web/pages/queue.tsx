@@ -260,7 +260,7 @@ const Times: FC<{ details: Details }> = ({ details: { stats } }) => (
       <table>
         <thead>
           <tr>
-            <th></th>
+            <th>A message</th>
             <th class="num">p50</th>
             <th class="num">p95</th>
             <th class="num">p99</th>

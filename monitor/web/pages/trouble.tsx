@@ -33,7 +33,7 @@ export function problemPage({ details }: Problem, bare = false): Page {
     bare,
     rest: (
       <div class="card" role="alert">
-        <Empty title={details.title}>
+        <Empty alone title={details.title}>
           <p>{details.detail}</p>
           <p>
             <a href="/">To the queues</a>
