@@ -16,12 +16,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import {
-  type Delivery,
-  type EnqueueOptions,
-  type LeasedQueue,
-  type Settlement,
-} from "@workshop/redis-patterns";
+import type { Delivery, EnqueueOptions, LeasedQueue, Settlement } from "@workshop/redis-patterns";
 import { type Context, Hono } from "hono";
 import { asking, badRequest, notFound, Problem, unavailable } from "./problem.ts";
 import type { Kind, Queues } from "./queues.ts";

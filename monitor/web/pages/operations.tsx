@@ -209,7 +209,9 @@ const Confirm: FC<{ one: Operation; visit: Visit }> = ({ one, visit }) => (
         How fast
         <select name="perSecond">
           <option value="">as fast as it goes</option>
-          {[1_000, 100, 10, 1].map((n) => <option value={String(n)}>{whole(n)} a second</option>)}
+          {[1_000, 100, 10, 1].map((n) => (
+            <option key={n} value={String(n)}>{whole(n)} a second</option>
+          ))}
         </select>
       </label>
     )}

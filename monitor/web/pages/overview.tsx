@@ -90,7 +90,9 @@ export async function overview(visit: Visit, watch: Watch): Promise<Page> {
             <ul class="queues">
               {shown.map((queue, i) => {
                 const known = details[i];
-                return known ? <Card details={known} now={now} /> : <Unreadable queue={queue} />;
+                return known
+                  ? <Card key={queue.name} details={known} now={now} />
+                  : <Unreadable key={queue.name} queue={queue} />;
               })}
             </ul>
           )}

@@ -183,7 +183,7 @@ const Warnings: FC<{ details: Details }> = ({ details: { name, counts, consumers
       </p>
     );
   }
-  return <></>;
+  return null;
 };
 
 function noteOf(state: string, { counts, stats, oldestLeasedMs }: Details): string {
