@@ -62,7 +62,7 @@ export function describe({ queue, kind, state, message }: MessageRecord, now: nu
     ["lease ends", leaseExpiresAt ? until(leaseExpiresAt) : undefined],
     ["attempts", `${attempts} that did not end with an ack`],
     ["priority", priority === 0 ? undefined : String(priority)],
-    ["key", `${keyOf(queue, state)}`],
+    ["key", inert(keyOf(queue, state))],
     ["payload", inert(payloadText(message))],
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
