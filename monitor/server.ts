@@ -10,7 +10,7 @@
 import process from "node:process";
 import { randomBytes } from "node:crypto";
 import { parseArgs } from "@std/cli/parse-args";
-import { Dashboard } from "./web.ts";
+import { Dashboard, type QueueOptions } from "./web.ts";
 
 const HELP = `The web dashboard and the job queue server.
 
@@ -26,6 +26,8 @@ const HELP = `The web dashboard and the job queue server.
   --read-only     nothing can be changed: so it is by default for others than this machine
   --write         but they may
   --lease-ms N    how long a message that is received by HTTP is the receiver's (30000)
+  --max-attempts N, --max-dead N
+                  what a consumer by HTTP goes by (5, 10000): the same as the queue's other programs
   --help          print this
 
 Programs enqueue and receive by HTTP: POST /queues/emails/messages, POST /queues/emails/receive.`;
@@ -41,16 +43,22 @@ interface Asked {
   token: string | undefined;
   names: string[];
   readOnly: boolean;
-  leaseMs: number;
+  queueOptions: QueueOptions;
 }
 
 function read(args: string[]): Asked | undefined {
   const unknown: string[] = [];
   const flags = parseArgs(args, {
     boolean: ["read-only", "write", "help"],
-    string: ["host", "port", "url", "token", "name", "lease-ms"],
+    string: ["host", "port", "url", "token", "name", "lease-ms", "max-attempts", "max-dead"],
     collect: ["name"],
-    default: { host: "127.0.0.1", port: "8080", "lease-ms": "30000" },
+    default: {
+      host: "127.0.0.1",
+      port: "8080",
+      "lease-ms": "30000",
+      "max-attempts": "5",
+      "max-dead": "10000",
+    },
     unknown: (arg: string) => unknown.push(arg) < 0,
   });
   if (flags.help) return undefined;
@@ -71,7 +79,11 @@ function read(args: string[]): Asked | undefined {
     token,
     names: [...flags.name, ...(isOurs || /^(0\.0\.0\.0|::)$/.test(flags.host) ? [] : [flags.host])],
     readOnly: flags["read-only"] || (!isOurs && !flags.write),
-    leaseMs: readNumber("lease-ms", flags["lease-ms"], 10, 86_400_000),
+    queueOptions: {
+      leaseMs: readNumber("lease-ms", flags["lease-ms"], 10, 86_400_000),
+      maxAttempts: readNumber("max-attempts", flags["max-attempts"], 1, 1_000_000),
+      maxDead: readNumber("max-dead", flags["max-dead"], 1, 1_000_000),
+    },
   };
 }
 
@@ -94,13 +106,13 @@ export async function main(args: string[] = Deno.args): Promise<void> {
     Deno.exit(2);
   }
   if (!asked) return console.log(HELP);
-  const { host, port, url, token, names, readOnly, leaseMs } = asked;
+  const { host, port, url, token, names, readOnly, queueOptions } = asked;
   await using dashboard = new Dashboard({
     ...(url !== undefined && { redis: url }),
     ...(token !== undefined && { token }),
     hosts: names,
     readOnly,
-    queueOptions: () => ({ leaseMs }),
+    queueOptions: () => queueOptions,
   });
   const stop = new AbortController();
   const server = Deno.serve({

@@ -109,6 +109,16 @@ const TOGETHER = 50;
 const HANDS_PAGE = 100;
 const HANDS_BYTES = 4_194_304;
 
+/**
+ * Which options the queue's own programs use nobody can tell, and Redis does not keep them. So these bury
+ * no message that has attempts left, and throw no dead letter away, whatever is settled through here.
+ */
+const UNKNOWN_OPTIONS = {
+  maxAttempts: 1_000_000,
+  maxDead: 1_000_000,
+  maxDeadAgeMs: Number.MAX_SAFE_INTEGER,
+};
+
 /** Looks at queues; see the module. It owns no connection, and the client stays yours to close. */
 export class Monitor {
   /** Where the queues are. */
@@ -154,7 +164,7 @@ export class Monitor {
     const known = this.#queues.get(key);
     if (known) return known;
     const Kind = { list: ReliableQueue, priority: PriorityQueue, stream: StreamQueue }[kind];
-    const queue: AnyQueue = new Kind<unknown>(this.client, name);
+    const queue: AnyQueue = new Kind<unknown>(this.client, name, UNKNOWN_OPTIONS);
     this.#queues.set(key, queue);
     return queue;
   }
