@@ -14,6 +14,7 @@ import type { Load } from "./measure.ts";
 import { toText } from "./report.ts";
 import type { Report, Scenario } from "./scenario.ts";
 import { before } from "./scenarios/before.ts";
+import { dashboard } from "./scenarios/dashboard.ts";
 import { inspection } from "./scenarios/inspection.ts";
 import { latency } from "./scenarios/latency.ts";
 import { leased } from "./scenarios/leased.ts";
@@ -30,6 +31,7 @@ const scenarios: Record<string, Scenario> = {
   options,
   rate,
   inspection,
+  dashboard,
   before,
 };
 
@@ -42,6 +44,7 @@ const HELP = `Compares this package with others; every figure is a median of int
   deno task bench options   what each option of a queue with leases costs
   deno task bench rate      whether four workers keep a rate limit, and how much they ask meanwhile
   deno task bench inspection   looking into a queue of ten times --count messages
+  deno task bench dashboard    pages over that, and what a worker loses while one is open
 
   deno task bench before --checkout DIR   enqueue and drain against another checkout's
 

@@ -52,6 +52,7 @@ export interface RequestEnv {
 /** The routes. */
 export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
+  const hands = new Hands();
 
   app.post("/queues/:name/messages", async (c) => {
     const body = await readBody(c);
@@ -107,6 +108,9 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
         if (deliveries.length === 0) return c.body(null, 204);
         // They share one lease.
         if (leaseMs > own) await deliveries[0]!.extend(leaseMs);
+        for (const one of deliveries) {
+          hands.keep(writeToken({ name, kind, token: one.token }), one, Math.max(own, leaseMs));
+        }
         if (client.aborted) await giveBack(deliveries);
         // It may go while the answer is on its way.
         c.env.completed?.catch(() => giveBack(deliveries));
@@ -123,11 +127,15 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
     settle: (delivery: Settlement, body: Record<string, unknown>, c: Context) => Promise<Response>,
   ) =>
     app.post(`/deliveries/:token/${verb}`, async (c) => {
-      const { name, kind, token } = readToken(c.req.param("token"));
+      const whole = c.req.param("token");
+      const { name, kind, token } = readToken(whole);
       const body = await readBody(c);
       return await queues.use(name, { kind, creates: true, remembers: false }, async (queue) => {
-        const delivery = await asking(() => queue.delivery(token));
-        return await asking(() => settle(delivery, body, c));
+        // Of another server, or from before a restart, the token is enough.
+        const delivery = hands.get(whole) ?? await asking(() => queue.delivery(token));
+        const answer = await asking(() => settle(delivery, body, c));
+        if (verb !== "extend") hands.drop(whole);
+        return answer;
       });
     });
 
@@ -160,6 +168,31 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
   });
 
   return app;
+}
+
+/**
+ * The deliveries that were made here and are not settled yet: settling one through its own queue lets that
+ * clear its lease away. They are forgotten when their lease must be over.
+ */
+class Hands {
+  readonly #held = new Map<string, { delivery: Delivery<unknown>; until: number }>();
+
+  keep(token: string, delivery: Delivery<unknown>, leaseMs: number): void {
+    const now = performance.now();
+    for (const [other, { until }] of this.#held) {
+      if (until > now) break;
+      this.#held.delete(other);
+    }
+    this.#held.set(token, { delivery, until: now + leaseMs });
+  }
+
+  get(token: string): Delivery<unknown> | undefined {
+    return this.#held.get(token)?.delivery;
+  }
+
+  drop(token: string): void {
+    this.#held.delete(token);
+  }
 }
 
 /** Takes messages; undefined when nobody is there any more to have them. */

@@ -1,0 +1,184 @@
+/**
+ * `dashboard`: what the web dashboard costs where ten times `--count` messages are ready and `--count` are
+ * dead (a million and a hundred thousand by default): how long the server takes for each page, and what a
+ * worker loses while a page is open.
+ *
+ * @module
+ */
+import { connect, ReliableQueue } from "@workshop/redis-patterns";
+import { goal } from "../cast.ts";
+import { median } from "../measure.ts";
+import { PeerProcess } from "../peer_process.ts";
+import { denoRuntime } from "../runtimes.ts";
+import type { Bench, Report } from "../scenario.ts";
+
+const NAME = "redis-patterns-bench-dashboard";
+const WORKED = "redis-patterns-bench-dashboard-worked";
+const PAGE_MS = 100;
+const COST = 0.05;
+
+/** How often each page is asked for. */
+const TIMES = 15;
+
+const ERRORS = ["timeout after", "no such address", "connection refused by", "mailbox is full:"];
+
+/** Runs the scenario. */
+export async function dashboard({ url, load, note }: Bench): Promise<Report> {
+  await using redis = await connect({ url });
+  await using queue = new ReliableQueue<unknown>(redis, NAME, { maxDead: 1_000_000 });
+  const server = await startServer(url);
+  try {
+    note(`${10 * load.count} ready and ${load.count} dead messages`);
+    await fill(queue, load.count);
+    const verdicts = [
+      ...await pageTimes(server.url, queue, note),
+      await cost(server.url, { url, load, note }),
+    ];
+    return {
+      load: `${10 * load.count} ready and ${load.count} dead messages`,
+      tables: [],
+      verdicts,
+    };
+  } finally {
+    await queue.purge("ready");
+    await queue.purge("dead");
+    server.child.kill("SIGTERM");
+    await server.child.status;
+  }
+}
+
+async function startServer(redis: string): Promise<{ url: string; child: Deno.ChildProcess }> {
+  const script = new URL("../../monitor/server.ts", import.meta.url).href;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", script, "--port", "0", "--url", redis],
+    stdout: "piped",
+    stdin: "null",
+  }).spawn();
+  let text = "";
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    const [found] = /http:\S+/.exec(text += chunk) ?? [];
+    if (found) return { url: found, child };
+  }
+  throw new Error(`The server did not start: ${text}`);
+}
+
+async function fill(queue: ReliableQueue<unknown>, count: number): Promise<void> {
+  const message = (n: number) => ({
+    to: `user${n}@example.com`,
+    type: "mail",
+    text: "x".repeat(60),
+  });
+  for (let from = 0; from < count; from += 1_000) {
+    const n = Math.min(1_000, count - from);
+    await queue.enqueueMany(Array.from({ length: n }, (_, i) => message(from + i)));
+    const deliveries = await queue.receiveMany(n);
+    await Promise.all(
+      deliveries.map((one, i) => one.deadLetter(`${ERRORS[i % 4]} ${1_000 + from + i}`)),
+    );
+  }
+  for (let from = 0; from < 10 * count; from += 10_000) {
+    const n = Math.min(10_000, 10 * count - from);
+    await queue.enqueueMany(Array.from({ length: n }, (_, i) => message(from + i)));
+  }
+}
+
+/** The server's own time for each page, as it says itself. */
+async function pageTimes(
+  server: string,
+  queue: ReliableQueue<unknown>,
+  note: (text: string) => void,
+): Promise<string[]> {
+  const { messages: [letter] } = await queue.peek("dead", { limit: 1 });
+  const { messages: [next] } = await queue.peek("ready", { limit: 1 });
+  const at = `/queues/${NAME}`;
+  const pages: [what: string, path: string][] = [
+    ["overview", "/"],
+    ["queue", at],
+    ["ready, first page", `${at}/messages?state=ready`],
+    ["ready, in the middle", `${at}/messages?state=ready&cursor=500000`],
+    ["dead, first page", `${at}/messages?state=dead`],
+    ["dead, in the middle", `${at}/messages?state=dead&cursor=50000`],
+    ["search that finds", `${at}/messages?state=dead&q=error:timeout+payload.to:user`],
+    ["search that finds nothing", `${at}/messages?state=ready&q=payload.to:nobody`],
+    ["errors", `${at}/errors`],
+    ["dead message", `${at}/messages/${letter!.id}?state=dead&payload=1`],
+    ["ready message", `${at}/messages/${next!.id}?state=ready`],
+    ["workers", "/workers"],
+    ["counts as JSON", "/queues"],
+  ];
+  const verdicts: string[] = [];
+  await ask(server, "/"); // it has read its files, and Redis knows the scripts
+  for (const [what, path] of pages) {
+    note(what);
+    const times: number[] = [];
+    for (let i = 0; i < TIMES; i++) {
+      times.push(await ask(server, path));
+      await new Promise((resolve) => setTimeout(resolve, i % 3 === 0 ? 400 : 20)); // kept, or not
+    }
+    times.sort((a, b) => a - b);
+    const [median, most] = [times[Math.floor(TIMES / 2)]!, times.at(-1)!];
+    verdicts.push(goal(
+      `${what}: ${median.toFixed(1)} ms, ${most.toFixed(1)} at most (≤ ${PAGE_MS})`,
+      most <= PAGE_MS,
+    ));
+  }
+  return verdicts;
+}
+
+async function ask(server: string, path: string): Promise<number> {
+  const isJson = path === "/queues";
+  const response = await fetch(server + path, {
+    headers: { accept: isJson ? "*/*" : "text/html" },
+  });
+  await response.body?.cancel();
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return Number(/dur=([\d.]+)/.exec(response.headers.get("server-timing") ?? "")![1]);
+}
+
+/** What a worker drains a second, with a page open and without, in turns. */
+async function cost(
+  server: string,
+  { url, load, note }: Pick<Bench, "url" | "load" | "note">,
+): Promise<string> {
+  await using peer = await PeerProcess.start(denoRuntime(), {
+    module: "reliable_queue",
+    url,
+    name: WORKED,
+  });
+  const way = peer.introduction.drain.at(-1)!;
+  const rates: Record<"alone" | "watched", number[]> = { alone: [], watched: [] };
+  for (let round = 0; round <= 2 * load.rounds; round++) {
+    for (const how of round % 2 ? ["alone", "watched"] as const : ["watched", "alone"] as const) {
+      const stop = new AbortController();
+      const pages = how === "watched" ? ["/live/", `/live/queues/${WORKED}`] : [];
+      const watching = pages.map((path) => watch(server + path, stop.signal));
+      await peer.order({ verb: "empty" });
+      await peer.order({ verb: "fill", work: load });
+      const ms = Number(await peer.order({ verb: "drain", way, work: load }));
+      const rate = load.count / ms * 1_000;
+      stop.abort();
+      await Promise.all(watching);
+      if (round > 0) rates[how].push(rate); // the first round warms up
+      note(`${how}: ${Math.round(rate)} messages a second`);
+    }
+  }
+  const [alone, watched] = [median(rates.alone), median(rates.watched)];
+  const lost = 1 - watched / alone;
+  return goal(
+    `two open pages cost a worker ${(100 * lost).toFixed(1)} % of ${
+      Math.round(alone)
+    } messages a second ` +
+      `(≤ ${100 * COST} %)`,
+    lost <= COST,
+  );
+}
+
+/** A client on an event stream, without a browser. */
+async function watch(url: string, signal: AbortSignal): Promise<void> {
+  try {
+    const response = await fetch(url, { signal });
+    for await (const _ of response.body!);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
