@@ -65,7 +65,7 @@ const COMMANDS: readonly Command[] = [
  * @returns The exit code; see the module.
  *
  * @example A probe from a program of your own
- * ```ts no-eval
+ * ```ts
  * import { main } from "@workshop/redis-patterns/monitor";
  *
  * const code = await main(["stats", "--max-oldest", "30s"]);
