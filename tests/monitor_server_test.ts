@@ -1,6 +1,9 @@
 /** The job queue server: what programs in other languages rely on. */
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { PriorityQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
+import { libraryEnv } from "../tools/debian.ts";
+import { findRedisPy, unpackDebian } from "../tools/provision.ts";
+import { run, which } from "../tools/run.ts";
 import { post, serve } from "./monitor_web_support.ts";
 import { eventually, redisTest, serverTest } from "./support.ts";
 
@@ -395,5 +398,59 @@ serverTest(
     await eventually(async () => {
       assertEquals((await post(`${at}/messages`, { payload: 2, id: "two" })).status, 201);
     }, 8_000);
+  },
+);
+
+serverTest(
+  "the programs of step 21 in Python, and its curl lines, do what they say",
+  async (redis) => {
+    await using server = serve({ redis: redis.url });
+    const py = await findRedisPy();
+    assert(py, "there is no python3");
+    const step = new URL("../examples/21_queue_server/", import.meta.url);
+    const python = async (name: string) => {
+      const text = await Deno.readTextFile(new URL(name, step));
+      const here = text.replace("http://127.0.0.1:8021", server.url);
+      const { ok, stdout, stderr } = await run(py.python, ["-c", here], { env: py.env });
+      assert(ok, stderr);
+      return stdout.trim().split("\n");
+    };
+    const ids = [1, 2, 3].map((n) => `from_python_${n}`);
+    assertEquals(await python("producer.py"), ids.map((id) => `201 ${id}`));
+    assertEquals(
+      await python("producer.py"),
+      ids.map((id) => `200 ${id}`),
+      "sent again, stored once",
+    );
+    assertEquals(await python("consumer.py"), ids.map((id) => `${id} . attempt 1`));
+
+    const readme = await Deno.readTextFile(new URL("README.md", step));
+    const lines = readme.replaceAll("\\\n", "").split("\n").filter((line) =>
+      /^curl (-X|localhost)/.test(line)
+    );
+    assertEquals(lines.length, 4);
+    const curl = await which("curl") ?? `${await unpackDebian(["curl"])}/usr/bin/curl`;
+    const env = curl.startsWith("/usr/")
+      ? {}
+      : await libraryEnv(curl.replace(/\/usr\/bin\/curl$/, ""));
+    let token = "";
+    const answers: string[] = [];
+    for (const line of lines) {
+      const here = line.replace("localhost:8021", new URL(server.url).host).replace(
+        "<token>",
+        token,
+      );
+      const args = [...here.slice("curl ".length).matchAll(/'([^']*)'|(\S+)/g)].map(([, a, b]) =>
+        a ?? b!
+      );
+      const { ok, stdout, stderr } = await run(curl, ["-s", ...args], { env });
+      assert(ok, `${here}: ${stderr}`);
+      answers.push(stdout);
+      token = /"token":"([^"]+)"/.exec(stdout)?.[1] ?? token;
+    }
+    assertMatch(answers[0]!, /^\{"id":"[^"]+","duplicate":false\}$/);
+    assertMatch(answers[1]!, /"print":"by hand \."/);
+    assertEquals(answers[2], "");
+    assertEquals(JSON.parse(answers[3]!).counts, { ready: 0, leased: 0, delayed: 0, dead: 0 });
   },
 );
