@@ -35,7 +35,8 @@ export interface Groups {
 
 /** How many groups are told apart; the others are one. */
 const MAX_GROUPS = 500;
-const PAGE = 1_000;
+/** So many at a time, so that other requests are answered in between. */
+const PAGE = 250;
 
 /** The key of what is in no group of its own. */
 export const OTHERS = "others";

@@ -84,7 +84,13 @@ export const Spark: FC<{ values: readonly number[]; label: string; class?: strin
     return `${(132 * i / (values.length - 1)).toFixed(1)},${y.toFixed(1)}`;
   });
   return (
-    <svg class={name} viewBox="0 0 132 38" preserveAspectRatio="none" role="img" aria-label={label}>
+    <svg
+      class={values.some((value) => value > 0) ? name : `${name} idle`}
+      viewBox="0 0 132 38"
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
       <polygon points={`0,38 ${points.join(" ")} 132,38`} fill="currentColor" opacity=".1" />
       <polyline
         points={points.join(" ")}

@@ -200,8 +200,10 @@ button:hover, .button:hover { background: var(--sunken); text-decoration: none }
 button:disabled { color: var(--muted); cursor: default; background: none }
 button.primary { background: var(--accent); border-color: var(--accent); color: var(--accent-ink) }
 button.primary:hover { background: color-mix(in srgb, var(--accent) 88%, var(--ink)) }
-button.danger { color: var(--bad) }
-button.primary.danger { background: var(--bad); border-color: var(--bad); color: var(--surface) }
+button.danger:enabled { color: var(--bad) }
+.spark.idle { color: var(--delayed) }
+.card + .note { margin-top: 20px }
+button.primary.danger:enabled { background: var(--bad); border-color: var(--bad); color: var(--surface) }
 button.icon { border: 0; background: none; color: var(--muted); padding: 6px }
 button.link { border: 0; background: none; color: var(--accent); padding: 2px 4px; font-size: 13px }
 form.inline { display: inline }

@@ -13,7 +13,7 @@ import type { Watch } from "../watch.ts";
 import { QueueHead } from "./queue.tsx";
 
 /** How long the page waits for the groups before it shows what there is, in milliseconds. */
-const WAIT_MS = 50;
+const WAIT_MS = 30;
 
 /** How many groups are shown. */
 const SHOWN = 50;

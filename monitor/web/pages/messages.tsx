@@ -23,8 +23,8 @@ import { QueueHead } from "./queue.tsx";
 export const PAGE = 50;
 
 /** How many are looked at in one step of a search, and how long one request searches, in milliseconds. */
-const STEP = 250;
-const SEARCH_MS = 45;
+const STEP = 200;
+const SEARCH_MS = 30;
 
 const EMPTY: Record<State, [title: string, words: string]> = {
   ready: ["Nothing waits", "What is enqueued is here until a consumer takes it."],

@@ -29,6 +29,15 @@ const CONSEQUENCES: Record<Verb, string> = {
   "bury": "They are dead letters. Whoever has them in hand cannot settle them any more.",
 };
 
+const WORDS: Record<Operation["state"], string> = {
+  ready: "messages that wait",
+  leased: "messages in hand",
+  delayed: "messages that wait for their time",
+  dead: "dead letters",
+  completed: "the log of what is done",
+  failed: "the log of what failed",
+};
+
 const PHASES: Record<Phase, string> = {
   counting: "counting",
   asking: "waits for you",
@@ -125,10 +134,10 @@ export function operationPage(visit: Visit, one: Operation, kind: Kind): Page {
             <p>
               <a href={back}>
                 <Text width={60}>{one.queue}</Text>
-              </a>, {whole(one.total)} of {one.state} messages
+              </a>, {WORDS[one.state]}
               {one.query && (
                 <>
-                  that fit{" "}
+                  {" that fit "}
                   <code>
                     <Text width={120}>{one.query}</Text>
                   </code>
