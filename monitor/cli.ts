@@ -112,7 +112,8 @@ async function runConnected(command: Command, asked: Asked): Promise<number> {
   const { url, timeoutMs } = asked;
   const stop = new AbortController();
   const interrupt = () => {
-    if (stop.signal.aborted) process.exit(EXIT.interrupted); // the second one: now
+    // What changes nothing has nothing to finish, and the second one is: now.
+    if (!command.inSteps || stop.signal.aborted) process.exit(EXIT.interrupted);
     stop.abort();
   };
   process.on("SIGINT", interrupt);

@@ -90,6 +90,7 @@ export const redrive: Command = {
     ["redrive --queue emails --id invoice-17 --id invoice-18", "these two"],
     ["redrive --all --limit 100", "up to a hundred of each queue"],
   ],
+  inSteps: true,
   run: async (context) => {
     const { asked, monitor, signal } = context;
     const { ids, error, limit, rate, dryRun } = asked;
@@ -151,6 +152,7 @@ export const purge: Command = {
     ["purge --queue emails --state dead", "asks first"],
     ["purge --queue emails --state completed --yes", "empties a log"],
   ],
+  inSteps: true,
   run: async (context) => {
     const { asked, monitor, signal } = context;
     const { state, dryRun } = asked;

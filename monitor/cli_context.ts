@@ -26,7 +26,7 @@ export interface Context {
   readonly asked: Asked;
   /** On a connection that is up. */
   readonly monitor: Monitor;
-  /** Aborts at Ctrl-C. */
+  /** Aborts at Ctrl-C, for a command that goes in steps. */
   readonly signal: AbortSignal;
 }
 
@@ -44,6 +44,8 @@ export interface Command {
   readonly argument?: string;
   /** Lines to type, and what they do. */
   readonly examples: readonly (readonly [line: string, does: string])[];
+  /** Whether it heeds the signal, and ends between two steps; others end at once by Ctrl-C. */
+  readonly inSteps?: true;
   /** Does it; gives the exit code. */
   readonly run: (context: Context) => Promise<number>;
 }

@@ -415,7 +415,7 @@ async function deadByError(context: Context): Promise<number> {
   for (const registered of await chosen(context)) {
     const queue = context.monitor.open(registered);
     let cursor: string | undefined;
-    for (let left = context.asked.limit ?? GROUPED; left > 0 && !context.signal.aborted;) {
+    for (let left = context.asked.limit ?? GROUPED; left > 0;) {
       const page = await queue.peek("dead", {
         limit: Math.min(PAGE, left),
         ...(cursor && { cursor }),
@@ -444,7 +444,7 @@ async function deadByError(context: Context): Promise<number> {
       { head: "such as", of: ({ example }) => example, spare: 1 },
     ],
   });
-  return context.signal.aborted ? EXIT.interrupted : EXIT.ok;
+  return EXIT.ok;
 }
 
 export const recent: Command = {

@@ -33,18 +33,17 @@ export function hasLimits(limits: Limits): boolean {
 
 /** Judges all queues; the reason names the worst offence, and how many other queues have one. */
 export function judge({ queues, unreadable }: Snapshot, limits: Limits): Verdict {
-  const [broken] = unreadable;
+  const [broken, ...alike] = unreadable;
   if (broken) {
     const reason = `${inert(broken.name)} cannot be looked at: ${inert(broken.trouble)}`;
-    return { healthy: false, reason };
+    return { healthy: false, reason: reason + andMore(alike.length) };
   }
   const offences = queues.map((queue) => offenceOf(queue, limits))
     .filter((offence) => offence !== undefined)
     .sort((a, b) => b.severity - a.severity);
   const [worst, ...others] = offences;
   if (worst) {
-    const more = others.length > 0 ? ` (and ${others.length} more queue${s(others.length)})` : "";
-    return { healthy: false, reason: worst.text + more };
+    return { healthy: false, reason: worst.text + andMore(others.length) };
   }
   const ages = queues.map(({ oldestMs = 0 }) => oldestMs);
   const oldest = ages.some((age) => age > 0)
@@ -89,6 +88,10 @@ function offenceOf(
   ].filter((offence) => offence !== false);
   const [worst] = offences.sort((a, b) => b.severity - a.severity);
   return worst && { severity: worst.severity, text: `${inert(name)}: ${worst.text} (${around})` };
+}
+
+function andMore(n: number): string {
+  return n > 0 ? ` (and ${n} more queue${s(n)})` : "";
 }
 
 function s(n: number): string {

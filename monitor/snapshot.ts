@@ -119,6 +119,13 @@ const UNKNOWN_OPTIONS = {
   maxDeadAgeMs: Number.MAX_SAFE_INTEGER,
 };
 
+/** A program of another version may have entered a kind that is not among these. */
+const KINDS = new Map<string, typeof ReliableQueue | typeof PriorityQueue | typeof StreamQueue>([
+  ["list", ReliableQueue],
+  ["priority", PriorityQueue],
+  ["stream", StreamQueue],
+]);
+
 /** Looks at queues; see the module. It owns no connection, and the client stays yours to close. */
 export class Monitor {
   /** Where the queues are. */
@@ -158,12 +165,23 @@ export class Monitor {
     return found;
   }
 
-  /** The object for a queue of the registry; sends nothing, and is the same one each time. */
+  /**
+   * The object for a queue of the registry; sends nothing, and is the same one each time.
+   *
+   * @throws {TypeError} for a kind that this version does not know.
+   */
   open({ name, kind }: Pick<RegisteredQueue, "name" | "kind">): AnyQueue {
     const key = `${kind} ${name}`;
     const known = this.#queues.get(key);
     if (known) return known;
-    const Kind = { list: ReliableQueue, priority: PriorityQueue, stream: StreamQueue }[kind];
+    const Kind = KINDS.get(kind);
+    if (!Kind) {
+      throw new TypeError(
+        `${JSON.stringify(name)} is a queue of the kind ${
+          JSON.stringify(kind)
+        }, which is not known here`,
+      );
+    }
     const queue: AnyQueue = new Kind<unknown>(this.client, name, UNKNOWN_OPTIONS);
     this.#queues.set(key, queue);
     return queue;

@@ -142,7 +142,7 @@ export async function wrong(queue: ListQueue<number>): Promise<void> {
 Deno.test("deno publish takes every module that a published one imports", async () => {
   await using newcomer = await Newcomer.arrive();
   const { manifest } = await versionMeta(newcomer.registry);
-  const modules = Object.keys(manifest).filter((path) => path.endsWith(".ts"));
+  const modules = Object.keys(manifest).filter((path) => /\.tsx?$/.test(path));
   assertNotEquals(modules, []);
   for (const path of modules) {
     const page = `${newcomer.registry.url}/${config.name}/${config.version}${path}`;

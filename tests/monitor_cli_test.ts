@@ -289,12 +289,14 @@ programTest(
     }
     await redis.del("queue:{broken}:ready");
     await redis.set("queue:{broken}:ready", "somebody else's");
+    await redis.zAdd("queue:registry", { score: Date.now(), value: "tree oak" });
     const { code, stdout, stderr } = await monitor(url, "stats");
     assertEquals([code, cells(stdout)[1]?.[0]], [1, "emails"]);
     assertMatch(stderr, /^broken: .*queue:\{broken\}:ready/);
+    assertMatch(stderr, /^"?oak"?: .* of the kind "tree", which is not known here$/m);
     const probed = await monitor(url, "stats --max-oldest 1h");
     assertEquals(probed.code, 1);
-    assertMatch(probed.stdout, /^stuck: broken cannot be looked at: /);
+    assertMatch(probed.stdout, /^stuck: broken cannot be looked at: .* \(and 1 more queue\)\n$/);
     const doctor = await monitor(url, "doctor");
     assertEquals(doctor.code, 1);
     assertMatch(doctor.stdout, /✗ queue broken +.*queue:\{broken\}:ready/);
@@ -504,8 +506,13 @@ programTest(
     const dead = async () => (await queue.counts()).dead;
     const env = { REDIS_URL: url };
     await using terminal = await Terminal.open({ env });
+    const type = async (line: string, env = "") => {
+      await terminal.run("clear");
+      await terminal.seeNo("left with"); // of the one before
+      await terminal.run(`${env} ${Deno.execPath()} run -A ${PROGRAM} ${line}; echo left with $?`);
+    };
     const start = async (line: string) => {
-      await terminal.run(`clear; ${Deno.execPath()} run -A ${PROGRAM} ${line}; echo left with $?`);
+      await type(line);
       await terminal.see("[y/N]");
     };
     for (
@@ -525,7 +532,7 @@ programTest(
     await terminal.press("y", "Enter");
     await terminal.see(/redriven [█░]{30} [1-9]\d* of 400 · \d+\/s/);
     await terminal.press("C-c");
-    const screen = await terminal.see("left with 130");
+    const screen = await terminal.see(/left with 130/);
     assertStringIncludes(screen, "Interrupted: the others are as they were.");
     const done = Number(/redriven: (\d+) \(emails\)/.exec(screen)?.[1]);
     assert(done > 0 && done < 400, screen);
@@ -534,18 +541,34 @@ programTest(
 
     await start("redrive --queue emails");
     await terminal.press("y", "Enter");
-    await terminal.see("left with 0");
+    await terminal.see(/^left with 0/m);
     assertEquals(await dead(), 0);
-    await terminal.run(`clear; ${Deno.execPath()} run -A ${PROGRAM} stats; echo left with $?`);
-    const table = await terminal.see("left with 0");
+    await type("stats");
+    const table = await terminal.see(/^left with 0/m);
     assertMatch(table, /│ emails .* 400 │/);
     // deno-lint-ignore no-control-regex -- what colours are made of
     assertMatch(await terminal.screen({ styled: true }), /\x1b\[1m/);
-    await terminal.run(
-      `clear; NO_COLOR=1 ${Deno.execPath()} run -A ${PROGRAM} stats; echo left with $?`,
-    );
-    await terminal.see("left with 0");
+    await type("stats", "NO_COLOR=1");
+    await terminal.see(/^left with 0/m);
     // deno-lint-ignore no-control-regex -- what colours are made of
     assertNotMatch(await terminal.screen({ styled: true }), /\x1b\[[1-9]/);
+  },
+);
+
+programTest(
+  "monitor ends at once by Ctrl-C when it only looks, also while Redis is silent",
+  async (server) => {
+    await using redis = await connect({ url: server.url, heartbeatMs: 0 });
+    await redis.ping();
+    await using terminal = await Terminal.open({ env: { REDIS_URL: server.url } });
+    await server.pause();
+    await terminal.run(
+      `clear; ${Deno.execPath()} run -A ${PROGRAM} stats --timeout 10m; echo left with $?`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 2_000)); // it waits, and says nothing
+    assertNotMatch(await terminal.screen(), /left with \d/);
+    await terminal.press("C-c");
+    await terminal.see(/^(\^C)?left with 130/m, 5_000);
+    await server.resume();
   },
 );

@@ -86,7 +86,10 @@ async function addPackage(
 }
 
 /** What `deno publish` takes, as it sends it. */
-async function publishedFiles({ imports = {} }: PackageConfig): Promise<Files> {
+async function publishedFiles({ name, exports, imports }: PackageConfig): Promise<Files> {
+  // Behind the package's own name stands what it exports, also where the map has the name itself.
+  const own = Object.entries(exports).map(([path, file]) => [name + path.slice(1), file]);
+  const names = { ...Object.fromEntries(own), ...imports };
   const dryRun = await run(
     Deno.execPath(),
     ["publish", "--dry-run", "--allow-dirty", "--no-check"],
@@ -99,7 +102,7 @@ async function publishedFiles({ imports = {} }: PackageConfig): Promise<Files> {
   for (const url of urls) {
     const path = decodeURI(url.slice(ROOT.href.length));
     const bytes = await Deno.readFile(new URL(url));
-    files.set(path, /\.tsx?$/.test(path) ? replaceNames(bytes, { path, imports }) : bytes);
+    files.set(path, /\.tsx?$/.test(path) ? replaceNames(bytes, { path, names }) : bytes);
   }
   return files;
 }
@@ -125,10 +128,12 @@ const PRAGMA =
 /** Puts what the import map has for a name in the place of the name. */
 function replaceNames(
   bytes: Uint8Array,
-  { path, imports }: { path: string; imports: Record<string, string> },
+  { path, names }: { path: string; names: Record<string, string> },
 ): Uint8Array<ArrayBuffer> {
   const targetOf = (specifier: string) => {
-    for (const [name, target] of Object.entries(imports)) {
+    const exact = names[specifier];
+    if (exact) return exact.replace(/^\.\//, upFrom(path));
+    for (const [name, target] of Object.entries(names)) {
       if (specifier !== name && !specifier.startsWith(`${name}/`)) continue;
       return (target + specifier.slice(name.length)).replace(/^\.\//, upFrom(path));
     }
