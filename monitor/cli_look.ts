@@ -93,6 +93,8 @@ export const stats: Command = {
     `the oldest is that is ready or in hand, since it could be claimed; how many a second came and were ` +
     `acknowledged; how long they waited and ran (95 of 100 took no longer); how many consumers are there.
 
+In a PriorityQueue the age of what is ready is that of the most urgent message, which comes out next.
+
 With a limit it is a probe: one line that says why, and the exit code is 0 if all is well, 1 if a limit is ` +
     `exceeded, 2 if Redis is down, 3 if it was asked wrongly.`,
   flags: ["queue", "window", "max-oldest", "max-ready", "max-dead", "min-workers"],
