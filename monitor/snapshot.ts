@@ -119,11 +119,11 @@ const UNKNOWN_OPTIONS = {
   maxDeadAgeMs: Number.MAX_SAFE_INTEGER,
 };
 
-/** A program of another version may have entered a kind that is not among these. */
-const KINDS = new Map<string, typeof ReliableQueue | typeof PriorityQueue | typeof StreamQueue>([
-  ["list", ReliableQueue],
-  ["priority", PriorityQueue],
-  ["stream", StreamQueue],
+/** How each kind is opened. A program of another version may have entered one that is not among these. */
+const KINDS = new Map<string, (client: RedisClient, name: string) => AnyQueue>([
+  ["list", (client, name) => new ReliableQueue<unknown>(client, name, UNKNOWN_OPTIONS)],
+  ["priority", (client, name) => new PriorityQueue<unknown>(client, name, UNKNOWN_OPTIONS)],
+  ["stream", (client, name) => new StreamQueue<unknown>(client, name, UNKNOWN_OPTIONS)],
 ]);
 
 /** Looks at queues; see the module. It owns no connection, and the client stays yours to close. */
@@ -174,15 +174,15 @@ export class Monitor {
     const key = `${kind} ${name}`;
     const known = this.#queues.get(key);
     if (known) return known;
-    const Kind = KINDS.get(kind);
-    if (!Kind) {
+    const make = KINDS.get(kind);
+    if (!make) {
       throw new TypeError(
         `${JSON.stringify(name)} is a queue of the kind ${
           JSON.stringify(kind)
         }, which is not known here`,
       );
     }
-    const queue: AnyQueue = new Kind<unknown>(this.client, name, UNKNOWN_OPTIONS);
+    const queue = make(this.client, name);
     this.#queues.set(key, queue);
     return queue;
   }
