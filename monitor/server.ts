@@ -12,6 +12,9 @@ import { randomBytes } from "node:crypto";
 import { parseArgs } from "@std/cli/parse-args";
 import { Dashboard, type QueueOptions } from "./web.ts";
 
+/** How long the end may take, in milliseconds. */
+const GRACE_MS = 2_000;
+
 const HELP = `The web dashboard and the job queue server.
 
   deno task dashboard                                     http://127.0.0.1:8080
@@ -129,10 +132,13 @@ export async function main(args: string[] = Deno.args): Promise<void> {
       if (token !== undefined && args.includes("auto")) console.log(`token ${token}`);
     },
   }, dashboard.fetch);
-  const end = () => stop.abort();
+  const end = () => {
+    // Those who wait are answered; who then still holds a connection is cut off.
+    const timer = setTimeout(() => stop.abort(), GRACE_MS);
+    void dashboard.close().then(() => server.shutdown()).finally(() => clearTimeout(timer));
+  };
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   for (const name of signals) Deno.addSignalListener(name, end);
-  stop.signal.addEventListener("abort", () => void dashboard.close());
   await server.finished;
   for (const name of signals) Deno.removeSignalListener(name, end);
 }

@@ -454,3 +454,77 @@ serverTest(
     assertEquals(JSON.parse(answers[3]!).counts, { ready: 0, leased: 0, delayed: 0, dead: 0 });
   },
 );
+
+/** `deno task dashboard`, as a process. */
+function program(...args: string[]): Deno.ChildProcess {
+  const script = new URL("../monitor/server.ts", import.meta.url).pathname;
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", script, ...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).spawn();
+}
+
+Deno.test("the dashboard's program refuses what it cannot do, and says why", async () => {
+  const cases: [args: string[], says: RegExp][] = [
+    [["--host", "0.0.0.0"], /^Others can reach 0\.0\.0\.0: give a token/],
+    [["--port", "many"], /^--port must be a number from 0 to 65535, but is "many"/],
+    [["--prot", "80"], /^There is no --prot/],
+    [["--write", "--read-only"], /^Either/],
+    [["--lease-ms", "1"], /--lease-ms/],
+  ];
+  await Promise.all(cases.map(async ([args, says]) => {
+    const { code, stderr, stdout } = await program(...args).output();
+    assertEquals([code, stdout.length], [2, 0], args.join(" "));
+    assertMatch(new TextDecoder().decode(stderr), says);
+  }));
+  const { code, stdout } = await program("--help").output();
+  assertEquals(code, 0);
+  assert(new TextDecoder().decode(stdout).includes("deno task dashboard"));
+});
+
+serverTest(
+  "the dashboard's program is read-only for others, and ends with SIGTERM while somebody waits",
+  async (redis) => {
+    const child = program(
+      "--port",
+      "0",
+      "--host",
+      "0.0.0.0",
+      "--name",
+      "queues.example",
+      "--token",
+      "auto",
+      "--url",
+      redis.url,
+    );
+    const errors = new Response(child.stderr).text();
+    let text = "";
+    const said = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    while (!text.includes("token ")) text += (await said.read()).value ?? "";
+    const [, port, token] = /^http:\/\/queues\.example:(\d+) {2}\(read-only\)\ntoken (\S{24})\n/
+      .exec(text)!;
+    const url = `http://127.0.0.1:${port}`;
+    const ask = (path: string, headers: Record<string, string> = {}) => {
+      return fetch(url + path, { headers: { authorization: `Bearer ${token}`, ...headers } });
+    };
+    assertEquals((await post(`${url}/queues/mails/messages`, { payload: 1 })).status, 401);
+    const refused = await fetch(`${url}/queues/mails/messages`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+    });
+    assertEquals([refused.status, (await refused.json()).title], [403, "Read-only"]);
+    const queues = await ask("/queues");
+    assertEquals([queues.status, await queues.json()], [200, { queues: [] }]);
+    const open = await ask("/live/");
+    const stoppedAt = performance.now();
+    child.kill("SIGTERM");
+    await open.text();
+    const { code } = await child.status;
+    assertEquals([code, await errors], [0, ""]);
+    assertLess(performance.now() - stoppedAt, 3_000);
+    await said.cancel();
+  },
+);

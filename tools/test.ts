@@ -16,6 +16,7 @@ const DOCUMENTED = [
   "queue",
   "pubsub",
   "monitor/cli.ts",
+  "monitor/web.ts",
   "README.md",
   "ARCHITECTURE.md",
 ];
