@@ -10,7 +10,7 @@ import { type Column, note, onTerminal, paint, print, printJson, table } from ".
 import { duration, inert, instant, payloadText, rate } from "./format.ts";
 import { HANDS, holdersOf } from "./holders.ts";
 import { hasLimits, judge } from "./probe.ts";
-import { attemptOf, describe, KIND_NAMES, shapeOf, STATE_STYLES } from "./message_text.ts";
+import { attemptOf, describe, kindName, shapeOf, STATE_STYLES } from "./message_text.ts";
 import { type MessageRecord, QueueRecords } from "./records.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
 
@@ -72,7 +72,7 @@ export const queues: Command = {
       }),
       columns: [
         queueColumn(),
-        { head: "kind", of: ({ kind }) => KIND_NAMES[kind] ?? kind },
+        { head: "kind", of: ({ kind }) => kindName(kind) },
         { head: "last used", of: ({ lastUsedAt }) => instant(lastUsedAt), spare: 1 },
         {
           head: "state",

@@ -8,12 +8,16 @@ import { paint, type Style } from "./cli_print.ts";
 import { duration, inert, instant, payloadText } from "./format.ts";
 import type { MessageRecord } from "./records.ts";
 
-/** The classes of the kinds in the registry. */
-export const KIND_NAMES = {
-  list: "ReliableQueue",
-  priority: "PriorityQueue",
-  stream: "StreamQueue",
-};
+const KIND_NAMES = new Map<string, string>([
+  ["list", "ReliableQueue"],
+  ["priority", "PriorityQueue"],
+  ["stream", "StreamQueue"],
+]);
+
+/** The class of a kind in the registry; the kind itself where we know none. */
+export function kindName(kind: string): string {
+  return KIND_NAMES.get(kind) ?? kind;
+}
 
 /** Each state has one colour, everywhere. */
 export const STATE_STYLES: Readonly<Record<PeekState, Style>> = {
@@ -50,7 +54,7 @@ export function describe({ queue, kind, state, message }: MessageRecord, now: nu
   const until = (at: number) => at > now ? `${instant(at)} (in ${duration(at - now)})` : ago(at);
   const lines: [string, string | undefined][] = [
     ["message", paint("bold", inert(id))],
-    ["queue", `${inert(queue)} (${KIND_NAMES[kind] ?? kind})`],
+    ["queue", `${inert(queue)} (${kindName(kind)})`],
     ["state", paint(STATE_STYLES[state], state)],
     ["reason", reason && inert(reason)],
     ["enqueued", enqueuedAt ? ago(enqueuedAt) : undefined],
