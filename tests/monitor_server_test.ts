@@ -5,7 +5,7 @@ import { libraryEnv } from "../tools/debian.ts";
 import { findRedisPy, unpackDebian } from "../tools/provision.ts";
 import { run, which } from "../tools/run.ts";
 import { post, serve } from "./monitor_web_support.ts";
-import { eventually, redisTest, serverTest } from "./support.ts";
+import { eventually, limit, redisTest, serverTest } from "./support.ts";
 
 interface Delivered {
   id: string;
@@ -528,3 +528,34 @@ serverTest(
     await said.cancel();
   },
 );
+
+Deno.test("deno task demo --dashboard shows the demo's queues on a page, until Ctrl-C", async () => {
+  const script = new URL("../tools/demo.ts", import.meta.url).pathname;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", script, "--dashboard"],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+    env: { NO_COLOR: "1", REDIS_URL: "" },
+  }).spawn();
+  const said = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    let text = "";
+    let url: string | undefined;
+    while (!(url = /(http:\S+) shows its queues/.exec(text)?.[1])) {
+      const { value, done } = await limit(said.read(), "the demo says its address");
+      assert(!done, text);
+      text += value;
+    }
+    await eventually(async () => {
+      const { queues } = await (await fetch(`${url}/queues`)).json();
+      assert(queues.length > 0);
+    }, 20_000);
+    child.kill("SIGINT");
+    while (!(await limit(said.read(), "the demo ends")).done);
+    assertEquals((await child.status).code, 130);
+  } finally {
+    await said.cancel();
+    await child.status;
+  }
+});
