@@ -66,6 +66,7 @@ function pageTest(
           const context = await (await browser!).newContext({ viewport: DESKTOP, ...options });
           contexts.push(context);
           const page = await context.newPage();
+          page.setDefaultTimeout(10_000); // sooner than the test's own limit, and it says where
           page.on("pageerror", (error) => wrong.push(`${path}: ${error.message}`));
           page.on("dialog", (dialog) => {
             wrong.push(`${path}: a dialog, ${dialog.message()}`);

@@ -19,7 +19,7 @@ import {
 import type { Queues } from "../server/queues.ts";
 import type { Source } from "../server/source.ts";
 import { asset } from "./assets.ts";
-import { type Page, render, type Visit } from "./layout.tsx";
+import { AWAY, type Page, render, type Visit } from "./layout.tsx";
 import { type Frame, liveResponse } from "./live.ts";
 import { type Operations, verbsOf } from "./operations.ts";
 import { errorsPage } from "./pages/errors.tsx";
@@ -67,6 +67,9 @@ export interface Parts {
 interface Env extends RequestEnv {
   Variables: { visitor: Visitor };
 }
+
+/** How long a frame may take, in milliseconds; then Redis does not answer. */
+const FRAME_MS = 1_500;
 
 /** Nothing but what this server sends itself, and no script or style that is not in a file. */
 const POLICY = {
@@ -184,10 +187,11 @@ export function appOf(parts: Parts): Hono<Env> {
       }
       figures.streams++;
       const visit = { ...visitOf(c, guard, c.req.path.slice("/live".length)), onlyLive: true };
-      let wasAway: boolean | undefined;
+      // The page itself says whether Redis was away when it was made.
+      let wasAway = visit.query.has(AWAY) ? true : undefined;
       const frame = async (): Promise<Frame> => {
         try {
-          const { live } = await look(visit, param(c));
+          const { live } = await soon(look(visit, param(c)));
           // It was away when the page was made, so the rest of the page is not there.
           if (wasAway === true) return { html: undefined };
           wasAway = false;
@@ -316,6 +320,20 @@ async function limited(c: Context, most: number): Promise<void> {
     headers,
     body: new Blob(chunks as Uint8Array<ArrayBuffer>[]),
   });
+}
+
+/** What is made, or an error that says that Redis does not answer: it may have just gone, or stand still. */
+async function soon(page: Page | Promise<Page>): Promise<Page> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const away = unavailable("redis-away", "Redis is away", `No answer within ${FRAME_MS} ms`);
+    timer = setTimeout(() => reject(away), FRAME_MS);
+  });
+  try {
+    return await Promise.race([page, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** A form's fields, and the ids that are selected in it. */

@@ -41,6 +41,9 @@ export interface Visit {
   readonly onlyLive: boolean;
 }
 
+/** In the address of a live part: the page was made while Redis was away, and has nothing else. */
+export const AWAY = "_away";
+
 const NAVIGATION = [
   ["/", "Queues"],
   ["/workers", "Workers"],
@@ -109,7 +112,8 @@ const Top: FC<{ page: Page; visit: Visit }> = ({ page, visit }) => (
 export function documentOf(page: Page, visit: Visit) {
   // Said here and not by htmx: our policy permits no style that is not in a file.
   const config = JSON.stringify({ includeIndicatorCSS: false, history: false });
-  const live = { "hx-sse:connect": `/live${visit.path}`, "hx-swap": "innerMorph" };
+  const away = page.status === 503 ? `${visit.path.includes("?") ? "&" : "?"}${AWAY}=1` : "";
+  const live = { "hx-sse:connect": `/live${visit.path}${away}`, "hx-swap": "innerMorph" };
   return (
     <html lang="en">
       <head>

@@ -26,22 +26,32 @@ export function liveResponse(
 ): Response {
   const encoder = new TextEncoder();
   const over = new AbortController();
+  let stream: ReadableStreamDefaultController<Uint8Array>;
   const end = () => {
     if (over.signal.aborted) return;
     over.abort();
-    closing.removeEventListener("abort", end);
+    closing.removeEventListener("abort", shut);
     onEnd();
   };
-  closing.addEventListener("abort", end);
+  // Also where nobody reads any more: a server waits for its streams before it ends.
+  const shut = () => {
+    end();
+    stream.close();
+  };
+  closing.addEventListener("abort", shut);
   let last: string | undefined;
   let sentAt = performance.now();
 
   const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      stream = controller;
+    },
     async pull(controller) {
       for (;;) {
         await pause(FRAME_MS, over.signal);
-        if (over.signal.aborted) return controller.close();
+        if (over.signal.aborted) return;
         const { html } = await look();
+        if (over.signal.aborted) return;
         if (html === undefined) {
           controller.enqueue(encoder.encode("event: reload\ndata: \n\n"));
           end();
