@@ -179,12 +179,12 @@ pageTest(
         Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
         document.dispatchEvent(new Event("visibilitychange"));
       }, hidden);
-    await eventually(async () => assertEquals(await streams(), "1"));
+    await eventually(async () => assertEquals(await streams(), "1"), 6_000);
     await hide(true);
-    await eventually(async () => assertEquals(await streams(), "0"));
+    await eventually(async () => assertEquals(await streams(), "0"), 6_000);
     await queue.enqueue(2);
     await hide(false);
-    await page.locator(".figure", { hasText: "2" }).waitFor({ timeout: 5_000 });
+    await page.locator(".figure", { hasText: "2" }).waitFor();
   },
 );
 
@@ -209,8 +209,11 @@ pageTest(
       10_000,
       "nothing is changed before somebody says yes",
     );
+    // The live part may show that it is done before the page that the button leads to is there.
+    const next = page.waitForEvent("load");
     await page.getByRole("button", { name: "Redrive 9,000 messages" }).click();
     await page.locator("progress").waitFor();
+    await next;
     await page.locator('[data-phase="done"]').waitFor({ timeout: 15_000 });
     const { ready, dead } = await queue.counts();
     assertEquals([ready, dead], [9_000, 1_000]);
@@ -368,7 +371,7 @@ pageTest(
     const page = await open("/");
     await page.locator('[data-queue="mails"]').waitFor();
     await server.kill();
-    await page.getByText("Redis cannot be reached").waitFor({ timeout: 5_000 });
+    await page.getByText("Redis cannot be reached").waitFor();
     const opened = await open("/queues/mails"); // and one that is opened meanwhile
     await opened.getByText("Redis cannot be reached").waitFor();
     await server.restart();
