@@ -88,12 +88,11 @@ async function addPackage(
 /** What `deno publish` takes, as it sends it. */
 async function publishedFiles({ name, exports, imports }: PackageConfig): Promise<Files> {
   // Behind the package's own name stands what it exports, also where the map has the name itself.
-  const own = Object.entries(exports).map(([path, file]) => [name + path.slice(1), file]);
+  const own = Object.entries(exports).map(([path, file]) => [name + path.slice(1), file] as const);
+  const all: Record<string, string> = { ...Object.fromEntries(own), ...imports };
   // The longer name first: a/b is not the file b of a.
-  const names: Record<string, string> = Object.fromEntries(
-    Object.entries({ ...Object.fromEntries(own), ...imports }).sort(([a], [b]) =>
-      b.length - a.length
-    ),
+  const names = Object.fromEntries(
+    Object.entries(all).sort(([a], [b]) => b.length - a.length),
   );
   const dryRun = await run(
     Deno.execPath(),
