@@ -252,13 +252,6 @@ const BEGIN_MINUTE = `
       end
     end
     if not found then return end
-    for bucket = 0, ${MAX_BUCKET} do
-      names[#names + 1] = minute .. " w" .. bucket
-      names[#names + 1] = minute .. " r" .. bucket
-    end
-    redis.call("HDEL", stats, unpack(names))
-  end
-    if not found then return end
     local times = {}
     for bucket = 0, ${MAX_BUCKET} do
       times[#times + 1] = "w" .. bucket
@@ -270,6 +263,7 @@ const BEGIN_MINUTE = `
       if n then redis.pcall("HINCRBY", stats, times[i], n) end
     end
     redis.call("HDEL", stats, unpack(names))
+  end
 
   redis.call("PEXPIRE", stats, ${KEPT_MS})
   local first = tonumber(redis.call("HGET", stats, "first")) or this_minute
