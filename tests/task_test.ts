@@ -449,6 +449,26 @@ taskTest("a task that is cancelled while it runs is told by its signal", async (
   assertEquals(await task.outcome(), { state: "cancelled" }); // its result was not kept
 });
 
+taskTest("progress that nobody waits for ends no program when it comes too late", async (test) => {
+  const producer = test.producer();
+  const told: Promise<void>[] = [];
+  test.worker({
+    handlers: {
+      ...HANDLERS,
+      slow(_, { progress }) {
+        // As a callback of a download does; or it is sent in time, and the ack overtakes it.
+        setTimeout(() => void told.push(progress(1)), 50);
+        return "done";
+      },
+    },
+  });
+  const task = await producer.add("slow", { ms: 0 });
+  assertEquals(await task.result(), "done");
+  await eventually(() => assertEquals(told.length, 1));
+  await pause(50); // a rejection that nobody handles fails the test
+  await assertRejects(() => told[0]!, LeaseLostError);
+});
+
 taskTest("progress of a lease that is over is refused", async (test) => {
   const errors: unknown[] = [];
   const producer = test.producer();

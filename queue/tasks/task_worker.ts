@@ -385,12 +385,23 @@ class Running implements TaskContext {
 
   /** A function of its own, since handlers take it out of the context. */
   get progress(): TaskContext["progress"] {
-    return (value) => this.#tell(value);
+    return (value) => {
+      let text: string;
+      try {
+        text = writeProgress(value);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      const telling = this.#tell(text);
+      // Whoever does not wait for it may be at its end before it is there. That, or a Redis that is away, must
+      // not end the program by a rejection that nobody handles, and with it all other tasks that it has.
+      telling.catch(() => {});
+      return telling;
+    };
   }
 
-  async #tell(value: unknown): Promise<void> {
+  async #tell(text: string): Promise<void> {
     const { delivery, id } = this;
-    const text = writeProgress(value);
     const [lease, index] = splitToken(delivery.token);
     const words = [lease, index, id, this.#told(lease), this.#times(), text];
     const said = await this.#report({ words, length: text.length });
