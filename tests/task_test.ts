@@ -14,7 +14,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { LeaseLostError, SchemaError, StreamQueue } from "@workshop/redis-patterns";
+import { connect, LeaseLostError, SchemaError, StreamQueue } from "@workshop/redis-patterns";
 import {
   TaskCancelledError,
   type TaskContext,
@@ -29,7 +29,14 @@ import {
 } from "@workshop/redis-patterns/tasks";
 import * as v from "valibot";
 import { FaultyProxy } from "./proxy.ts";
-import { commandsDuring, eventually, type Fixture, limit, redisTest } from "./support.ts";
+import {
+  commandsDuring,
+  eventually,
+  type Fixture,
+  limit,
+  redisTest,
+  serverTest,
+} from "./support.ts";
 
 const MODES = ["polling", "blocking"] as const;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -525,6 +532,25 @@ taskTest("a result that cannot be kept ends its task, with the reason", async (t
     assertStringIncludes(outcome.reason, ms === 3 ? "but has 2002" : "JSON cannot carry");
   }
   assertEquals(runs, gives.length); // doing it again would give the same
+});
+
+taskTest("large results of one turn do not make one command", async (test) => {
+  await using proxy = await FaultyProxy.start({ port: Number(new URL(test.url).port) });
+  let longest = 0;
+  void proxy.dropReplies((request) => {
+    longest = Math.max(longest, request.length);
+    return false;
+  });
+  await using redis = await connect({ url: proxy.url });
+  const handlers = { give: () => "x".repeat(400_000) };
+  const tasks = await test.producer<typeof handlers>().addMany(
+    Array.from({ length: 30 }, () => ({ type: "give", payload: null }) as const),
+  );
+  await using worker = new TaskWorker(redis, { name: test.name, handlers, concurrency: 30 });
+  worker.start();
+  for (const task of tasks) assertEquals((await task.result()).length, 400_000);
+  assertLess(400_000, longest);
+  assertLess(longest, 1_600_000); // Redis serves nobody else while it works on it
 });
 
 taskTest("payloads are checked by the schema of their task, at both ends", async (test) => {
