@@ -406,6 +406,36 @@ taskTest("a handler's progress is on record while it runs", async (test) => {
   assertEquals((await task.record())?.progress, undefined);
 });
 
+taskTest("a handler that looks at its signal late sees that it has aborted", async (test) => {
+  const producer = test.producer();
+  const reasons: string[] = [];
+  const handlers: TaskHandlers<Tasks> = {
+    ...HANDLERS,
+    async slow({ ms }, context) {
+      await pause(ms);
+      reasons.push(context.signal.aborted ? context.signal.reason.name : "not aborted");
+      return "late";
+    },
+  };
+  const hasty = test.worker({ handlers, timeoutMs: 50, maxAttempts: 1 });
+  await producer.add("slow", { ms: 200 });
+  await eventually(() => assertEquals(reasons, ["TimeoutError"]));
+  await hasty.stop();
+
+  const stopped = test.worker({ handlers });
+  await producer.add("slow", { ms: 500 });
+  await eventually(() => assertEquals(stopped.active, 1));
+  await stopped.stop({ graceMs: 0 });
+  await eventually(() => assertEquals(reasons, ["TimeoutError", "AbortError"]));
+  await producer.queue.purge("ready");
+
+  const worker = test.worker({ handlers });
+  const task = await producer.add("slow", { ms: 2_500 });
+  await eventually(() => assertEquals(worker.active, 1));
+  await task.cancel();
+  await eventually(() => assertEquals(reasons[2], "TaskCancelledError"), 5_000);
+});
+
 taskTest("progress that cannot be kept is refused by name", async (test) => {
   const errors: unknown[] = [];
   const producer = test.producer();
