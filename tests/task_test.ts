@@ -37,6 +37,7 @@ import {
   redisTest,
   serverTest,
 } from "./support.ts";
+import type { RedisServer } from "../tools/redis_server.ts";
 
 const MODES = ["polling", "blocking"] as const;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -103,6 +104,11 @@ function taskTest(title: string, run: (test: TaskFixture) => Promise<void>): voi
     }
     await redis.zRem("queue:registry", `tasks ${name}`);
   });
+}
+
+/** How many listen to a channel, as redis-cli says. */
+async function numSub(server: RedisServer, channel: string): Promise<string> {
+  return (await server.cli("PUBSUB", "NUMSUB", channel)).trim().split("\n")[1]!;
 }
 
 for (const mode of MODES) {
@@ -279,6 +285,48 @@ taskTest("a result is heard of although the subscription is silent", async (test
   test.worker();
   await eventually(async () => assertEquals((await task.record())?.state, "done"));
   proxy.blackHole(false); // those who lost bytes stay silent: only the client's own connection is made anew
+  assertEquals(await limit(asking, "the asker", 15_000), "late");
+  await asker.close();
+  client.destroy();
+});
+
+serverTest("who gave up asking while Redis was away leaves no subscription", async (server) => {
+  await using redis = await connect({ url: server.url });
+  await using producer = new TaskProducer<Tasks>(redis);
+  const task = await producer.add("none", null);
+  const stop = new AbortController();
+  const asking = task.result({ signal: stop.signal });
+  asking.catch(() => {}); // awaited below
+  const channel = "queue:{tasks}:records:ended";
+  await eventually(async () => assertEquals(await numSub(server, channel), "1"));
+  await server.kill();
+  stop.abort(new Error("enough"));
+  await assertRejects(() => asking, Error, "enough");
+  await pause(1_500);
+  await server.restart();
+  await eventually(() => assert(redis.isReady), 5_000);
+  await pause(2_000); // the longest pause between two attempts, and a second
+  assertEquals(await numSub(server, channel), "0");
+  await assertRejects(() => task.result({ waitMs: 50 }), TaskError); // and it can be asked for again
+});
+
+taskTest("a subscription that is not answered is made anew, and no asker's fault", async (test) => {
+  await using proxy = await FaultyProxy.start({ port: Number(new URL(test.url).port) });
+  const client = await test.connect({ url: proxy.url, heartbeatMs: 0 });
+  const asker = new TaskProducer<Tasks>(client, { name: test.name });
+  const task = await test.producer().add("slow", { ms: 0 });
+  void proxy.dropReplies((request) => {
+    if (/\r\nCLIENT\r\n\$2\r\nID\r\n/.test(request)) {
+      proxy.blackHole(true); // the connection stands; what it says next is lost
+      setTimeout(() => proxy.blackHole(false), 1_000);
+    }
+    return false;
+  });
+  const asking = asker.task("slow", task.id).result();
+  asking.catch(() => {}); // awaited below
+  await pause(1_500);
+  void proxy.dropReplies(() => false);
+  test.worker();
   assertEquals(await limit(asking, "the asker", 15_000), "late");
   await asker.close();
   client.destroy();
