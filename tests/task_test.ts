@@ -407,6 +407,23 @@ taskTest("an ack ends no other task of the same id", async (test) => {
   await queue.close();
 });
 
+taskTest("what another program has acknowledged keeps no record and no id", async (test) => {
+  const { queue } = test.producer({ leaseMs: 60_000 });
+  const key = test.key("ready");
+  await queue.enqueue({ type: "none", payload: null }, { id: "nightly" });
+  await queue.enqueue({ type: "none", payload: null }, { dedupe: { key: "hourly" } });
+  await test.redis.sendCommand(["XGROUP", "CREATE", key, "workers", "0"]);
+  const read = ["XREADGROUP", "GROUP", "workers", "python", "COUNT", "2", "STREAMS", key, ">"];
+  await test.redis.sendCommand(read);
+  const entries = await test.redis.xRange(key, "-", "+");
+  assertEquals(await test.redis.xAck(key, "workers", (entries ?? []).map(({ id }) => id)), 2);
+  assertEquals(await queue.receive(), undefined);
+  for (const left of ["ready", "records", "ids", "dedupe"]) {
+    const size = left === "ready" ? test.redis.xLen(key) : test.redis.hLen(test.key(left));
+    assertEquals(await size, 0, left);
+  }
+});
+
 taskTest("a task that was redriven is not forgotten while it waits", async (test) => {
   const options = { keepRecords: { count: 2 }, maxAttempts: 1 };
   const producer = test.producer(options);
