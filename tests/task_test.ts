@@ -407,6 +407,30 @@ taskTest("an ack ends no other task of the same id", async (test) => {
   await queue.close();
 });
 
+taskTest("an ack ends no task that was given back meanwhile, and runs again", async (test) => {
+  const producer = test.producer();
+  const worker = test.worker({
+    concurrency: 2,
+    handlers: {
+      ...HANDLERS,
+      async slow({ ms }, { attempt }) {
+        await pause(attempt * ms);
+        return `attempt ${attempt}`;
+      },
+    },
+  });
+  const task = await producer.add("slow", { ms: 400 });
+  const other = await producer.add("slow", { ms: 400 }); // in the same hand, maybe: its ack is one of theirs
+  await eventually(() => assertEquals(worker.active, 2));
+  const { messages } = await producer.queue.peek("leased");
+  const { token } = messages.find(({ id }) => id === task.id)!;
+  await producer.queue.delivery(token!).nack({ delayMs: 0 });
+  assertEquals(await other.result(), "attempt 1");
+  await eventually(async () => assertEquals((await task.record())?.attempts, 2));
+  assertEquals(await task.result(), "attempt 2");
+  assertEquals((await task.record())?.attempts, 2);
+});
+
 taskTest("what another program has acknowledged keeps no record and no id", async (test) => {
   const { queue } = test.producer({ leaseMs: 60_000 });
   const key = test.key("ready");
