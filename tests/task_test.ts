@@ -595,6 +595,26 @@ taskTest("progress that nobody waits for ends no program when it comes too late"
   await assertRejects(() => told[0]!, LeaseLostError);
 });
 
+serverTest("tasks tell how far they are, and end, while Redis is at maxmemory", async (server) => {
+  await using redis = await connect({ url: server.url });
+  const full = Promise.withResolvers<void>();
+  const handlers = {
+    async slow(_: null, { progress }: TaskContext) {
+      await full.promise;
+      await progress({ done: 1, of: 2 });
+      return "done";
+    },
+  };
+  await using worker = new TaskWorker(redis, { handlers, maxAttempts: 1 });
+  await using producer = new TaskProducer<typeof handlers>(redis);
+  const task = await producer.add("slow", null);
+  worker.start();
+  await eventually(() => assertEquals(worker.active, 1));
+  await redis.configSet("maxmemory", "1");
+  full.resolve();
+  assertEquals(await task.result({ waitMs: 5_000 }), "done");
+});
+
 taskTest("progress of a lease that is over is refused", async (test) => {
   const errors: unknown[] = [];
   const producer = test.producer();
