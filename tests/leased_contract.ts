@@ -1157,6 +1157,25 @@ function deadLetters(name: string, test: LeasedTest): void {
     assert(Math.abs(dead!.deadAt! - Date.now()) < 1_000);
   });
 
+  test(`${name} buries a message with a long history in no time`, async (test) => {
+    const queue = test.queue<number>({ maxAttempts: 8 });
+    await queue.enqueue(1);
+    const error = new Error("x".repeat(2_000));
+    error.stack = "at line\t".repeat(1_000); // 12 KiB as JSON, if it were not cut
+    for (let attempt = 1; attempt < 8; attempt++) {
+      await (await take(queue)).nack({ delayMs: 0, error });
+    }
+    const last = await take(queue);
+    await test.redis.configResetStat();
+    assertEquals(await last.nack({ error }), "dead");
+    const [, usec] = /cmdstat_evalsha:calls=1,usec=(\d+)/.exec(
+      await test.redis.info("commandstats"),
+    )!;
+    assertLess(Number(usec), 50_000); // it was a second, in which Redis served nobody
+    const { messages: [dead] } = await queue.peek("dead");
+    assertEquals(dead!.errors.length, 8);
+  });
+
   test(`${name}.redrive starts at attempt 1 and keeps the history`, async (test) => {
     const queue = test.queue<string>({ maxAttempts: 2 });
     await queue.enqueue("x", { id: "mine" });
