@@ -21,6 +21,7 @@ import {
   TaskError,
   type TaskHandlers,
   type TaskMap,
+  TaskMonitor,
   TaskProducer,
   TaskQueue,
   type TaskQueueOptions,
@@ -507,6 +508,36 @@ taskTest("a result that cannot be kept ends its task, with the reason", async (t
   assertEquals(runs, gives.length); // doing it again would give the same
 });
 
+taskTest(
+  "a payload may be left out where the handler takes none, and is null there",
+  async (test) => {
+    interface Sweeping {
+      sweep(): string;
+      thin_out(payload?: { keep: number }): string;
+    }
+    const schemas = { sweep: v.null(), thin_out: v.nullable(v.object({ keep: v.number() })) };
+    const producer = test.producer<Sweeping>({ schemas });
+    const got = (payload: unknown) => JSON.stringify(payload);
+    test.worker<Sweeping>({ schemas, handlers: { sweep: got, thin_out: got } });
+    const tasks = [
+      await producer.add("sweep"),
+      await producer.add("sweep", null, { delayMs: 1 }),
+      ...await producer.addMany([{ type: "sweep" }, { type: "thin_out" }]),
+      await producer.add("thin_out", { keep: 5 }),
+    ];
+    assertEquals(await Promise.all(tasks.map((task) => task.result())), [
+      "null",
+      "null",
+      "null",
+      "null",
+      '{"keep":5}',
+    ]);
+    // Undefined was meant to be something.
+    const lost = undefined as never;
+    await assertRejects(() => producer.add("thin_out", lost), TypeError, "undefined");
+  },
+);
+
 taskTest("payloads are checked by the schema of their task, at both ends", async (test) => {
   const schemas = { process_data: v.object({ data: v.number() }) };
   const producer = test.producer<Tasks>({ schemas });
@@ -674,6 +705,9 @@ taskTest("what is wrong is said by name", async (test) => {
   assertThrows(make({ keepRecords: { age: 1 } }), TypeError, '"age"');
   assertThrows(make({ schemas: { slow: {} } }), TypeError, "schemas.slow");
   assertThrows(make({ codec: "text" }), TypeError, '"codec"');
+  for (const Class of [TaskProducer, TaskMonitor]) {
+    assertThrows(() => new Class<Tasks>(redis, { names: 1 } as never), TypeError, Class.name);
+  }
   const work = (options: unknown) => () => new TaskWorker<Tasks>(redis, options as never);
   assertThrows(work({}), TypeError, "handlers");
   assertThrows(work({ handlers: {} }), TypeError, "handlers");
@@ -689,6 +723,7 @@ taskTest("what is wrong is said by name", async (test) => {
   await assertRejects(add("x".repeat(201), null), TypeError, "200 bytes");
   await assertRejects(add(7, null), TypeError, "7");
   await assertRejects(add("slow", () => 1), TypeError, "JSON cannot carry");
+  await assertRejects(add("slow", undefined), TypeError, "undefined");
   await assertRejects(add("slow", null, { delay: 1 }), TypeError, '"delay"');
   await assertRejects(add("slow", null, { delayMs: -1 }), RangeError, "delayMs");
   await assertRejects(

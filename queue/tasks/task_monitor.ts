@@ -37,7 +37,13 @@ import {
   type TaskPage,
 } from "./task_list.ts";
 import type { TaskMap } from "./task_map.ts";
-import { type AnyTask, INSIDE, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
+import {
+  type AnyTask,
+  INSIDE,
+  TASK_QUEUE_OPTIONS,
+  TaskQueue,
+  type TaskQueueOptions,
+} from "./task_queue.ts";
 import { readRecord, type TaskRecord } from "./task_record.ts";
 
 /** Most entries of events that a look for recent tasks goes through. */
@@ -119,7 +125,7 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
    * @throws As {@linkcode TaskQueue}.
    */
   constructor(client: RedisClient, options: TaskQueueOptions<T> = {}) {
-    this.queue = new TaskQueue<T>(client, options);
+    this.queue = new TaskQueue<T>(client, checkOptions("TaskMonitor", options, TASK_QUEUE_OPTIONS));
     this.#events = { ...this.queue[INSIDE](), name: this.queue.name };
     this.#send = (args) => call(client, args, { raw: true });
   }
@@ -262,7 +268,7 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
    * await using producer = new TaskProducer<{ ping(): string }>(redis, { name });
    * await using monitor = new TaskMonitor<{ ping(): string }>(redis, { name });
    * const since = await monitor.cursor();
-   * const task = await producer.add("ping", null);
+   * const task = await producer.add("ping");
    * let cursor: string | undefined;
    * for await (const event of monitor.events({ since })) {
    *   if (event.event !== "gap") console.log(event.event, event.type); // added ping
