@@ -27,7 +27,7 @@ export {
 } from "./redis/connect.ts";
 export type { CommandArgument, RedisClient } from "./redis/client.ts";
 export { type Codec, type CodecOption, DecodeError } from "./redis/codec.ts";
-export { RedisConnectionError } from "./redis/errors.ts";
+export { RedisConnectionError, RedisFullError } from "./redis/errors.ts";
 export type { ConnectionEvent } from "./redis/supervise.ts";
 
 export { ListQueue, type ListQueueOptions } from "./queue/list_queue.ts";
