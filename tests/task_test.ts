@@ -503,7 +503,7 @@ taskTest("a result that cannot be kept ends its task, with the reason", async (t
     const outcome = await (await producer.add("slow", { ms })).outcome();
     assert(outcome.state === "dead");
     assertStringIncludes(outcome.reason, "the result of slow is lost: ");
-    assertStringIncludes(outcome.reason, ms === 3 ? "but has 2002" : "JSON cannot carry");
+    assertMatch(outcome.reason, ms === 3 ? /but has 2002/ : /JSON cannot carry (the )?result/);
   }
   assertEquals(runs, gives.length); // doing it again would give the same
 });

@@ -35,7 +35,10 @@ export type BareTaskName<T extends TaskMap<T>> = {
   [K in TaskName<T>]: null extends PayloadOf<T, K> ? K : never;
 }[TaskName<T>];
 
-/** What a task gives. */
+/**
+ * What a task gives. It goes to the asker as JSON, as a payload goes to the handler: of a `Date` comes a
+ * text, so say `string` in the map.
+ */
 export type ResultOf<T, K extends keyof T> = T[K] extends
   (payload: never, context: never) => infer R ? Awaited<R>
   : never;

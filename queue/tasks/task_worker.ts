@@ -329,6 +329,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   }
 
   #lost({ delivery, type }: Running, error: Error): Promise<void> {
+    error.message = error.message.replace(/(?<=cannot carry (the )?)payload/, "result"); // the codec's word
     return delivery.deadLetter(`the result of ${type} is lost: ${error.message}`, { error });
   }
 
