@@ -81,7 +81,8 @@ const PENDING_OPTIONS: OptionNames = new Set([...PAGE_OPTIONS, "consumer"]);
  * Tells what a queue of tasks holds, does and has done; changes nothing.
  *
  * **Commands:** `queueStats` five scripts in one write, `task` one to three commands, lists one or two
- * scripts a page, `recentTasks` some pages of the events; `events` a connection of its own when blocking. Never `SCAN` or `KEYS`.
+ * scripts a page, `recentTasks` some pages of the events; `events` a connection of its own when blocking.
+ * Never `SCAN` or `KEYS`.
  * **Words:** *pending* is the tutorials' and Redis's word for what was delivered and not acknowledged.
  *
  * @typeParam T The map of tasks.
@@ -249,8 +250,9 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
   }
 
   /**
-   * What happens to tasks, as it happens, and what happened before as far as it is kept, until `signal` aborts or the loop is left. A lost connection
-   * does not end it: it goes on where it was, and nothing is told twice.
+   * What happens to tasks, as it happens, and, with `since`, what happened before as far as it is kept;
+   * until `signal` aborts or the loop is left. A lost connection does not end it: it goes on where it was,
+   * and nothing is told twice.
    *
    * What was trimmed before it was read is told as a `"gap"`: events may be missing there.
    *

@@ -117,11 +117,12 @@ export interface Inside {
 }
 
 /**
- * The queue that tasks are in: a {@linkcode StreamQueue} whose messages name a handler, and that keeps a record
- * of each. {@linkcode TaskProducer} and {@linkcode TaskWorker} make it for themselves; this is for operators: counts, dead
- * letters, `redrive`, `pause`.
+ * The queue that tasks are in: a {@linkcode StreamQueue} whose messages name a handler, and that keeps a
+ * record of each. {@linkcode TaskProducer} and {@linkcode TaskWorker} make it for themselves; this is for
+ * operators: counts, dead letters, `redrive`, `pause`.
  *
- * **Guarantee:** at least once, as `StreamQueue`. A task's record is written in the script that moves its message, so it is never behind.
+ * **Guarantee:** at least once, as `StreamQueue`. A task's record is written in the script that moves its
+ * message, so it is never behind.
  * **Redis types:** as `StreamQueue`; a HASH of records, a ZSET of those to be forgotten, a STREAM of events.
  * **Commands:** as `StreamQueue`.
  *
