@@ -12,10 +12,10 @@ export interface Raw {
   madeAt: number;
 }
 
-/** Work that needs the processor from beginning to end, some 100 ms of it: nothing is awaited. */
+/** Work that needs the processor from beginning to end, some 30 ms of it: nothing is awaited. */
 function develop({ photo }: Raw): { file: string } {
   let light = 1;
-  for (let pixel = 0; pixel < 7_000_000; pixel++) {
+  for (let pixel = 0; pixel < 2_000_000; pixel++) {
     light = (light * 1_103_515_245 + 12_345) % 2 ** 31;
   }
   return { file: `${photo}_${light % 10}.jpg` };
