@@ -562,6 +562,18 @@ taskTest("payloads are checked by the schema of their task, at both ends", async
   assertEquals(await unchecked.result(), "late");
 });
 
+taskTest("a schema makes of a payload again what it was before it became JSON", async (test) => {
+  interface Reminders {
+    remind(payload: { at: Date }): string;
+  }
+  const date = v.pipe(v.union([v.date(), v.string()]), v.transform((at) => new Date(at)));
+  const schemas = { remind: v.object({ at: date }) };
+  const producer = test.producer<Reminders>({ schemas });
+  test.worker<Reminders>({ schemas, handlers: { remind: ({ at }) => at.toISOString() } });
+  const task = await producer.add("remind", { at: new Date(0) });
+  assertEquals(await task.result(), "1970-01-01T00:00:00.000Z");
+});
+
 taskTest(
   "what is no task, and what others put into the stream, is dead and keeps nobody",
   async (test) => {

@@ -176,6 +176,16 @@ export async function typesOfTasks(redis: RedisClient): Promise<void> {
   // @ts-expect-error a result is there at the end only
   outcome.result;
 
+  new TaskProducer<Tasks>(redis, { schemas: { send_mail: z.object({ to: z.string() }) } });
+  // What it takes may be more than what a handler gets.
+  const text = z.object({ to: z.string().default("ann") });
+  const number = v.object({ data: v.pipe(v.union([v.number(), v.string()]), v.transform(Number)) });
+  new TaskProducer<Tasks>(redis, { schemas: { send_mail: text, process_data: number } });
+  // @ts-expect-error the schema gives something else
+  new TaskProducer<Tasks>(redis, { schemas: { send_mail: z.object({ to: z.number() }) } });
+  // @ts-expect-error there is no such task
+  new TaskProducer<Tasks>(redis, { schemas: { sendmail: text } });
+
   const handlers = {
     process_data: ({ data }: { data: number }) => ({ processed_data: 2 * data }),
     send_mail: async ({ to }: Mail, { progress }: TaskContext) => await progress(to.length),

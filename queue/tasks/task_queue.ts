@@ -76,11 +76,12 @@ export interface TaskQueueOptions<T extends TaskMap<T>>
    */
   group?: string;
   /**
-   * Checks payloads, by the task's name; as `schema` of the other queues does.
+   * Checks payloads, by the task's name; as `schema` of the other queues does. It has to give what the handler
+   * takes, and may take more: with `z.coerce.date()` a `Date`, which travels as text, is one again.
    *
    * @default payloads are not checked
    */
-  schemas?: { readonly [K in TaskName<T>]?: StandardSchema<PayloadOf<T, K>> };
+  schemas?: { readonly [K in TaskName<T>]?: StandardSchema<unknown, PayloadOf<T, K>> };
   /**
    * How much is kept of tasks that have come to their end, their results with them: `count` (10,000 by
    * default) and `ageMs` (a day by default). Of the others there is a record as long as they are there.
