@@ -907,6 +907,27 @@ function settling(name: string, test: LeasedTest): void {
 }
 
 function givingBack(name: string, test: LeasedTest): void {
+  test(`${name}.release gives back without spending an attempt, once`, async (test) => {
+    const queue = test.queue<number>({ maxAttempts: 1 });
+    await queue.enqueue(1);
+    const delivery = await take(queue);
+    await delivery.release();
+    await delivery.release();
+    assertEquals(await queue.counts().then(({ ready, dead }) => [ready, dead]), [1, 0]);
+    await assertRejects(() => delivery.ack(), TypeError, "ack after release");
+    await assertRejects(() => delivery.extend(1_000), TypeError, "extend after release");
+    const again = await take(queue);
+    assertEquals([again.attempt, again.errors], [1, []]);
+    await again.ack();
+    const late = await (async () => {
+      await queue.enqueue(2);
+      return await take(queue);
+    })();
+    await test.redis.del(test.key("leases"));
+    await assertRejects(() => late.release(), LeaseLostError);
+    await test.redis.del(test.key("leased"));
+  });
+
   test(`${name}.nack with delayMs keeps the message back that long`, async (test) => {
     const queue = test.queue<string>();
     await queue.enqueue("x");
