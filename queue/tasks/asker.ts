@@ -7,8 +7,8 @@
  *
  * The end is published with its record, so that hearing of it costs no command. It is asked for once after the
  * subscription stands, and again when the connection was lost and every five seconds, since pub/sub may lose
- * a message. In Redis nothing stands for those who ask: who gives up leaves nothing behind, and a second after the last one has
- * left the subscription is gone as well.
+ * a message. In Redis nothing stands for those who ask: who gives up leaves nothing behind, and a second
+ * after the last one has left the subscription is gone as well.
  *
  * @module
  */

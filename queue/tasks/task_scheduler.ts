@@ -62,7 +62,7 @@ import {
   type SchedulerEvent,
   type TaskSchedulerOptions,
 } from "./scheduler_types.ts";
-import type { PayloadOf, TaskMap, TaskName } from "./task_map.ts";
+import type { TaskMap, TaskName, WithPayload } from "./task_map.ts";
 import { INSIDE, type Inside, TaskQueue } from "./task_queue.ts";
 
 /** How long defining and listing are repeated while Redis is away. */
@@ -114,7 +114,7 @@ const RUN_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
  * });
  * const report = { to: "ann@example.com" };
  * await scheduler.cron("nightly", "0 3 * * *", "send_report", report, { timeZone: "Europe/Vienna" });
- * await scheduler.every("pulse", 1_000, "ping", null);
+ * await scheduler.every("pulse", 1_000, "ping");
  *
  * scheduler.start();
  * console.log(await fired.promise); // pulse
@@ -181,7 +181,8 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
    * time that a spring day does not have fires at the end of the gap; one that an autumn day has twice
    * fires once, and what has a wildcard or a step in it fires as often as the clock shows it.
    * @param type The task's name.
-   * @param payload The task's payload; `null` where it takes none. At most 64 KiB.
+   * @param rest The task's payload, at most 64 KiB, and options. Where it takes none, it may be left out; it
+   * is `null` if options follow.
    * @throws {TypeError} for a bad name, pattern, zone or payload, an unknown option, or a pattern that
    * never fires.
    * @throws {RangeError} for a payload that is too large, or when there are 1,000 schedules already.
@@ -209,9 +210,9 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
     name: string,
     pattern: string,
     type: K,
-    payload: PayloadOf<T, K>,
-    options: CronOptions = {},
+    ...rest: WithPayload<T, K, CronOptions>
   ): Promise<Scheduled> {
+    const [payload, options = {}] = rest.length === 0 ? [null] : rest;
     return await this.#define(name, cronDefinition(pattern, type, options), payload);
   }
 
@@ -222,7 +223,8 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
    * @param name Its name, 1 to 184 bytes without control characters.
    * @param everyMs The interval in whole milliseconds, from 100 to 31,622,400,000 (366 days).
    * @param type The task's name.
-   * @param payload The task's payload; `null` where it takes none. At most 64 KiB.
+   * @param rest The task's payload, at most 64 KiB, and options. Where it takes none, it may be left out; it
+   * is `null` if options follow.
    * @throws {RangeError} for an interval out of range.
    * @throws As {@linkcode TaskScheduler.cron}.
    */
@@ -230,9 +232,9 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
     name: string,
     everyMs: number,
     type: K,
-    payload: PayloadOf<T, K>,
-    options: EveryOptions = {},
+    ...rest: WithPayload<T, K, EveryOptions>
   ): Promise<Scheduled> {
+    const [payload, options = {}] = rest.length === 0 ? [null] : rest;
     return await this.#define(name, intervalDefinition(everyMs, type, options), payload);
   }
 
