@@ -1,8 +1,9 @@
 /**
  * Exercise 18 · Monitoring
  *
- * One worker is stuck. It is alive, it says so at a third of its lease, and so its lease never
- * ends: this looks for the lease that ends first, and accuses somebody who has just begun.
+ * One worker is stuck. It is alive and says so, and so its lease never ends: that does not find it.
+ * This looks for the task that was added first, and accuses whoever has just begun what was
+ * scheduled yesterday.
  *
  * Check it: deno task learn 18        A hint: deno task hint 18
  */
@@ -15,6 +16,6 @@ export async function findStuck(
 ): Promise<PendingTask | undefined> {
   const { tasks } = await monitor.pending({ limit: 1_000 });
   // TODO: since when has it been in hand? And is that long?
-  const [stuck] = tasks.toSorted((a, b) => a.leaseExpiresAt - b.leaseExpiresAt);
+  const [stuck] = tasks.toSorted((a, b) => a.addedAt - b.addedAt);
   return longMs > 0 ? stuck : undefined;
 }

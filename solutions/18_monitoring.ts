@@ -1,7 +1,8 @@
 /**
  * Solution 18 · Monitoring
  *
- * A heartbeat moves the end of the lease, not its beginning. So what tells is the age.
+ * A heartbeat moves the end of the lease, not its beginning; and when a task was added says nothing
+ * about who has it since when. What tells is the time in hand.
  */
 import type { PendingTask, TaskMonitor } from "@workshop/redis-patterns/tasks";
 

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from "node:timers/promises";
 import { TaskMonitor, TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { findStuck } from "#ex/18_monitoring.ts";
 import { exercise, must, until } from "./room.ts";
@@ -18,7 +17,7 @@ exercise("18", async ({ redis, look, name }) => {
       handlers: {
         async print(photo) {
           begun.push(photo);
-          if (photo !== "done") await released.promise;
+          await released.promise;
         },
       },
     });
@@ -27,20 +26,17 @@ exercise("18", async ({ redis, look, name }) => {
     await using producer = new TaskProducer<Tasks>(look, { name: printer });
     await using monitor = new TaskMonitor<Tasks>(redis, { name: printer });
     must(await findStuck(monitor, 300) === undefined, "Nothing is in hand, and something is stuck");
-    const print = async (photo: string, n: number) => {
-      workers[n]!.start();
-      const { id } = await producer.add("print", photo);
-      await until(() => begun.includes(photo), `Nobody prints ${photo}`);
-      return id;
-    };
-    const poster = await print("poster", 0);
-    await pause(700); // by now its lease was lengthened
-    const mail = await print("mail", 1);
+    const begins = (photo: string) => until(() => begun.includes(photo), `Nobody prints ${photo}`);
+    const { id: mail } = await producer.schedule("print", "mail", { delayMs: 700 });
+    const { id: poster } = await producer.add("print", "poster");
+    for (const worker of workers) worker.start();
+    await begins("poster");
+    await begins("mail"); // by now the poster's lease was lengthened
     const stuck = await findStuck(monitor, 300);
     must(stuck !== undefined, "The poster has been in hand for 700 ms, and nothing is stuck");
     must(
       stuck.id !== mail,
-      "The mail was called stuck, which was taken this moment: its lease may end first, but that says nothing",
+      "The mail was called stuck: it was added first, but it has been in hand for a moment only",
     );
     must(stuck.id === poster, `The poster is stuck, and ${JSON.stringify(stuck.id)} was found`);
     const none = await findStuck(monitor, 60_000);
