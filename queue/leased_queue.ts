@@ -41,6 +41,7 @@ import type {
   FoundState,
   LeasedQueueOptions,
   PeekState,
+  PurgeOptions,
   RedriveOptions,
   Waiting,
 } from "./leased_types.ts";
@@ -483,11 +484,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   /**
    * Removes all messages of a state, or a log. The ids and keys that they hold are free again.
    *
+   * @param options `signal`: ends it between two steps. `onProgress`: told after each step how many there were.
    * @returns How many there were.
-   * @throws {TypeError} for a state that cannot be purged: leased messages belong to their consumers.
+   * @throws {TypeError} for a state that cannot be purged: leased messages belong to their consumers; for
+   * an unknown option.
    */
-  async purge(state: Exclude<PeekState, "leased">): Promise<number> {
-    return await this.#inspector.purge(state);
+  async purge(state: Exclude<PeekState, "leased">, options: PurgeOptions = {}): Promise<number> {
+    return await this.#inspector.purge(state, options);
   }
 
   /**

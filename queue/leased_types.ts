@@ -223,6 +223,11 @@ export interface Waiting<T> {
   readonly attempts: number;
   /** When it was enqueued, in milliseconds since 1970, by its producer's clock. */
   readonly enqueuedAt: number;
+  /**
+   * From when on it could be claimed, in milliseconds since 1970: when it was enqueued or, if it was
+   * delayed or came back, from then on, by Redis's clock. 0 for an entry that is no message of this library.
+   */
+  readonly readyAt: number;
   /** How urgent it is; 0 in a queue without priorities. */
   readonly priority: number;
   /** The errors of its attempts, oldest first. */
@@ -283,6 +288,8 @@ export interface RedriveOptions<T> {
   perSecond?: number;
   /** Ends it; what was redriven until then is. */
   signal?: AbortSignal;
+  /** Told after each step how many there were until now. What it throws ends the redrive. */
+  onProgress?: (redriven: number) => void;
 }
 
 /** The names of these options. */
@@ -293,6 +300,21 @@ export const REDRIVE_OPTIONS: OptionNames = optionNames<RedriveOptions<unknown>>
   dryRun: true,
   perSecond: true,
   signal: true,
+  onProgress: true,
+});
+
+/** How a state is emptied. */
+export interface PurgeOptions {
+  /** Ends it; what was removed until then is. */
+  signal?: AbortSignal;
+  /** Told after each step how many there were until now. What it throws ends the purge. */
+  onProgress?: (purged: number) => void;
+}
+
+/** The names of these options. */
+export const PURGE_OPTIONS: OptionNames = optionNames<PurgeOptions>({
+  signal: true,
+  onProgress: true,
 });
 
 /** A worker, or a `consume` loop, that has said lately that it is there. */

@@ -140,6 +140,7 @@ for i = stride, #page, stride do
       at = redis.call("ZSCORE", leases, (string.gsub(field, ":%d+$", ""))) or 0
     end
     if how == "cancel" then
+      redis.call("HDEL", leased, "")  -- LSET counts as adding: at \`maxmemory\` a removal goes first
       local mark = write({uid = h.uid, attempts = h.attempts, flag = "x", at = h.at, later = h.later,
         history = "", priority = h.priority, id = "", key = "", message = "", body_at = 1})
       if place == "leased" then

@@ -82,6 +82,7 @@ export class Reader<T, I> {
       raw: new Uint8Array(envelope?.body ?? entry),
       attempts: envelope?.attempts ?? 0,
       enqueuedAt: envelope?.enqueuedAt ?? 0,
+      readyAt: envelope?.waitsFrom ?? 0,
       priority: envelope?.priority ?? 0,
       errors: envelope ? readHistory(envelope.history) : [],
       ...(state === "delayed" && { dueAt: Number(at) }),

@@ -11,15 +11,19 @@ const ALLOWED: Record<string, RegExp> = {
   "queue/tasks/": /^((queue|redis)\/[a-z_]+\.ts|croner|node:[a-z_]+)$/,
   "pubsub/": /^(redis\/[a-z_]+\.ts|node:[a-z]+)$/,
   // What a learner writes knows the package alone; its checks also listen to the wire, as tools do.
-  "exercises/": /^(@workshop\/redis-patterns(\/tasks)?|#ex\/\w+\.ts|tools\/\w+\.ts|node:[a-z_/]+)$/,
+  "exercises/":
+    /^(@workshop\/redis-patterns(\/tasks|\/dashboard)?|#ex\/\w+\.ts|tools\/\w+\.ts|node:[a-z_/]+)$/,
   "solutions/": /^(@workshop\/redis-patterns(\/tasks)?|node:[a-z_/]+)$/,
-  "examples/": /^(@workshop\/redis-patterns(\/tasks)?|@std\/cli\/parse-args|node:[a-z_/]+)$/,
+  "monitor/":
+    /^(@workshop\/redis-patterns(\/tasks)?|@std\/cli\/parse-args|cli-table3|ink|react|hono(\/[a-z-]+)*|(@fontsource-variable\/[a-z-]+|htmx\.org|uplot)\/package\.json|node:[a-z_/]+)$/,
+  "examples/":
+    /^(@workshop\/redis-patterns(\/tasks|\/dashboard)?|@std\/cli\/parse-args|node:[a-z_/]+)$/,
 };
 
 async function* modules(folder: URL): AsyncGenerator<URL> {
   for await (const entry of Deno.readDir(folder)) {
     if (entry.isDirectory) yield* modules(new URL(`${entry.name}/`, folder));
-    else if (entry.name.endsWith(".ts")) yield new URL(entry.name, folder);
+    else if (/\.tsx?$/.test(entry.name)) yield new URL(entry.name, folder);
   }
 }
 
@@ -102,3 +106,32 @@ Deno.test("mod.ts loads nothing but npm:redis", async () => {
     .map((module) => module.npmPackage?.split("@")[0] ?? module.specifier);
   assertEquals([...new Set(outside)], ["redis"]);
 });
+
+Deno.test("monitor/cli.ts loads Ink and React for the live screen alone", async () => {
+  const root = new URL("monitor/cli.ts", ROOT).href;
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", root],
+    cwd: ROOT,
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(output.stdout)) as {
+    modules: { specifier: string; dependencies?: Dependency[] }[];
+  };
+  const dependencies = new Map(modules.map((module) => [module.specifier, module.dependencies]));
+  const reached = (follow: (dependency: Dependency) => boolean) => {
+    const seen = new Set([root]);
+    for (const specifier of seen) {
+      for (const dependency of dependencies.get(specifier) ?? []) {
+        if (dependency.code && follow(dependency)) seen.add(dependency.code.specifier);
+      }
+    }
+    return [...seen].filter((specifier) => /^npm:\/?(ink|react)@/.test(specifier)).length > 0;
+  };
+  assertEquals(reached(() => true), true, "the live screen has them");
+  assertEquals(reached(({ isDynamic }) => !isDynamic), false);
+});
+
+/** An import, as `deno info --json` tells it. */
+interface Dependency {
+  code?: { specifier: string };
+  isDynamic?: boolean;
+}

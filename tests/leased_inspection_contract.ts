@@ -174,6 +174,22 @@ function glancing(name: string, test: LeasedTest): void {
 }
 
 function peeking(name: string, test: LeasedTest): void {
+  test(`${name}.peek tells since when a message could be claimed, also of one in hand`, async (test) => {
+    const queue = test.queue<string>();
+    const since = async (state: PeekState) => (await queue.peek(state)).messages[0]!.readyAt;
+    await sevenSecondsAgo(() => queue.enqueue("a"));
+    const readyAt = await since("ready");
+    assertLess(Math.abs(Date.now() - 7_000 - readyAt), 1_000);
+    const delivery = await take(queue);
+    assertEquals(await since("leased"), readyAt);
+    await delivery.nack({ delayMs: 0 });
+    assertLess(Math.abs(Date.now() - await since("ready")), 1_000, "came back");
+    await drain(queue);
+    const { id } = await queue.enqueue("b", { delayMs: 60_000 });
+    const [delayed] = (await queue.peek("delayed")).messages;
+    assertEquals([delayed!.id, delayed!.readyAt], [id, delayed!.enqueuedAt + 60_000]);
+  });
+
   test(`${name}.peek shows who has what is leased, until when, and how to settle it`, async (test) => {
     const [queue, other] = [test.queue<string>({ leaseMs: 60_000 }), test.queue<string>()];
     await queue.enqueue("a", { id: "mine" });
@@ -444,6 +460,40 @@ function redriving(name: string, test: LeasedTest): void {
     const { ready, dead } = await queue.counts();
     return [ready, dead];
   };
+
+  test(`${name}.redrive and purge tell how far they are, and end with their signal`, async (test) => {
+    const queue = test.queue<number>();
+    await bury(test, queue, 2_500);
+    const told: number[] = [];
+    const onProgress = (count: number) => void told.push(count);
+    assertEquals(await queue.redrive({ match: () => true, limit: 150, onProgress }), 150);
+    assertEquals([told.at(-1), told.length > 1], [150, true], told.join(" "));
+    told.length = 0;
+    assertEquals(await queue.redrive({ onProgress }), 2_350);
+    assertEquals([told.at(-1), told.length > 1], [2_350, true], told.join(" "));
+    assertEquals(told.toSorted((a, b) => a - b), told);
+    told.length = 0;
+    const stop = new AbortController();
+    const purged = await queue.purge("ready", {
+      signal: stop.signal,
+      onProgress: (count) => (told.push(count), stop.abort()),
+    });
+    assertEquals([told, await state(queue)], [[purged], [2_500 - purged, 0]]);
+    assertLess(purged, 2_500);
+    await assertRejects(() => queue.redrive({ onProgress: "no" as never }), TypeError, '"no"');
+    await assertRejects(
+      () => queue.purge("dead", { onProgress: 1 as never }),
+      TypeError,
+      "number 1",
+    );
+    await queue.purge("ready");
+    await bury(test, queue, 300);
+    let asked = 0;
+    const nobody = () => (++asked === 150 && stopScan.abort(), false);
+    const stopScan = new AbortController();
+    assertEquals(await queue.redrive({ match: nobody, signal: stopScan.signal }), 0);
+    assertEquals(asked, 200, "no page after the one in which it was ended");
+  });
 
   test(`${name}.redrive takes ids, or those that match, up to a limit`, async (test) => {
     const queue = test.queue<number>();

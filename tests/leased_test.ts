@@ -6,16 +6,17 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Priority, PriorityQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
 import { leasedQueueContract, leasedTests } from "./leased_contract.ts";
+import { underRoles } from "./roles.ts";
 import { redisTest } from "./support.ts";
 
 leasedQueueContract("ReliableQueue", (client, name, options) => {
-  return new ReliableQueue(client, name, options);
+  return new ReliableQueue(underRoles(client), name, options);
 });
 leasedQueueContract("PriorityQueue", (client, name, options) => {
-  return new PriorityQueue(client, name, options);
+  return new PriorityQueue(underRoles(client), name, options);
 });
 leasedQueueContract("StreamQueue", (client, name, options) => {
-  return new StreamQueue(client, name, options);
+  return new StreamQueue(underRoles(client), name, options);
 });
 
 const MODES = ["polling", "blocking"] as const;

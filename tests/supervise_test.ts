@@ -312,6 +312,12 @@ Deno.test("stopSignal outside of a supervisor hears signals, and not that a pare
   await eventually(() => assertEquals(alive([pid!]), []));
 });
 
+crewTest("a program that a child starts is not told that its supervisor is gone", async (crew) => {
+  await crew.supervise("nest", { processes: 1 }, 1_200).ended;
+  assertEquals(crew.said("left").length, 1);
+  assertEquals(crew.said("asked"), []);
+});
+
 Deno.test("supervise refuses bad options and names them", () => {
   const bad: [options: unknown, message: RegExp][] = [
     [{ module: "worker.ts" }, /module must be a URL.*"worker.ts"/],

@@ -25,11 +25,13 @@ import {
   wantsColours,
   wrap,
 } from "./example_stage.ts";
+import { freePort } from "./redis_server.ts";
 import { run } from "./run.ts";
 
 const HELP = `Shows every pattern of the workshop, polling beside blocking, and compares them.
 
   deno task demo
+  deno task demo --dashboard   and the web dashboard beside it, until Ctrl-C
 
 It starts a Redis of its own, unless REDIS_URL names one; there it uses queues of its own.`;
 
@@ -54,7 +56,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  if (arg !== undefined) {
+  if (arg !== undefined && arg !== "--dashboard") {
     console.error(`Not understood: ${arg}\n\n${HELP}`);
     return 2;
   }
@@ -64,7 +66,7 @@ async function main(): Promise<number> {
   console.log("Each pattern runs twice, as real processes: a worker that asks again and again,");
   console.log("and beside it a worker that waits in Redis.\n");
   await download(steps);
-  return await showAll(steps, all.length);
+  return await showAll(steps, { all: all.length, dashboard: arg === "--dashboard" });
 }
 
 /** Before the show begins, so that no process waits for the network, or writes about it. */
@@ -76,22 +78,45 @@ async function download(steps: Step[]): Promise<void> {
   if (!result.ok) throw new Error(result.stderr);
 }
 
-async function showAll(steps: Step[], all: number): Promise<number> {
+async function showAll(
+  steps: Step[],
+  { all, dashboard }: { all: number; dashboard: boolean },
+): Promise<number> {
   using interrupts = listenForInterrupts();
   const stage = await openStage();
   const name = `demo_${stage.isOwn ? "" : `${crypto.randomUUID().slice(0, 8)}_`}`;
   try {
     await checkServer(stage);
     console.log(`${stage.about}.`);
+    await using web = dashboard ? await openDashboard(stage.url) : undefined;
+    if (web) console.log(`${paint("bold", web.url)} shows its queues.`);
     const { done, failed } = await showEach(steps, { stage, interrupts, name });
     if (interrupts.signal.aborted) return 130;
     if (failed) return 1;
     conclude(done, all - done.length);
-    return 0;
+    if (!web) return 0;
+    console.log(`${paint("bold", web.url)} goes on until Ctrl-C.`);
+    await new Promise((resolve) => interrupts.signal.addEventListener("abort", resolve));
+    return 130;
   } finally {
     if (!stage.isOwn) await removeKeys(stage, name);
     await stage.stop();
   }
+}
+
+/** The web dashboard on a free port; imported here, since nobody else needs what it is made of. */
+async function openDashboard(redis: string): Promise<{ url: string } & AsyncDisposable> {
+  const { Dashboard } = await import("@workshop/redis-patterns/dashboard");
+  const dashboard = new Dashboard({ redis });
+  const options = { hostname: "127.0.0.1", port: freePort(8080), onListen: () => {} };
+  const server = Deno.serve(options, dashboard.fetch);
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    [Symbol.asyncDispose]: async () => {
+      await dashboard.close();
+      await server.shutdown();
+    },
+  };
 }
 
 /** One clear message now instead of one from each process. */

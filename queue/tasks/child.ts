@@ -42,7 +42,10 @@ export interface ChildCommand {
   env: Readonly<Record<string, string>>;
 }
 
-/** By this variable a child knows whose it is: it holds the supervisor's process number. */
+/**
+ * By this variable a child knows whose it is: it holds the supervisor's process number; and the child's own, once
+ * that has read it.
+ */
 export const SUPERVISOR_VARIABLE = "REDIS_PATTERNS_SUPERVISOR";
 
 /** Deno's own, where this is Deno. */

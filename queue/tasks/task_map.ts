@@ -45,7 +45,8 @@ export interface TaskContext {
   readonly signal: AbortSignal;
   /**
    * Says how far it is, in whatever form askers understand: `0.5`, or `{ done: 3, of: 10 }`. Calls while
-   * one is under way are merged: the newest is what is kept.
+   * one is under way are merged: the newest is what is kept. It need not be awaited: then nobody hears
+   * of one that came too late, or did not reach Redis.
    *
    * @throws {TypeError} for what JSON cannot carry.
    * @throws {RangeError} for more than 8 KiB.

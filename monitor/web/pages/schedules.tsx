@@ -1,0 +1,153 @@
+/** @jsxImportSource hono/jsx */
+/**
+ * What fires when: schedules, and the messages that wait for a time.
+ *
+ * @module
+ */
+import { whole } from "../../format.ts";
+import type { Page, Visit } from "../layout.tsx";
+import { Empty, pathOf, Text, When, withQuery } from "../parts.tsx";
+import type { Schedules } from "../schedules.ts";
+import type { Watch } from "../watch.ts";
+
+/** How many queues are looked at for what is due next, and how many messages of each. */
+const QUEUES = 30;
+
+/** The page. */
+export async function schedulesPage(
+  _visit: Visit,
+  watch: Watch,
+  list: Schedules | undefined,
+): Promise<Page> {
+  const [all, now, schedules] = await Promise.all([
+    watch.queues(),
+    watch.now(),
+    list ? watch.schedules(list) : [],
+  ]);
+  const delaying = all.filter(({ counts }) => (counts?.delayed ?? 0) > 0).slice(0, QUEUES);
+  const next = (await Promise.all(delaying.map(async (queue) => {
+    const { messages } = await watch.dueNext(queue.name);
+    return messages.map((message) => ({ ...message, queue: queue.name }));
+  }))).flat().sort((a, b) => (a.dueAt ?? 0) - (b.dueAt ?? 0)).slice(0, 50);
+  return {
+    title: "Schedules",
+    at: "/schedules",
+    live: (
+      <>
+        <div class="head">
+          <div>
+            <h1>Schedules</h1>
+            <p>What is enqueued at set times, and what waits for its time.</p>
+          </div>
+        </div>
+        <div class="stack">
+          <section class="card">
+            <header>
+              <h2>Again and again</h2>
+              <span class="muted small">{whole(schedules.length)}</span>
+            </header>
+            {schedules.length === 0
+              ? (
+                <Empty title="No schedule">
+                  <p>Nothing here is enqueued by the clock.</p>
+                </Empty>
+              )
+              : (
+                <div class="scroll" tabindex={0} role="region" aria-label="Schedules">
+                  <table>
+                    <thead>
+                      <tr>
+                        <th>Name</th>
+                        <th>Queue</th>
+                        <th>When</th>
+                        <th>Next</th>
+                        <th class="wide">Last</th>
+                      </tr>
+                    </thead>
+                    <tbody>
+                      {schedules.map((one) => (
+                        <tr>
+                          <td class="id">
+                            <Text width={60}>{one.name}</Text>{" "}
+                            {one.paused && <span class="badge warn">off</span>}
+                          </td>
+                          <td>
+                            <a href={pathOf("queues", one.queue)}>
+                              <Text width={40}>{one.queue}</Text>
+                            </a>
+                          </td>
+                          <td>
+                            <code>
+                              <Text width={60}>{one.pattern}</Text>
+                            </code>{" "}
+                            <span class="muted small">{one.timeZone}</span>
+                          </td>
+                          <td>
+                            {one.nextAt === undefined ? "–" : <When at={one.nextAt} now={now} />}
+                          </td>
+                          <td class="wide">
+                            {one.lastAt === undefined ? "–" : <When at={one.lastAt} now={now} />}
+                          </td>
+                        </tr>
+                      ))}
+                    </tbody>
+                  </table>
+                </div>
+              )}
+          </section>
+          <section class="card">
+            <header>
+              <h2>Due next</h2>
+              <span class="muted small">delayed messages</span>
+            </header>
+            {next.length === 0
+              ? (
+                <Empty title="None waits for its time">
+                  <p>Messages with delayMs or runAt, and those that back off.</p>
+                </Empty>
+              )
+              : (
+                <div class="scroll" tabindex={0} role="region" aria-label="Due next">
+                  <table>
+                    <thead>
+                      <tr>
+                        <th>Due</th>
+                        <th>Message</th>
+                        <th>Queue</th>
+                        <th class="num">Tried</th>
+                      </tr>
+                    </thead>
+                    <tbody>
+                      {next.map(({ id, queue, dueAt = 0, attempts }) => (
+                        <tr data-row="">
+                          <td>
+                            <When at={dueAt} now={now} />
+                          </td>
+                          <td>
+                            <a
+                              class="id"
+                              href={withQuery(pathOf("queues", queue, "messages", id), {
+                                state: "delayed",
+                              })}
+                            >
+                              <Text width={60}>{id}</Text>
+                            </a>
+                          </td>
+                          <td>
+                            <a href={pathOf("queues", queue)}>
+                              <Text width={40}>{queue}</Text>
+                            </a>
+                          </td>
+                          <td class="num">{attempts}</td>
+                        </tr>
+                      ))}
+                    </tbody>
+                  </table>
+                </div>
+              )}
+          </section>
+        </div>
+      </>
+    ),
+  };
+}
