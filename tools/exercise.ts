@@ -116,12 +116,20 @@ export class Checker implements AsyncDisposable {
   }
 }
 
-/** Our import map, with `#ex/` at another place; a map given to `deno` replaces that of deno.json. */
+/**
+ * Our import map, with `#ex/` at another place. A map that is given to `deno` stands in for all of
+ * deno.json's names, those of `exports` too.
+ */
 function importsWith(folder: URL): Record<string, string> {
-  const ours = Object.entries({ ...config.imports, "#ex/": folder.href });
-  return Object.fromEntries(
-    ours.map(([name, to]) => [name, to.startsWith("./") ? new URL(to, ROOT).href : to]),
-  );
+  const own = Object.entries(config.exports).map(([name, to]) => [config.name + name.slice(1), to]);
+  const ours = [...own, ...Object.entries({ ...config.imports, "#ex/": folder.href })];
+  const all = ours.flatMap(([name, to]) => {
+    if (to!.startsWith("./")) return [[name, new URL(to!, ROOT).href]];
+    // In deno.json, the name of a package stands for what is inside of it, too.
+    const [, registry, inside] = /^(npm|jsr):(.*)$/.exec(to!) ?? [];
+    return registry ? [[name, to], [`${name}/`, `${registry}:/${inside}/`]] : [[name, to]];
+  });
+  return Object.fromEntries(all);
 }
 
 /** What `deno` says of an exercise that fails, as a sentence. */
