@@ -1,8 +1,8 @@
 /**
  * Solution 17 · Graceful shutdown
  *
- * What was not begun is given back, at once. A `Worker` does it without spending an attempt, and
- * takes no more than it can begin: `await new Worker(queue, pack).run({ signal })`.
+ * What was not begun is given back, without spending an attempt. A `Worker` does the same, and takes
+ * no more than it can begin: `await new Worker(queue, pack).run({ signal })`.
  */
 import type { ReliableQueue } from "@workshop/redis-patterns";
 
@@ -16,7 +16,7 @@ export async function work(
     const hand = await queue.receiveMany(5, { waitMs: 100 });
     for (const delivery of hand) {
       if (signal.aborted) {
-        await delivery.nack({ delayMs: 0 });
+        await delivery.release();
         continue;
       }
       await pack(delivery.payload);
