@@ -10,6 +10,10 @@ const ALLOWED: Record<string, RegExp> = {
   // Below queue/: nothing in it may import tasks/, or the main export would load a cron library.
   "queue/tasks/": /^((queue|redis)\/[a-z_]+\.ts|croner|node:[a-z_]+)$/,
   "pubsub/": /^(redis\/[a-z_]+\.ts|node:[a-z]+)$/,
+  // What a learner writes knows the package alone; its checks also listen to the wire, as tools do.
+  "exercises/":
+    /^(@workshop\/redis-patterns(\/tasks|\/dashboard)?|#ex\/\w+\.ts|tools\/\w+\.ts|node:[a-z_/]+)$/,
+  "solutions/": /^(@workshop\/redis-patterns(\/tasks)?|node:[a-z_/]+)$/,
   "monitor/":
     /^(@workshop\/redis-patterns(\/tasks)?|@std\/cli\/parse-args|cli-table3|ink|react|hono(\/[a-z-]+)*|(@fontsource-variable\/[a-z-]+|htmx\.org|uplot)\/package\.json|node:[a-z_/]+)$/,
   "examples/":
@@ -52,6 +56,18 @@ for (const [folder, allowed] of Object.entries(ALLOWED)) {
     assertEquals(seen > 3, true, "the test found imports to look at");
   });
 }
+
+Deno.test("exercises/ are written with the package alone: only their checks use tools/", async () => {
+  const wrong: string[] = [];
+  for await (const { name } of Deno.readDir(new URL("exercises/", ROOT))) {
+    if (!name.endsWith(".ts")) continue;
+    const file = new URL(`exercises/${name}`, ROOT);
+    for (const specifier of await imports(file)) {
+      if (!ALLOWED["solutions/"]!.test(specifier)) wrong.push(`${name} imports ${specifier}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
 
 Deno.test("redis/keys.ts is the only module of the library that spells a key", async () => {
   const wrong: string[] = [];
