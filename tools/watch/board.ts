@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import { type Card, cardOf } from "./card.ts";
 import { Channels, matches } from "./channels.ts";
 import { type Declared, keysOf, type Role } from "./declared.ts";
@@ -47,6 +48,8 @@ export interface Scene {
   dead: Look["dead"];
   channels: {
     name: string;
+    /** How many messages, ever. */
+    published: number;
     listeners: string[];
     said: { card: Card; heardBy: string[]; isFresh: boolean }[];
   }[];
@@ -82,6 +85,12 @@ const ARRIVALS: Record<string, (args: string[]) => number> = {
   XACK: (args) => args.length - 3,
 };
 
+/** Inside a script these only look. Many in a row are told in one line, so that what changes stands out. */
+const LOOKS = new Set(
+  "EXISTS GET HEXISTS HGET HGETALL HLEN HMGET HSCAN LINDEX LLEN LRANGE SCARD SISMEMBER STRLEN TIME TYPE XINFO XLEN XPENDING XRANGE ZCARD ZRANGE ZSCORE"
+    .split(" "),
+);
+
 const COUNTED: ReadonlySet<Role> = new Set<Role>(["plain", "ready", "leased", "delayed", "dead"]);
 
 /** See the module. */
@@ -103,6 +112,10 @@ export class Board {
   readonly #kinds = new Map<string, Structure["kind"]>();
   #look: Look = { now: 0, structures: [], hands: [], dead: [], listeners: new Map() };
   #lastFrom = "";
+  /** The line that lookups of a script are added to, until something else happens. */
+  #looks: { counts: Map<string, number>; line: Line } | undefined;
+  /** Digest of a script to its name. */
+  readonly #scripts = new Map<string, string>();
 
   constructor(declared: Declared, nameOf: NameOf = () => undefined) {
     this.#declared = declared;
@@ -130,6 +143,7 @@ export class Board {
   /** A look, at the place among the commands where it was taken. */
   see(look: Look): void {
     this.#look = look;
+    this.#channels.count(look.listeners);
     for (const each of look.structures) {
       this.#kinds.set(each.key, each.kind);
       if (each.kind === "list" && this.#roles.get(each.key) === "plain") {
@@ -147,7 +161,9 @@ export class Board {
     const known = new Set([
       ...this.#lists.hands.keys(),
       ...this.#lists.waiting,
-      ...this.#channels.listeners.map(({ from }) => from),
+      ...this.#channels.listeners.map(({ from }) => from).filter((from) =>
+        !from.startsWith("listener")
+      ),
       ...[...this.#readers.values()].map(({ from }) => from),
     ]);
     for (const from of known) {
@@ -265,6 +281,7 @@ export class Board {
       const here = listeners.filter(({ to }) => to.some((each) => matches(each, name)));
       return {
         name,
+        published: this.#channels.published.get(name) ?? 0,
         listeners: here.map(({ from }) => this.#name(from)),
         said: said.filter(({ channel }) => channel === name).map(({ card, heardBy, at }) => ({
           card,
@@ -296,6 +313,7 @@ export class Board {
   }
 
   #name(from: string): string {
+    if (from.startsWith("listener ")) return from.split(" of ")[0]!;
     const port = Number(from.slice(from.lastIndexOf(":") + 1));
     const known = this.#nameOf({ port });
     if (known) return known;
@@ -304,39 +322,63 @@ export class Board {
     return name;
   }
 
+  /** Our scripts begin with their name; EVAL tells it, and EVALSHA its digest alone. */
+  #learn([command, lua]: string[]): void {
+    const [, name] = (command === "EVAL" && /^-- (\S+)/.exec(lua!)) || [];
+    if (name) this.#scripts.set(createHash("sha1").update(lua!).digest("hex"), name);
+  }
+
+  #logLook(command: string): void {
+    if (!this.#looks) {
+      const line = { text: "", isInLua: true, who: "", times: 1 };
+      this.#looks = { counts: new Map(), line };
+      this.#append(line);
+    }
+    const { counts, line } = this.#looks;
+    counts.set(command, (counts.get(command) ?? 0) + 1);
+    const each = [...counts].map(([name, times]) => times > 1 ? `${name} ×${times}` : name);
+    line.text = `looks: ${each.join(" · ")}`;
+  }
+
+  #append(line: Line): void {
+    this.#lines.push(line);
+    if (this.#lines.length > LINES) this.#lines.shift();
+  }
+
   #log({ from, args }: Sent): void {
     const isInLua = from === undefined;
     this.#counts.set(args[0]!, (this.#counts.get(args[0]!) ?? 0) + 1);
-    const line = { text: shown(args), isInLua, who: isInLua ? "" : this.#name(from) };
+    this.#learn(args);
+    if (isInLua && LOOKS.has(args[0]!)) return this.#logLook(args[0]!);
+    this.#looks = undefined;
+    const line = {
+      text: shown(args, this.#scripts),
+      isInLua,
+      who: isInLua ? "" : this.#name(from),
+    };
     const last = this.#lines.at(-1);
     if (last?.text === line.text && last.who === line.who && last.isInLua === isInLua) {
       last.times++;
       return;
     }
-    this.#lines.push({ ...line, times: 1 });
-    if (this.#lines.length > LINES) this.#lines.shift();
+    this.#append({ ...line, times: 1 });
   }
 }
 
-/** A command as people read it: what is long is cut, a script is known by the start of its name. */
-function shown(args: string[]): string {
-  const [name, ...rest] = args;
+/** A command as people read it: what is long is cut, a script has its name if that is known. */
+function shown([name, ...rest]: string[], scripts: Map<string, string>): string {
   if (/^EVAL/.test(name!)) {
+    const script = rest[0]!;
+    const known = scripts.get(script) ?? /^-- (\S+)/.exec(script)?.[1] ?? `${script.slice(0, 6)}…`;
     const keys = rest.slice(2, 2 + Number(rest[1]));
-    return `${name} ${rest[0]!.slice(0, 6)}… ${keys[0] ?? ""}${
-      keys.length > 1 ? ` +${keys.length - 1}` : ""
-    }`;
+    return `${name} ${known} ${keys[0] ?? ""}${keys.length > 1 ? ` +${keys.length - 1}` : ""}`;
   }
-  return [
-    name,
-    ...rest.slice(0, 6).map(word),
-    ...(rest.length > 6 ? [`… +${rest.length - 6}`] : []),
-  ]
-    .join(" ");
+  const words = rest.slice(0, 7).map(word);
+  return [name, ...words, ...(rest.length > 7 ? [`… +${rest.length - 7}`] : [])].join(" ");
 }
 
+/** A message is shown by its card's words. */
 function word(text: string): string {
-  if (text.length <= 48 && /^[\x21-\x7e]+$/.test(text)) return text;
-  const { label } = cardOf(text);
-  return `‹${label}›`;
+  if (text.length <= 48 && /^[^{["\s][\x21-\x7e]*$/.test(text)) return text;
+  return `‹${cardOf(text).label}›`;
 }

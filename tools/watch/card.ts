@@ -20,7 +20,7 @@ export interface Card {
   attempts: number;
 }
 
-const MAX_LABEL = 30;
+const MAX_LABEL = 26;
 /** Clocks and payload machinery, of no interest to who looks. */
 const DULL = /^(n|madeAt|.*_?(at|time|timestamp))$/i;
 const HUES = 6;

@@ -23,20 +23,36 @@ const MOST = 12;
 /** See the module. */
 export class Channels {
   readonly #listeners = new Map<string, { channels: Set<string>; patterns: Set<string> }>();
+  #counted: ReadonlyMap<string, number> = new Map();
   #said: Said[] = [];
   #count = 0;
+  /** Channel to how many messages were published in it. */
+  readonly published: Map<string, number> = new Map();
 
   /** What was said lately, the newest last. */
   said(now: number): Said[] {
     return this.#said = this.#said.filter(({ at }) => now - at < REMEMBERED_MS).slice(-MOST);
   }
 
-  /** Everybody who listens to something. */
+  /** Everybody who listens to something; those who began before we did are known by their number. */
   get listeners(): { from: string; to: string[] }[] {
-    return [...this.#listeners].map(([from, { channels, patterns }]) => ({
+    const known = [...this.#listeners].map(([from, { channels, patterns }]) => ({
       from,
       to: [...channels, ...patterns],
     }));
+    const others = [...this.#counted].flatMap(([channel, count]) => {
+      const missing = count - known.filter(({ to }) => to.includes(channel)).length;
+      return Array.from({ length: Math.max(0, missing) }, (_, i) => ({
+        from: `listener ${i + 1} of ${channel}`,
+        to: [channel],
+      }));
+    });
+    return [...known, ...others];
+  }
+
+  /** How many listen to each channel, as Redis counts. */
+  count(listeners: ReadonlyMap<string, number>): void {
+    this.#counted = listeners;
   }
 
   /** Forgets a client that is gone. */
@@ -64,9 +80,10 @@ export class Channels {
       }
       case "PUBLISH": {
         const [channel, message] = args as [string, string];
-        const heardBy = [...this.#listeners].filter(([, { channels, patterns }]) =>
-          channels.has(channel) || [...patterns].some((pattern) => matches(pattern, channel))
-        ).map(([each]) => each);
+        const heardBy = this.listeners
+          .filter(({ to }) => to.some((each) => matches(each, channel)))
+          .map(({ from }) => from);
+        this.published.set(channel, (this.published.get(channel) ?? 0) + 1);
         const card = { ...cardOf(message), id: `u${++this.#count}` }; // said twice is two messages
         this.#said.push({ card, channel, at: now, heardBy });
         if (this.#said.length > 2 * MOST) this.#said.splice(0, MOST);

@@ -139,7 +139,8 @@ export async function look(
       .map(({ name, raw }) => ({
         queue: name,
         size: raw[1],
-        cards: pairs(raw[2] as string[]).map(([, entry]) => cardOf(entry)),
+        // The reason stands in a line in front of the message.
+        cards: pairs(raw[2] as string[]).map(([, entry]) => cardOf(entry.replace(/^[^\n]*\n/, ""))),
       })),
     listeners: new Map(channels.map((channel, i) => [channel, heard[i] ?? 0])),
   };

@@ -167,7 +167,7 @@ const RibbonView: FC<
     group.trays.map((tray) => (
       <div class="tray" data-consumer={tray.consumer}>
         <h3>
-          {tray.consumer} <small>of {group.name}</small>
+          <code>{tray.consumer}</code> <small>of {group.name}</small>
           <b>{tray.count} unacknowledged</b>
         </h3>
         {!isDense && (
@@ -272,7 +272,7 @@ const Fan: FC<{ channel: Scene["channels"][number]; given: Given; isDense: boole
                     />
                   ))
               )}
-              {mouth.length === 0 && <li class="nothing">…</li>}
+              {mouth.length === 0 && <li class="nothing">PUBLISH</li>}
             </ol>
             <div class="rays" aria-hidden="true"></div>
             <ul class="ears">
@@ -423,14 +423,25 @@ export const Live: FC<{ scene: Scene }> = ({ scene }) => {
   );
 };
 
-/** One event: what changed, and whether it is to be seen moving. */
-export async function eventOf(scene: Scene): Promise<string> {
-  const swap = `outerMorph transition:${!scene.isDense}`;
-  return String(
-    await html`<hx-partial hx-target="#scene" hx-swap="${swap}">${
-      raw(String(<Live scene={scene} />))
-    }</hx-partial>`,
-  );
+/** A frame of the picture. */
+export interface Frame {
+  /** What changed, as the browser gets it. */
+  event: string;
+  /** The picture alone. */
+  picture: string;
+  /** Which card lies where: as long as it is the same, nothing has to fly. */
+  places: string;
+}
+
+/** The next frame after the one with these `places`. */
+export async function frameOf(scene: Scene, places: string | undefined): Promise<Frame> {
+  const live = String(await <Live scene={scene} />);
+  const now = [...live.matchAll(/data-key="[^"]*"|view-transition-name:[\w-]+/g)].join(" ");
+  const swap = `outerMorph transition:${!scene.isDense && now !== places}`;
+  const event = await html`<hx-partial hx-target="#scene" hx-swap="${swap}">${
+    raw(live)
+  }</hx-partial>`;
+  return { event: String(event), picture: live, places: now };
 }
 
 /** The whole document. */
@@ -450,8 +461,9 @@ export async function documentOf(
         <title>{`${title} · watch`}</title>
         <link rel="icon" href={assetUrl("icon.svg")} type="image/svg+xml" />
         <link rel="stylesheet" href={assetUrl("style.css")} />
-        <script src={assetUrl("htmx.js")} defer></script>
-        <script src={assetUrl("htmx-sse.js")} defer></script>
+        {/* Not deferred: htmx would then begin at once, now and then before its extension is there. */}
+        <script src={assetUrl("htmx.js")}></script>
+        <script src={assetUrl("htmx-sse.js")}></script>
       </head>
       <body>
         <header>

@@ -8,12 +8,12 @@
  */
 import { type Context, Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
-import { connect, type ConnectedClient } from "@workshop/redis-patterns";
+import { connect, type ConnectedClient, type ConnectionEvent } from "@workshop/redis-patterns";
 import { asset, assetUrl } from "./assets.ts";
 import { Board, MOUTH_MS, type NameOf, type Scene } from "./board.ts";
 import type { Declared } from "./declared.ts";
 import { type Look, look } from "./look.ts";
-import { documentOf, eventOf } from "./page.tsx";
+import { documentOf, type Frame, frameOf } from "./page.tsx";
 import { parseLine } from "./wire.ts";
 
 /** What to watch. */
@@ -130,7 +130,7 @@ class Watcher {
   readonly #viewers = new Set<Viewer>();
   readonly #closing = new AbortController();
   #running: Promise<void> | undefined;
-  #last = "";
+  #last: Frame | undefined;
   #isOwnScript = false;
   /** Something happened since the last look. */
   #news = Promise.withResolvers<void>();
@@ -165,7 +165,7 @@ class Watcher {
       this.#news.resolve(); // the loop ends if this was the last one
     });
     this.#viewers.add(viewer);
-    if (this.#last) viewer.show(this.#last);
+    if (this.#last) viewer.show(this.#last.event);
     this.#running ??= this.#run().finally(() => this.#running = undefined);
     return new Response(viewer.body, {
       headers: { "content-type": "text/event-stream", "cache-control": "no-store" },
@@ -197,7 +197,7 @@ class Watcher {
   async #watch(): Promise<void> {
     const { url } = this.#options;
     const lost = new AbortController();
-    const onEvent = () => lost.abort();
+    const onEvent = ({ type }: ConnectionEvent) => type === "lost" && lost.abort();
     await using stack = new AsyncDisposableStack();
     const options = { url, heartbeatMs: 0, name: "watch", onEvent };
     const [monitor, eye] = await Promise.all([connect(options), connect(options)]);
@@ -209,16 +209,14 @@ class Watcher {
     );
     await monitor.monitor((line) => this.#hear(String(line), own));
     const ears = { monitor, eye, own };
-    let lastAt = 0;
     while (this.#isOn && !lost.signal.aborted) {
       const scene = await this.#look(ears);
       await this.#show(scene);
       const at = performance.now();
       const gap = scene.isDense ? DENSE_MS : MOTION_MS;
-      await Promise.race([this.#news.promise, pause(this.#board.isRestless ? MOUTH_MS : TICK_MS)]);
+      await within(this.#board.isRestless ? MOUTH_MS : TICK_MS, this.#news.promise);
       this.#news = Promise.withResolvers();
-      await pause(Math.max(GATHER_MS, gap - (performance.now() - Math.max(at, lastAt))));
-      lastAt = at;
+      await pause(Math.max(GATHER_MS, gap - (performance.now() - at)));
     }
   }
 
@@ -252,7 +250,7 @@ class Watcher {
     const gate = this.#gate;
     try {
       const seen: Look = await look(eye, this.#options.declared, mark);
-      await Promise.race([gate.heard.promise, pause(TICK_MS)]);
+      await within(TICK_MS, gate.heard.promise);
       this.#board.see(seen);
     } finally {
       this.#gate = undefined;
@@ -265,10 +263,10 @@ class Watcher {
   }
 
   async #show(scene: Scene): Promise<void> {
-    const event = await eventOf(scene);
-    if (event === this.#last) return;
-    this.#last = event;
-    for (const viewer of this.#viewers) viewer.show(event);
+    const frame = await frameOf(scene, this.#last?.places);
+    if (frame.picture === this.#last?.picture) return;
+    this.#last = frame;
+    for (const viewer of this.#viewers) viewer.show(frame.event);
   }
 }
 
@@ -305,6 +303,14 @@ class Viewer {
     this.#wanted.resolve();
     this.#onEnd();
   }
+}
+
+/** Waits for something, but not for ever. */
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }
 
 function pause(ms: number): Promise<void> {

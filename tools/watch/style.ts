@@ -13,7 +13,7 @@ export const STYLE = `
   --sunken: light-dark(#ebe8e0, #24272d); --line: light-dark(#dcd8cd, #33363e);
   --ink: light-dark(#16181c, #f1f1ee); --muted: light-dark(#5d6068, #a6a9b2);
   --accent: light-dark(#c73a20, #ff8064); --good: light-dark(#17714a, #63d09b);
-  --shadow: light-dark(0 1px 2px rgb(30 25 10 / 10%), 0 1px 2px rgb(0 0 0 / 40%));
+  --shade: light-dark(rgb(30 25 10 / 12%), rgb(0 0 0 / 45%)); --shadow: 0 1px 3px var(--shade);
   --h0: light-dark(#2b57c5, #8fb0ff); --h1: light-dark(#a03a92, #ef9fe2); --h2: light-dark(#17714a, #63d09b);
   --h3: light-dark(#9a5b00, #f0b55c); --h4: light-dark(#0b6f86, #64cfe6); --h5: light-dark(#7048c9, #bfa4ff);
 }
@@ -33,11 +33,11 @@ header p { color: var(--muted); font-size: 14px }
 .pace em { font-style: normal; color: var(--accent); font-weight: 600; margin-left: 12px }
 
 #scene {
-  display: grid; grid-template-columns: minmax(0, 1fr) minmax(330px, 27vw); gap: 18px 22px; padding: 16px 28px 28px;
+  display: grid; grid-template-columns: minmax(0, 1fr) minmax(350px, 31vw); gap: 18px 22px; padding: 16px 28px 28px;
   grid-template-areas: "structures commands" "boxes commands"; grid-template-rows: auto 1fr; align-items: start;
 }
 .structures { grid-area: structures; display: grid; gap: 16px }
-.boxes { grid-area: boxes; display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 14px; align-items: start }
+.boxes { grid-area: boxes; display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 14px; align-items: start }
 #commands { grid-area: commands }
 
 .panel { background: var(--surface); border: 1px solid var(--line); border-radius: 16px; padding: 14px 18px 18px; box-shadow: var(--shadow) }
@@ -54,7 +54,7 @@ h2 i { font: 700 12px/1 Inter, sans-serif; letter-spacing: .09em; color: var(--a
   --hue: var(--h0); position: relative; flex: none; background: var(--surface); color: var(--ink);
   border: 2px solid var(--hue); border-radius: 10px; padding: 7px 12px 7px 16px; font-size: 16px; font-weight: 560;
   box-shadow: inset 5px 0 0 var(--hue), var(--shadow); white-space: nowrap;
-  view-transition-class: card;
+  max-width: 100%; overflow: hidden; text-overflow: ellipsis; view-transition-class: card;
 }
 .hue1 { --hue: var(--h1) } .hue2 { --hue: var(--h2) } .hue3 { --hue: var(--h3) } .hue4 { --hue: var(--h4) } .hue5 { --hue: var(--h5) }
 .card b { font-size: 12px; font-weight: 600; color: var(--muted); margin-left: 8px }
@@ -90,6 +90,7 @@ h2 i { font: 700 12px/1 Inter, sans-serif; letter-spacing: .09em; color: var(--a
 .cursor.reader { background: var(--muted) } .cursor.reader::before { border-bottom-color: var(--muted) }
 .trays { display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); gap: 12px; margin-top: 14px }
 .tray { background: var(--sunken); border: 2px solid var(--line); border-top: 0; border-radius: 4px 4px 14px 14px; padding: 10px 14px 14px }
+.tray h3 code { white-space: nowrap; font: inherit }
 .tray h3 { display: flex; gap: 8px; align-items: baseline; font-size: 16px; font-weight: 640; margin-bottom: 9px; overflow-wrap: anywhere }
 .tray h3 small { color: var(--muted); font-weight: 500; font-size: 13px }
 .tray h3 b { margin-left: auto; font-size: 13px; font-weight: 600; color: var(--muted); white-space: nowrap }
@@ -101,7 +102,8 @@ h2 i { font: 700 12px/1 Inter, sans-serif; letter-spacing: .09em; color: var(--a
 .fan { display: grid; grid-template-columns: minmax(220px, 1fr) 110px minmax(260px, 1.4fr); align-items: center; margin-top: 12px; transition: opacity .4s }
 .mouth { display: grid; justify-items: end; align-content: center; gap: 8px; min-height: 120px }
 .mouth .stacked { position: absolute; visibility: visible }
-.mouth { position: relative }
+.mouth { position: relative; padding-right: 14px }
+.mouth .nothing { font: 700 13px/1 Inter, sans-serif; letter-spacing: .06em; color: var(--muted); border: 2px dashed var(--line); border-radius: 10px; padding: 11px 16px }
 .mouth .card:not(.lost) { grid-area: 1 / 1; position: relative }
 .rays { align-self: stretch; min-height: 120px; background: conic-gradient(from 60deg at 0 50%, transparent 0 6deg, color-mix(in srgb, var(--accent) 26%, transparent) 6deg 54deg, transparent 54deg) }
 .deaf .rays { opacity: .22 }
@@ -116,25 +118,26 @@ h2 i { font: 700 12px/1 Inter, sans-serif; letter-spacing: .09em; color: var(--a
 .box { display: grid; grid-template-columns: 54px 1fr; gap: 14px; background: var(--surface); border: 1px solid var(--line); border-radius: 16px; padding: 14px 16px; box-shadow: var(--shadow); min-height: 96px; view-transition-class: box }
 .box h3 { font-size: 18px; font-weight: 660; letter-spacing: -.01em }
 .box p { color: var(--muted); font-size: 14.5px }
+.box > div { min-width: 0 }
 .box ol { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 9px }
 .box svg { width: 54px; height: 54px }
 .box circle { fill: none; stroke-width: 4; transform: rotate(-90deg); transform-origin: center }
 .box .track { stroke: var(--line) }
 .box .left { stroke: var(--good); stroke-linecap: round; transition: stroke-dashoffset 1s linear, stroke .3s }
 .box .late .left { stroke: var(--accent) }
-.box text { font: 660 14px Inter, sans-serif; text-anchor: middle; fill: var(--muted) }
+.box text { font: 660 13px Inter, sans-serif; text-anchor: middle; fill: var(--muted) }
 .box.busy text { fill: var(--ink) }
 .box.gone { border: 2px dashed var(--accent); opacity: .75 } .box.gone text { fill: var(--accent) }
 
 /* The commands */
 #commands { background: light-dark(#1d1f24, #0b0c0e); color: #e9e9e4; border-radius: 16px; padding: 16px 18px 18px; min-height: calc(100vh - 112px); align-self: stretch }
 #commands h2 { color: #a9acb4; font-size: 14.5px; margin-bottom: 10px } #commands h2 i { color: #ff8064 }
-#commands li { font-size: 14px; line-height: 1.42; padding: 1.5px 0; overflow: hidden; display: flex; gap: 9px; align-items: baseline }
+#commands li { font-size: 13.5px; line-height: 1.42; padding: 1.5px 0; overflow: hidden; display: flex; gap: 9px; align-items: baseline }
 #commands li code { overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 #commands li small { flex: none; color: #9a9ea8; font-size: 12px; min-width: 74px; max-width: 96px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 #commands li b { color: #ffb65c; font-weight: 650; margin-left: auto }
 #commands li:last-child code { color: #fff; font-weight: 640 }
-#commands .lua { padding-left: 22px; border-left: 2px solid #43464f; margin-left: 86px } #commands .lua code { color: #93b5ff; font-weight: 450 }
+#commands .lua { border-left: 2px solid #43464f; margin-left: 83px; padding-left: 12px } #commands .lua code { color: #93b5ff; font-weight: 450 }
 #commands .lua:last-child code { color: #93b5ff }
 #commands .nothing { color: #9a9ea8 }
 .totals li { justify-content: space-between; font-size: 17px !important; padding: 4px 0 !important }
