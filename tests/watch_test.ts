@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { ListQueue, PriorityQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
 import { exampleFiles, listSteps, readExample, ROOT } from "../tools/example.ts";
+import { widthOf } from "../tools/example_stage.ts";
 import { picture } from "../tools/picture.ts";
 import { run } from "../tools/run.ts";
 import { Board, DENSE, MOUTH_MS } from "../tools/watch/board.ts";
@@ -104,7 +105,7 @@ redisTest(
 
     const lines = picture(seen, 120, ({ consumer }) => consumer.slice(0, 3));
     const text = lines.join("\n");
-    for (const line of lines) assert([...line.replace(/\x1b\[[\d;]*m/g, "")].length <= 120, line);
+    for (const line of lines) assert(widthOf(line) <= 120, line);
     for (const word of ["LIST", "ZSET", "STREAM", "IN HAND", "DEAD", "nobody listens", "later"]) {
       assertStringIncludes(text, word);
     }
