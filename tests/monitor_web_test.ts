@@ -493,6 +493,7 @@ Deno.test("a search finds what it says, and says what it does not understand", (
     raw: new TextEncoder().encode(JSON.stringify(more.payload ?? null)),
     attempts: 3,
     enqueuedAt: Date.now() - 600_000,
+    bytes: 0,
     readyAt: 0,
     priority: 1,
     errors: [],
