@@ -84,7 +84,10 @@ export function taskText(message: Waiting<unknown>, record?: TaskRecord): string
 }
 
 /** All there is to say of a message, on several lines; `now` is Redis's clock. */
-export function describe({ queue, kind, id, state, message, task }: MessageRecord, now: number) {
+export function describe(
+  { queue, kind, id, state, message, task }: MessageRecord,
+  now: number,
+): string {
   const { attempts = 0, enqueuedAt = task?.addedAt, priority = 0, dueAt, deadAt } = message ?? {};
   const { reason = task?.reason, consumer = task?.consumer } = message ?? {};
   const { leaseExpiresAt, receivedAt = task?.startedAt, finishedAt } = message ?? {};
