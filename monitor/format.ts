@@ -144,5 +144,5 @@ export function whenOf(
   { cron, timeZone, everyMs }: { cron?: string; timeZone?: string; everyMs?: number },
 ): string {
   if (everyMs !== undefined) return `every ${duration(everyMs)}`;
-  return [cron ?? "?", timeZone].filter(Boolean).join("  ");
+  return [cron ?? "?", timeZone].filter(Boolean).join(" ");
 }

@@ -271,6 +271,7 @@ Deno.test("main lists its commands, and each has a help whose examples it unders
     "recent",
     "delayed",
     "dead",
+    "schedules",
     "task",
     "redrive",
     "purge",

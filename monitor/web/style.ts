@@ -160,7 +160,10 @@ dl.pairs dd { margin: 0; text-align: right; overflow-wrap: anywhere }
 dl.pairs.left dd { text-align: left }
 figure { margin: 0 }
 .plot { min-height: 200px } html:not(.js) .plot { display: none }
-.plot .u-legend { font-size: 13px; text-align: left; padding: 6px 0 0 40px; color: var(--muted) }
+.plot .u-legend { display: flex; flex-wrap: wrap; font-size: 13px; text-align: left; padding: 6px 0 0 40px; color: var(--muted) }
+.plot .u-legend .u-series:first-child { order: 1 }
+.plot:not(:hover) .u-legend .u-series:first-child { visibility: hidden }
+.plot:not(:hover) .u-inline.u-live th::after { content: none }
 .plot .u-legend .u-value { color: var(--ink); font-weight: 550; min-width: 34px; display: inline-block }
 .plot .u-legend .u-marker { border-radius: 3px; width: 12px; height: 3px; border-width: 2px }
 .plot td, .plot th { border: 0; padding: 2px 8px 2px 0; font-size: 13px } .plot tr:hover { background: none }

@@ -239,7 +239,7 @@ const Attempts: FC<{ message: Placed; now: number }> = ({ message: { errors, att
                     <When at={at} now={now} />
                     {worker && (
                       <>
-                        by{" "}
+                        {" by "}
                         <code>
                           <Text width={40}>{worker}</Text>
                         </code>

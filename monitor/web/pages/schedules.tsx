@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { FC } from "hono/jsx";
 import { whole } from "../../format.ts";
 import type { Page, Visit } from "../layout.tsx";
 import { Empty, pathOf, Text, When, withQuery } from "../parts.tsx";
@@ -62,7 +63,6 @@ export async function schedulesPage(
                     <thead>
                       <tr>
                         <th>Name</th>
-                        <th>Queue</th>
                         <th>When</th>
                         <th>Next</th>
                         <th class="wide">Last</th>
@@ -75,16 +75,17 @@ export async function schedulesPage(
                           <td class="id">
                             <Text width={60}>{one.name}</Text>{" "}
                             {one.paused && <span class="badge warn">off</span>}
-                            {one.task !== undefined && (
-                              <div class="muted small">
-                                <Text width={60}>{one.task}</Text>
-                              </div>
-                            )}
-                          </td>
-                          <td>
-                            <a href={pathOf("queues", one.queue)}>
-                              <Text width={40}>{one.queue}</Text>
-                            </a>
+                            <div class="muted small">
+                              {one.task !== undefined && (
+                                <>
+                                  <Text width={60}>{one.task}</Text>
+                                  {" in "}
+                                </>
+                              )}
+                              <a href={pathOf("queues", one.queue)}>
+                                <Text width={40}>{one.queue}</Text>
+                              </a>
+                            </div>
                           </td>
                           <td>
                             <code>
@@ -95,9 +96,7 @@ export async function schedulesPage(
                           <td>
                             {one.nextAt === undefined ? "never" : (
                               <>
-                                <span class={one.nextAt < now - LATE_MS ? "bad" : undefined}>
-                                  <When at={one.nextAt} now={now} />
-                                </span>
+                                <Next at={one.nextAt} now={now} />
                                 {one.upcoming && one.upcoming.length > 0 && (
                                   <div class="muted small wide">
                                     {"then "}
@@ -192,3 +191,14 @@ export async function schedulesPage(
     ),
   };
 }
+
+/** A tick that is over may have fired since the schedules were read; or there is no scheduler. */
+const Next: FC<{ at: number; now: number }> = ({ at, now }) => {
+  if (at > now) return <When at={at} now={now} />;
+  if (at > now - LATE_MS) return <>now</>;
+  return (
+    <span class="bad" title="No scheduler has fired it">
+      <When at={at} now={now} />
+    </span>
+  );
+};

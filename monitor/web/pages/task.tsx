@@ -54,10 +54,18 @@ export const Progress: FC<{ record: TaskRecord | undefined }> = ({ record }) => 
     <span class="progress">
       {share !== undefined && <progress max={1} value={share} aria-label="Progress"></progress>}
       {" "}
-      <Text width={60}>{valueText(progress)}</Text>
+      <Text width={60}>{progressText(progress)}</Text>
     </span>
   );
 };
+
+/** `45 %`, `3 of 12`, or what was said. */
+function progressText(progress: unknown): string {
+  if (typeof progress === "number" && shareOf(progress) !== undefined) return `${progress} %`;
+  const { done, of, total = of, ...rest } = Object(progress) as Record<string, unknown>;
+  const isCount = shareOf(progress) !== undefined && Object.keys(rest).length === 0;
+  return isCount ? `${done} of ${total}` : valueText(progress);
+}
 
 /** From 0 to 1: a number up to 100 counts in percent, a member `done` of a member `of` or `total`. */
 function shareOf(progress: unknown): number | undefined {
