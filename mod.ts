@@ -49,6 +49,7 @@ export type {
   Found,
   FoundState,
   LeasedQueueOptions,
+  PeekOptions,
   PeekState,
   PurgeOptions,
   RedriveOptions,

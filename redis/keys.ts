@@ -157,7 +157,18 @@ export function queueKeys(name: string): QueueKeys {
   };
 }
 
-/** The keys of a queue's schedules, on the queue's slot. */
+/**
+ * The keys of a queue's schedules, on the queue's slot. For looking: what writes there is `TaskScheduler`.
+ *
+ * @throws {TypeError} for a name that cannot be a queue's.
+ *
+ * @example Where to look with redis-cli
+ * ```ts
+ * import { scheduleKeys } from "@workshop/redis-patterns/tasks";
+ *
+ * console.log(scheduleKeys("tasks").schedules); // queue:{tasks}:schedules
+ * ```
+ */
 export function scheduleKeys(name: string): ScheduleKeys {
   const prefix = `queue:{${checkQueueName(name)}}:`;
   return {

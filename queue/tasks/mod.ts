@@ -24,6 +24,7 @@
  *
  * @module
  */
+export { type ScheduleKeys, scheduleKeys } from "../../redis/keys.ts";
 export type { CatchUp, CronOptions, EveryOptions, Overlap } from "./schedule.ts";
 export type {
   Schedule,

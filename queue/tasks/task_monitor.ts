@@ -314,7 +314,7 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
   ): Promise<{ messages: Waiting<AnyTask<T>>[]; cursor?: string; now: number }> {
     const what = state === "leased" ? "pending" : state;
     const [page, time] = await Promise.all([
-      this.queue.peek(state, checkOptions(what, options, names)),
+      this.queue.peek(state, { ...checkOptions(what, options, names), payloads: false }),
       this.#send(["TIME"]),
     ]);
     const [seconds, micros] = (time as unknown[]).map(Number);

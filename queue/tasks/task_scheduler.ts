@@ -20,7 +20,7 @@ import { type QueueKeys, queueKeys, type ScheduleKeys, scheduleKeys } from "../.
 import { checkOptions, checkSignal, optionNames } from "../../redis/options.ts";
 import type { Send } from "../../redis/script.ts";
 import { show } from "../../redis/show.ts";
-import { backoffMs, sleep, within } from "../../redis/timers.ts";
+import { backoffMs, checkCount, sleep, within } from "../../redis/timers.ts";
 import { TICK_MS } from "../claimer.ts";
 import { explaining } from "../explain.ts";
 import { TICK } from "../intake.ts";
@@ -77,6 +77,7 @@ const TICKS_AHEAD = 10;
 /** How often a definition is sent whose ticks were over when it came, or whose predecessor fired. */
 const SET_REPEATS = 10;
 
+const LIST_OPTIONS = optionNames<{ upcoming?: number }>({ upcoming: true });
 const RUN_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
 
 /**
@@ -241,13 +242,20 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
   /**
    * All schedules of the queue, whoever defined them: what fires next in front, and what fires no more at
    * the end.
+   *
+   * @param options `upcoming`: how many ticks behind the next one are told of each, from 0 to 100; 0 by
+   * default.
+   * @throws {TypeError} for an unknown option.
+   * @throws {RangeError} for a bad `upcoming`.
    */
-  async list(): Promise<Schedule[]> {
+  async list(options: { upcoming?: number } = {}): Promise<Schedule[]> {
+    const { upcoming = 0 } = checkOptions("list", options, LIST_OPTIONS);
+    checkCount("upcoming", upcoming, { min: 0, max: 100 });
     const byName = new Map<string, Schedule>();
     let cursor = "0";
     do {
       const part = await this.#persist(() => listScript.run(this.#send, this.#keys, { cursor }));
-      for (const listed of part.listed) byName.set(listed.name, describe(listed));
+      for (const listed of part.listed) byName.set(listed.name, describe(listed, upcoming));
       cursor = part.next;
     } while (cursor !== "");
     const nextOf = ({ nextAt = Infinity }: Schedule) => nextAt;
@@ -489,11 +497,11 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
 }
 
 /** A schedule as its owner wrote it; of one that cannot be read, what stands beside it. */
-function describe({ name, definition, at, fired }: Listed): Schedule {
+function describe({ name, definition, at, fired }: Listed, most: number): Schedule {
   const [, lastAt = "", firings = 0, skipped = 0] = /^(\d*) (\d+) (\d+)$/.exec(fired) ?? [];
   return {
     name,
-    ...described(definition),
+    ...described(definition, { at, most }),
     ...(at !== "" && { nextAt: Number(at) }),
     ...(lastAt !== "" && { lastAt: Number(lastAt), lastId: `${name}@${lastAt}` }),
     firings: Number(firings),
@@ -501,10 +509,18 @@ function describe({ name, definition, at, fired }: Listed): Schedule {
   };
 }
 
-function described(text: string): Partial<Schedule> {
+function described(
+  text: string,
+  { at, most }: { at: string; most: number },
+): Partial<Schedule> {
   const [head = "", , ...payload] = text.split("\n");
   try {
-    return { ...readDefinition(head).definition, payload: JSON.parse(payload.join("\n")) };
+    const { definition } = readDefinition(head);
+    return {
+      ...definition,
+      payload: JSON.parse(payload.join("\n")),
+      ...(most > 0 && { upcoming: at === "" ? [] : upcoming(definition, Number(at), most) }),
+    };
   } catch {
     return {}; // the scheduler tells of it when it is due
   }
