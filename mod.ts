@@ -22,9 +22,12 @@
 export {
   connect,
   type ConnectedClient,
+  type ConnectedCluster,
+  type ConnectedSentinel,
   type ConnectOptions,
   type TlsOptions,
 } from "./redis/connect.ts";
+export type { ClusterOptions, SentinelOptions } from "./redis/places.ts";
 export type { CommandArgument, RedisClient } from "./redis/client.ts";
 export { type Codec, type CodecOption, DecodeError } from "./redis/codec.ts";
 export { RedisConnectionError } from "./redis/errors.ts";

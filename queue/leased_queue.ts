@@ -12,7 +12,8 @@
  * @module
  */
 import { call } from "../redis/call.ts";
-import { checkClient, type RedisClient } from "../redis/client.ts";
+import type { RedisClient } from "../redis/client.ts";
+import { checkClient } from "../redis/topology.ts";
 import { codecOf, DEFAULT_MAX_PAYLOAD_BYTES } from "../redis/codec.ts";
 import { type QueueKeys, queueKeys } from "../redis/keys.ts";
 import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";

@@ -11,7 +11,7 @@
 import { Buffer } from "node:buffer";
 import { clearTimeout, setTimeout } from "node:timers";
 import { RESP_TYPES } from "redis";
-import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
+import { addressOf, type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
 import { explain, isTakenBack, RedisConnectionError } from "./errors.ts";
 import { checkOpen, lastTrouble } from "./supervise.ts";
 import { nextTurn } from "./timers.ts";
@@ -19,22 +19,43 @@ import { nextTurn } from "./timers.ts";
 /** How long a command may take by default, in milliseconds. */
 export const DEFAULT_DEADLINE_MS = 5_000;
 
+/** How a command is sent. */
+export interface CallOptions {
+  /** How long it may take, in milliseconds. @default {5_000} */
+  deadlineMs?: number;
+  /** Whether bulk strings come back as `Buffer`s. @default {false} */
+  raw?: boolean;
+}
+
 /** Replies as bytes: text would replace what is not UTF-8, and the original would be gone. */
 const AS_BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer };
 
 /**
- * Sends one command and waits for its reply, `deadlineMs` at most.
+ * Sends one command and waits for its reply, `deadlineMs` at most: to the server of the client, or to
+ * the one of its servers that has the command's key.
  *
- * @param options `raw`: bulk strings come back as `Buffer`s. `deadlineMs`: 5,000 by default.
  * @throws {RedisConnectionError} when there is no connection or no reply.
  */
 export function call(
   client: RedisClient,
   args: readonly CommandArgument[],
-  { deadlineMs = DEFAULT_DEADLINE_MS, raw = false }: { deadlineMs?: number; raw?: boolean } = {},
+  options: CallOptions = {},
+): Promise<unknown> {
+  try {
+    const route = checkOpen(client);
+    if (route) return route.call(args, options);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  return send(client as NodeClient, args, options);
+}
+
+function send(
+  client: NodeClient,
+  args: readonly CommandArgument[],
+  { deadlineMs = DEFAULT_DEADLINE_MS, raw = false }: CallOptions,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    checkOpen(client);
     const unsent = new Unsent();
     const timer = setTimeout(async () => {
       unsent.takeBack();

@@ -4,16 +4,24 @@
  * One connection is one queue of commands: a `GET` behind a `BRPOP 5` takes five seconds. So
  * whatever blocks (`BRPOP`, a subscription) gets a duplicate of the client it was given. There is
  * one way to get well again: a connection that failed, or did not answer within the block time and
- * some grace, is thrown away, and the next use makes a new one.
+ * some grace, is thrown away, and the next use makes a new one. Where there are several servers it is to
+ * the one that has the key, and is thrown away as well when another one has it.
  *
  * It ends with `close()`, or when the client it was made from is closed.
  *
  * @module
  */
 import { call } from "./call.ts";
-import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
-import { explain, isConnectionError, isFatal, RedisConnectionError, replyWord } from "./errors.ts";
-import { checkOpen, whenEnded } from "./supervise.ts";
+import { addressOf, type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
+import {
+  explain,
+  isConnectionError,
+  isElsewhere,
+  isFatal,
+  RedisConnectionError,
+  replyWord,
+} from "./errors.ts";
+import { checkOpen, routeOf, whenEnded } from "./supervise.ts";
 import { DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Longest single wait in Redis, in milliseconds: the pace at which a dead server is noticed. */
@@ -37,16 +45,26 @@ const OPEN_MS = 5_000;
 /** A duplicate of a client that is made when needed and replaced when it fails. */
 export class OwnConnection implements AsyncDisposable {
   readonly #parent: RedisClient;
-  #client: RedisClient | undefined;
-  #opening: Promise<RedisClient> | undefined;
-  #connecting: RedisClient | undefined;
+  readonly #key: string | undefined;
+  /** The shared client of the same server: it calls back what waits here. */
+  #home: NodeClient | undefined;
+  #client: NodeClient | undefined;
+  #opening: Promise<NodeClient> | undefined;
+  #connecting: NodeClient | undefined;
   #id: string | undefined;
   #closed = false;
   readonly #forget: () => void;
 
-  constructor(parent: RedisClient) {
+  /** @param key What it is for: where there are several servers, the one that has it. */
+  constructor(parent: RedisClient, key?: string) {
     this.#parent = parent;
-    this.#forget = whenEnded(parent, () => void this.close());
+    this.#key = key;
+    const forgetEnd = whenEnded(parent, () => void this.close());
+    const forgetMoved = routeOf(parent)?.onMoved(() => void this.#leaveIfMoved());
+    this.#forget = () => {
+      forgetEnd();
+      forgetMoved?.();
+    };
   }
 
   /** Whether `close()` was called, by its owner or by the end of the parent. */
@@ -59,7 +77,7 @@ export class OwnConnection implements AsyncDisposable {
    *
    * @throws The reason of `signal`, when it aborts before the connection stands.
    */
-  async client(signal?: AbortSignal): Promise<RedisClient> {
+  async client(signal?: AbortSignal): Promise<NodeClient> {
     checkOpen(this.#parent);
     if (this.#closed) throw this.#error("the connection was closed", true);
     if (this.#client?.isReady) return this.#client;
@@ -140,7 +158,10 @@ export class OwnConnection implements AsyncDisposable {
     try {
       return await reply;
     } catch (error) {
-      if (isConnectionError(error)) this.discard();
+      if (isConnectionError(error) || isElsewhere(error)) {
+        this.discard();
+        routeOf(this.#parent)?.doubt();
+      }
       throw cut ? signal?.reason : error;
     } finally {
       ended?.abort();
@@ -171,7 +192,7 @@ export class OwnConnection implements AsyncDisposable {
     const client = this.#client;
     if (!client?.isOpen) return;
     const closing = async () => {
-      if (client.isReady && this.#parent.isReady) await this.#unblock(ms).catch(() => {});
+      if (client.isReady && this.#home?.isReady) await this.#unblock(ms).catch(() => {});
       await client.close();
     };
     // close() waits for replies in flight, and for ever if the server is gone.
@@ -183,10 +204,18 @@ export class OwnConnection implements AsyncDisposable {
     return this.close();
   }
 
-  async #open(): Promise<RedisClient> {
-    const client = this.#parent.duplicate({
+  /** Another server may have the key now: what waits at the old one would wait in vain. */
+  async #leaveIfMoved(): Promise<void> {
+    const home = await routeOf(this.#parent)?.node(this.#key).catch(() => undefined);
+    if (home !== this.#home) this.discard();
+  }
+
+  async #open(): Promise<NodeClient> {
+    const route = routeOf(this.#parent);
+    const home = this.#home = route ? await route.node(this.#key) : this.#parent as NodeClient;
+    const client = home.duplicate({
       socket: {
-        ...(this.#parent.options as { socket?: object } | undefined)?.socket,
+        ...(home.options as { socket?: object } | undefined)?.socket,
         reconnectStrategy: false, // one way to get well again: ours
         connectTimeout: OPEN_MS,
         socketTimeout: undefined,
@@ -202,6 +231,7 @@ export class OwnConnection implements AsyncDisposable {
       this.#id = await clientId(client);
     } catch (error) {
       client.destroy();
+      route?.doubt();
       if (error instanceof DeadlineError) throw this.#error(`no connection within ${OPEN_MS} ms`);
       throw explain(error, addressOf(this.#parent));
     } finally {
@@ -233,8 +263,8 @@ export class OwnConnection implements AsyncDisposable {
   }
 
   async #unblock(deadlineMs = 1_000): Promise<void> {
-    if (this.#id === undefined) return;
-    await call(this.#parent, ["CLIENT", "UNBLOCK", this.#id], { deadlineMs });
+    if (this.#id === undefined || !this.#home) return;
+    await call(this.#home, ["CLIENT", "UNBLOCK", this.#id], { deadlineMs });
   }
 
   #error(message: string, fatal = false): RedisConnectionError {
@@ -248,12 +278,15 @@ export class OwnConnection implements AsyncDisposable {
  */
 export class OwnConnections implements AsyncDisposable {
   readonly #parent: RedisClient;
+  readonly #key: string;
   readonly #lent = new Set<OwnConnection>();
   #idle: OwnConnection | undefined;
   #closed = false;
 
-  constructor(parent: RedisClient) {
+  /** @param key What they are for; see {@linkcode OwnConnection}. */
+  constructor(parent: RedisClient, key: string) {
     this.#parent = parent;
+    this.#key = key;
   }
 
   /** Runs `use` with a connection that nobody else uses meanwhile. */
@@ -266,7 +299,7 @@ export class OwnConnections implements AsyncDisposable {
     }
     const connection = this.#idle && !this.#idle.closed
       ? this.#idle
-      : new OwnConnection(this.#parent);
+      : new OwnConnection(this.#parent, this.#key);
     this.#idle = undefined;
     this.#lent.add(connection);
     try {
@@ -293,7 +326,7 @@ export class OwnConnections implements AsyncDisposable {
 }
 
 /** The server's number of this connection; undefined where asking for it is not allowed. */
-async function clientId(client: RedisClient): Promise<string | undefined> {
+async function clientId(client: NodeClient): Promise<string | undefined> {
   try {
     return String(await call(client, ["CLIENT", "ID"]));
   } catch (error) {
