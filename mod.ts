@@ -56,6 +56,7 @@ export type {
   Waiting,
 } from "./queue/leased_types.ts";
 export type { DedupeOptions, DedupeWindow, QueueDedupeOptions } from "./queue/dedupe.ts";
+export type { Durability } from "./queue/durability.ts";
 export type { LogLimits } from "./queue/limits.ts";
 export type { RateLimit } from "./queue/rate_limit.ts";
 export { listQueues, type RegisteredQueue } from "./queue/registry.ts";

@@ -27,6 +27,7 @@ export const enqueueOf = (
     reply: readStored,
     lua: `${plainly(kind)}
 if redis.call("ZSCORE", replays, batch) then  -- the reply was lost: the same again
+  redis.call("PEXPIRE", replays, replay_ms)  -- a write, or a WAIT behind it would wait for nothing
   local said = {}
   for word in string.gmatch(redis.call("HGET", replies, batch) or plain, "[^\\n]+") do
     said[#said + 1] = word

@@ -14,6 +14,7 @@ import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import { checkDedupe, type Deduper } from "./dedupe.ts";
+import { type Confirmer, together } from "./durability.ts";
 import { writeEnvelope } from "./envelope.ts";
 import { REPLAY_MS } from "./enqueue_script.ts";
 import type { LeasedScripts } from "./leased_scripts.ts";
@@ -63,6 +64,8 @@ export interface EnqueuerParts<T, I> {
   onFull: OnFull;
   /** Whether the queue counts: "1", or "0". */
   counting: string;
+  /** Has writes confirmed by replicas, if that is wanted. */
+  confirmer: Confirmer | undefined;
 }
 
 /** See the module. */
@@ -74,7 +77,11 @@ export class Enqueuer<T, I> {
 
   constructor(made: EnqueuerParts<T, I>) {
     this.#made = made;
-    this.#merger = new Merger((items) => this.#store(items));
+    const { confirmer } = made;
+    const store = (items: Item[]) => this.#store(items);
+    this.#merger = new Merger(
+      confirmer ? together((items) => this.#storeConfirmed(confirmer, items)) : store,
+    );
     this.#room = new Room((item) => this.#merger.add(item));
     this.#registration = new Registration(made.kind, made.name);
   }
@@ -171,11 +178,21 @@ export class Enqueuer<T, I> {
     return enqueued;
   }
 
+  /** The same, and whether replicas have it. */
+  async #storeConfirmed(
+    confirmer: Confirmer,
+    items: Item[],
+  ): Promise<(Enqueued | undefined)[]> {
+    let confirmed = false;
+    const stored = await this.#store(items, confirmer.sending((yes) => confirmed = yes));
+    return stored.map((enqueued) => enqueued && { ...enqueued, confirmed });
+  }
+
   /**
    * One script for a turn's messages, repeated under the same name when its reply was lost. Gives
    * undefined for those for which there was no room.
    */
-  async #store(items: Item[]): Promise<(Enqueued | undefined)[]> {
+  async #store(items: Item[], send = this.#made.send): Promise<(Enqueued | undefined)[]> {
     // Plain messages travel bare. Beside one with a name that is ready at once they do not, so that all
     // stay in order.
     const bare = (item: Item) => item.due === "" && !mixed;
@@ -197,7 +214,7 @@ export class Enqueuer<T, I> {
     for (let failures = 0;; failures++) {
       try {
         const [stored] = await Promise.all([
-          this.#made.scripts.enqueue.run(this.#made.send, this.#made.keys, args, rest),
+          this.#made.scripts.enqueue.run(send, this.#made.keys, args, rest),
           this.#registration.renew(this.#made.send),
         ]);
         if (stored.plain === plain.length && stored.refused.size === 0) {

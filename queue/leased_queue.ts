@@ -17,6 +17,7 @@ import { checkClient } from "../redis/topology.ts";
 import { codecOf, DEFAULT_MAX_PAYLOAD_BYTES } from "../redis/codec.ts";
 import { type QueueKeys, queueKeys } from "../redis/keys.ts";
 import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
+import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
 import { checkCount, checkMs, within } from "../redis/timers.ts";
@@ -25,6 +26,7 @@ import { Claimer } from "./claimer.ts";
 import { Consumer } from "./consumer.ts";
 import { deduper } from "./dedupe.ts";
 import { DEAD_LETTER_OPTIONS, type Delivery, NACK_OPTIONS, type Settlement } from "./delivery.ts";
+import { Confirmer, durabilityOf } from "./durability.ts";
 import { Enqueuer } from "./enqueuer.ts";
 import { explaining } from "./explain.ts";
 import { checkFeed, type FeedOptions, one } from "./feed.ts";
@@ -97,6 +99,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   readonly #leaseMs: number;
   readonly #settle: SettleOptions;
   readonly #rate: string;
+  readonly #confirmer: Confirmer | undefined;
   readonly #enqueuer: Enqueuer<T, I>;
   readonly #reader: Reader<T, I>;
   readonly #consumer: Consumer<T>;
@@ -156,6 +159,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.#send = this.#explaining((args) => call(client, args, { raw: true }));
     const reading = { name, codec: codecOf(codec), validate: validator(name, schema) };
     this.#reader = new Reader(reading);
+    const durability = durabilityOf(options.durability);
+    this.#confirmer = durability &&
+      new Confirmer(
+        new OwnConnection(client, this.#keys.wake),
+        durability,
+        (send) => this.#explaining(send),
+      );
     this.#enqueuer = new Enqueuer({
       ...this.#parts(),
       ...reading,
@@ -165,6 +175,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       maxBytes,
       dedupe: deduper(dedupe),
       counting: this.#settle.counting,
+      confirmer: this.#confirmer,
     });
     this.#inspector = new Inspector({
       ...this.#parts(),
@@ -533,7 +544,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     } catch {
       // Whoever awaits an ack hears of it there.
     } finally {
-      await this.#consumer.close();
+      await Promise.all([this.#consumer.close(), this.#confirmer?.close()]);
     }
   }
 

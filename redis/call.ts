@@ -12,8 +12,8 @@ import { Buffer } from "node:buffer";
 import { clearTimeout, setTimeout } from "node:timers";
 import { RESP_TYPES } from "redis";
 import { addressOf, type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
-import { explain, isTakenBack, RedisConnectionError } from "./errors.ts";
-import { checkOpen, lastTrouble } from "./supervise.ts";
+import { explain, isTakenBack, RedisConnectionError, replyWord } from "./errors.ts";
+import { checkOpen, isOneOfSeveral, lastTrouble } from "./supervise.ts";
 import { nextTurn } from "./timers.ts";
 
 /** How long a command may take by default, in milliseconds. */
@@ -73,7 +73,9 @@ function send(
       resolve(reply);
     }, (error) => {
       clearTimeout(timer);
-      reject(isTakenBack(error) ? offline(client, deadlineMs) : explain(error, addressOf(client)));
+      if (isTakenBack(error)) reject(offline(client, deadlineMs));
+      else if (replyWord(error) === "MOVED" && !isOneOfSeveral(client)) reject(lone(client, error));
+      else reject(explain(error, addressOf(client)));
     });
   });
 }
@@ -108,6 +110,16 @@ function offline(client: RedisClient, deadlineMs: number): RedisConnectionError 
   return new RedisConnectionError(
     `not connected${trouble && ` (${trouble})`}, waited ${deadlineMs} ms`,
     { address: addressOf(client) },
+  );
+}
+
+/** A node of a cluster that was connected to as if it were alone: it does not have all keys. */
+function lone(client: NodeClient, cause: unknown): RedisConnectionError {
+  const address = addressOf(client);
+  return new RedisConnectionError(
+    `it is a node of a cluster, and another node has the key: connect to the cluster, by ` +
+      `connect({ cluster: { nodes: ["${address}"] } }) or the URL redis+cluster://${address}`,
+    { address, fatal: true, cause },
   );
 }
 

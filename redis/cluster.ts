@@ -8,9 +8,13 @@
  */
 import type { Ask, Discovery, Masters } from "./routed.ts";
 import { SLOTS } from "./slots.ts";
+import { sleep } from "./timers.ts";
 
 /** How often the nodes are asked while all is well: what is misplaced says so itself. */
 const EVERY_MS = 10_000;
+
+/** How long one is waited for before the next is asked as well. */
+const NEXT_MS = 100;
 
 /** Asks the nodes of a cluster. */
 export class ClusterDiscovery implements Discovery {
@@ -34,7 +38,19 @@ export class ClusterDiscovery implements Discovery {
       if (found) return found;
     }
     const others = new Set([...this.#known, ...this.#seeds()].filter((at) => !ready.includes(at)));
-    return await first([...others].map((address) => this.#askOne(ask, address)));
+    return await this.#askInTurn(ask, [...others]);
+  }
+
+  /** One after the other, but without waiting long for one that is frozen, or gone. */
+  async #askInTurn(ask: Ask, addresses: readonly string[]): Promise<Masters> {
+    let answered = false;
+    return await first(addresses.map(async (address, i) => {
+      for (let waited = 0; waited < i * NEXT_MS && !answered; waited += 10) await sleep(10);
+      if (answered) throw new Error("nobody had to be asked any more");
+      const found = await this.#askOne(ask, address);
+      answered = true;
+      return found;
+    }));
   }
 
   async #askOne(ask: Ask, address: string): Promise<Masters> {

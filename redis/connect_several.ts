@@ -60,7 +60,7 @@ export async function connectSeveral(
     },
   });
   const account = pick(places);
-  const makeNode = (at: string, { reconnects }: { reconnects: boolean }, as = account) => {
+  const makeNode = (at: string, as = account, reconnects = true) => {
     const { socket, ...others } = nodeOptions(as, reconnects);
     return createClient({
       ...others,
@@ -71,10 +71,10 @@ export async function connectSeveral(
   const discovery = places.kind === "cluster"
     ? new ClusterDiscovery(() => places.nodes)
     : new SentinelDiscovery(places.name, places.nodes, {
-      make: (at) => makeNode(at, { reconnects: false }, pick(places.sentinel)),
+      make: (at) => makeNode(at, pick(places.sentinel), false),
       onAnswer: (at) => asked.add(at),
     });
-  const route = new Routed({ ...options, discovery, makeNode, address });
+  const route = new Routed({ ...options, discovery, makeNode: (at) => makeNode(at), address });
 
   let client: ClusterClient | SentinelClient | undefined;
   const opening = (async () => {

@@ -21,7 +21,7 @@ import {
   RedisConnectionError,
   replyWord,
 } from "./errors.ts";
-import { checkOpen, routeOf, whenEnded } from "./supervise.ts";
+import { checkOpen, joinRoute, routeOf, whenEnded } from "./supervise.ts";
 import { DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Longest single wait in Redis, in milliseconds: the pace at which a dead server is noticed. */
@@ -130,6 +130,26 @@ export class OwnConnection implements AsyncDisposable {
     return await this.#seeThrough(waited.then(() => replied), { waits: true, signal });
   }
 
+  /**
+   * Sends a command that does not wait, and `then`, which may take `thenMs`, behind it in the same write.
+   *
+   * @returns The replies to both.
+   */
+  async callThen(
+    args: readonly CommandArgument[],
+    then: readonly CommandArgument[],
+    { thenMs }: { thenMs: number },
+  ): Promise<[unknown, unknown]> {
+    const client = await this.client();
+    const options = { deadlineMs: GRACE_MS + thenMs, raw: true };
+    const both = [call(client, args, options), call(client, then, options)] as const;
+    both[1].catch(() => {}); // where both fail, the first one tells why
+    const replies = both[0].then(async (
+      reply,
+    ): Promise<[unknown, unknown]> => [reply, await both[1]]);
+    return await this.#seeThrough(replies, { waits: false, signal: undefined });
+  }
+
   /** Sends a command that does not wait. */
   async call(args: readonly CommandArgument[], signal?: AbortSignal): Promise<unknown> {
     const client = await this.client(signal);
@@ -143,10 +163,10 @@ export class OwnConnection implements AsyncDisposable {
   }
 
   /** The reply; when `signal` aborts, a command that waits is called back, and cut if that fails. */
-  async #seeThrough(
-    reply: Promise<unknown>,
-    { waits, signal }: { waits: boolean; signal?: AbortSignal },
-  ): Promise<unknown> {
+  async #seeThrough<R>(
+    reply: Promise<R>,
+    { waits, signal }: { waits: boolean; signal?: AbortSignal | undefined },
+  ): Promise<R> {
     let ended: AbortController | undefined;
     let cut = false;
     const onAbort = () => {
@@ -224,6 +244,7 @@ export class OwnConnection implements AsyncDisposable {
       maintNotifications: "disabled",
       pingInterval: undefined,
     });
+    if (route) joinRoute(client);
     client.on("error", () => {}); // the command that it hits is rejected with it
     this.#connecting = client;
     try {

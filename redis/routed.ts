@@ -17,7 +17,7 @@
  * @module
  */
 import { call, type CallOptions, DEFAULT_DEADLINE_MS } from "./call.ts";
-import { addressOf, type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
+import { type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
 import {
   describe,
   explain,
@@ -28,7 +28,14 @@ import {
   replyWord,
 } from "./errors.ts";
 import { slotOfTag, tagOf } from "./slots.ts";
-import { adopt, checkOpen, type ConnectionEvent, type Route, supervise } from "./supervise.ts";
+import {
+  adopt,
+  checkOpen,
+  type ConnectionEvent,
+  joinRoute,
+  type Route,
+  supervise,
+} from "./supervise.ts";
 import { sleep, within } from "./timers.ts";
 
 /** Shortest time between two questions who the masters are. */
@@ -73,7 +80,7 @@ export type Ask = (address: string, args: readonly string[]) => Promise<unknown>
 export interface RoutedParts {
   discovery: Discovery;
   /** Makes a client of a server, not connected. */
-  makeNode: (address: string, options: { reconnects: boolean }) => NodeClient | Promise<NodeClient>;
+  makeNode: (address: string) => NodeClient | Promise<NodeClient>;
   /** For messages. */
   address: string;
   /** 0 for no heartbeat. */
@@ -215,7 +222,9 @@ export class Routed implements Route {
   #ready(slot: number | undefined): NodeClient | undefined {
     const { bySlot } = this.#masters;
     if (slot === undefined && this.slots) {
-      for (const node of this.#nodes.values()) if (node.isReady) return node;
+      if (bySlot.length === 0) return undefined;
+      // Not one that is only being asked.
+      for (const [at, node] of this.#nodes) if (node.isReady && bySlot.includes(at)) return node;
       return undefined;
     }
     const address = bySlot[slot ?? 0];
@@ -294,13 +303,8 @@ export class Routed implements Route {
       );
     this.#masters = masters;
     const current = new Set(masters.bySlot);
-    for (const [address, node] of partly ? [] : [...this.#nodes]) {
-      if (current.has(address)) continue;
-      this.#nodes.delete(address);
-      if (node.isOpen) node.destroy();
-    }
-    for (const address of current) {
-      if (address !== undefined) this.#open(address).catch((error) => this.#trouble = error);
+    for (const address of partly ? [] : [...this.#nodes.keys()]) {
+      if (!current.has(address)) this.#drop(address);
     }
     if (moved) { for (const listener of [...this.#listeners]) listener(); }
   }
@@ -317,39 +321,43 @@ export class Routed implements Route {
   }
 
   async #connect(address: string): Promise<void> {
-    const node = await this.#made.makeNode(address, { reconnects: true });
-    adopt(node);
+    const node = joinRoute(await this.#made.makeNode(address));
+    if (this.#closed) return;
     this.#nodes.set(address, node);
     const { heartbeatMs, onEvent } = this.#made;
     if (heartbeatMs > 0) supervise(node, { heartbeatMs, ...(onEvent && { onEvent }) });
     node.on("error", (error) => {
       this.#trouble = error;
-      this.refresh().catch(() => {}); // it may be gone for good
+      if (this.#masters.bySlot.includes(address)) this.doubt(); // it may be gone for good
     });
-    // A client that reconnects says nothing until it stands; whoever needs it looks at isReady.
+    // Lost, it connects again by itself; what refuses it for good is seen in #trouble.
     const connecting = Promise.resolve(node.connect());
-    connecting.catch((error) => {
-      this.#trouble = error;
-      if (this.#nodes.get(address) === node && !node.isOpen) this.#nodes.delete(address);
+    connecting.catch((error) => this.#trouble = error);
+    await within(connecting, ASK_MS).catch((error) => {
+      throw this.#trouble ?? error;
     });
-    await within(connecting, DEFAULT_DEADLINE_MS);
-    if (this.#closed && node.isOpen) node.destroy();
   }
 
-  /** Asks a server who the masters are: over its connection, or one for this question. */
+  /**
+   * Asks a server who the masters are. A connection that is made for this stays if it is to a master;
+   * one that comes to nothing does not.
+   */
   async #ask(address: string, args: readonly string[]): Promise<unknown> {
-    const node = this.#nodes.get(address);
-    if (node?.isReady) return await call(node, args, { deadlineMs: ASK_MS });
-    const visitor = await this.#made.makeNode(address, { reconnects: false });
-    adopt(visitor);
     try {
-      await within(visitor.connect(), ASK_MS);
-      return await call(visitor, args, { deadlineMs: ASK_MS });
+      await this.#open(address);
+      const node = this.#nodes.get(address);
+      if (!node) throw this.#error("the client is closed", { fatal: true });
+      return await call(node, args, { deadlineMs: ASK_MS });
     } catch (error) {
-      throw explain(error, addressOf(visitor));
-    } finally {
-      if (visitor.isOpen) visitor.destroy();
+      if (!this.#masters.bySlot.includes(address)) this.#drop(address);
+      throw explain(error, address);
     }
+  }
+
+  #drop(address: string): void {
+    const node = this.#nodes.get(address);
+    this.#nodes.delete(address);
+    if (node?.isOpen) node.destroy();
   }
 
   /** While all is well nobody complains: a master may have been handed over all the same. */

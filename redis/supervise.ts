@@ -47,6 +47,8 @@ export interface Route {
 interface Supervision {
   /** Where commands go, if not to the one server of this client. */
   readonly route: Route | undefined;
+  /** Whether it is one of several servers: others have what it has not. */
+  isOneOfSeveral: boolean;
   /** Set while the client is closed only in order to be opened again. */
   reviving: boolean;
   /** What last went wrong with the connection, for messages. */
@@ -67,7 +69,12 @@ const known = new WeakMap<RedisClient, Supervision>();
 export function adopt(client: RedisClient, route?: Route): Supervision {
   let supervision = known.get(client);
   if (supervision) return supervision;
-  const created: Supervision = supervision = { route, reviving: false, onEnd: new Set() };
+  const created: Supervision = supervision = {
+    route,
+    isOneOfSeveral: false,
+    reviving: false,
+    onEnd: new Set(),
+  };
   known.set(client, created);
   client.on("error", (error) => created.lastError = error);
   client.on("ready", () => created.lastError = undefined);
@@ -102,6 +109,17 @@ export function whenEnded(client: RedisClient, listener: () => void): () => void
 /** Where the commands of a client go, if not to one server. */
 export function routeOf(client: RedisClient): Route | undefined {
   return adopt(client).route;
+}
+
+/** Says that a client is one of those of a route, which knows what to make of `MOVED`. */
+export function joinRoute<C extends RedisClient>(client: C): C {
+  adopt(client).isOneOfSeveral = true;
+  return client;
+}
+
+/** Whether a client is one of those of a route. */
+export function isOneOfSeveral(client: RedisClient): boolean {
+  return adopt(client).isOneOfSeveral;
 }
 
 /** Whether a client has been looked at before. */

@@ -60,10 +60,10 @@ function routeCluster(client: ClusterClient): void {
   nameAddress(client, client.masters.map(({ address }) => address).join(",") || "a cluster");
   const seeds = () => client.masters.map(({ address }) => address);
   const discovery = new ClusterDiscovery(seeds);
-  const makeNode = async (address: string, options: { reconnects: boolean }) => {
+  const makeNode = async (address: string) => {
     const known = client.masters.find((node) => node.address === address) ?? client.masters[0];
     if (!known) throw new Error("The cluster's client is not connected");
-    return duplicate(await client.nodeClient(known), address, options);
+    return duplicate(await client.nodeClient(known), address);
   };
   belong(client, { discovery, makeNode });
 }
@@ -77,9 +77,9 @@ function routeSentinel(client: SentinelClient): void {
     const address = `${master.host}:${master.port}`;
     return Promise.resolve({ bySlot: [address] });
   };
-  const makeNode = async (address: string, options: { reconnects: boolean }) => {
+  const makeNode = async (address: string) => {
     const node = await client._execute(false, (node) => Promise.resolve({ node }));
-    return duplicate(node.node, address, options);
+    return duplicate(node.node, address);
   };
   belong(client, { discovery: { slots: false, everyMs: LOOK_MS, find }, makeNode });
 }
@@ -92,18 +92,14 @@ function belong(
 }
 
 /** A client with the same options for another server of the same kind. */
-function duplicate(
-  node: NodeClient,
-  address: string,
-  { reconnects }: { reconnects: boolean },
-): NodeClient {
+function duplicate(node: NodeClient, address: string): NodeClient {
   const { host, port } = splitAddress(address);
   return node.duplicate({
     socket: {
       ...(node.options as { socket?: object } | undefined)?.socket,
       host,
       port,
-      reconnectStrategy: reconnects ? (retries: number) => backoffMs(retries) : false,
+      reconnectStrategy: (retries: number) => backoffMs(retries),
     },
     maintNotifications: "disabled",
     pingInterval: undefined,
