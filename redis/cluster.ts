@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Ask, Discovery, Masters } from "./routed.ts";
+import type { Ask, Asking, Discovery, Masters } from "./routed.ts";
 import { SLOTS } from "./slots.ts";
 import { sleep } from "./timers.ts";
 
@@ -29,7 +29,7 @@ export class ClusterDiscovery implements Discovery {
     this.#seeds = seeds;
   }
 
-  async find(ask: Ask, ready: readonly string[]): Promise<Masters> {
+  async find({ ask, ready, signal }: Asking): Promise<Masters> {
     const turn = this.#turn++;
     for (let i = 0; i < ready.length; i++) {
       const address = ready[(turn + i) % ready.length]!;
@@ -38,17 +38,22 @@ export class ClusterDiscovery implements Discovery {
       if (found) return found;
     }
     const others = new Set([...this.#known, ...this.#seeds()].filter((at) => !ready.includes(at)));
-    return await this.#askInTurn(ask, [...others]);
+    return await this.#askInTurn(ask, [...others], signal);
   }
 
   /** One after the other, but without waiting long for one that is frozen, or gone. */
-  async #askInTurn(ask: Ask, addresses: readonly string[]): Promise<Masters> {
-    let answered = false;
+  async #askInTurn(
+    ask: Ask,
+    addresses: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Masters> {
+    const answered = new AbortController();
+    const over = AbortSignal.any([signal, answered.signal]);
     return await first(addresses.map(async (address, i) => {
-      for (let waited = 0; waited < i * NEXT_MS && !answered; waited += 10) await sleep(10);
-      if (answered) throw new Error("nobody had to be asked any more");
+      await sleep(i * NEXT_MS, over);
+      if (over.aborted) throw new Error("nobody had to be asked any more");
       const found = await this.#askOne(ask, address);
-      answered = true;
+      answered.abort();
       return found;
     }));
   }

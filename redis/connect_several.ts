@@ -18,6 +18,11 @@ import type { ConnectionEvent } from "./supervise.ts";
 import { backoffMs, sleep, unlessAborted, within } from "./timers.ts";
 import { splitAddress } from "./topology.ts";
 
+/** Longest pause between attempts to reach a master again. */
+const MAX_PAUSE_MS = 250;
+
+type Reconnects = (retries: number, cause: Error) => number | false | Error;
+
 /** What the connections have in common. */
 export interface SeveralOptions {
   timeoutMs: number;
@@ -44,7 +49,7 @@ export async function connectSeveral(
   const address = places.kind === "cluster"
     ? places.nodes.join(",")
     : `${places.nodes.join(",")} (${places.name})`;
-  const nodeOptions = (account: object, reconnects: boolean) => ({
+  const nodeOptions = (account: object, reconnects: Reconnects) => ({
     ...account,
     ...(places.database > 0 && { database: places.database }),
     ...(options.name !== undefined && { name: options.name }),
@@ -53,25 +58,26 @@ export async function connectSeveral(
     socket: {
       ...(places.tls && { tls: true as const, ...options.tls }),
       connectTimeout: timeoutMs,
-      reconnectStrategy: (retries: number, cause: Error) => {
-        if (!reconnects) return false;
-        return isFatal(cause) ? cause : backoffMs(retries);
-      },
+      reconnectStrategy: reconnects,
     },
   });
   const account = pick(places);
-  const makeNode = (at: string, as = account, reconnects = true) => {
-    const { socket, ...others } = nodeOptions(as, reconnects);
-    return createClient({
-      ...others,
-      socket: { ...socket, ...splitAddress(at) },
-    }) as unknown as NodeClient;
+  const makeNode = (at: string, as = account) => {
+    let stood = false;
+    const { socket, ...others } = nodeOptions(as, (retries, cause) => {
+      // One that has never stood may be nobody: whoever needs it tries again.
+      if (!stood) return false;
+      return isFatal(cause) ? cause : backoffMs(retries, { maxMs: MAX_PAUSE_MS });
+    });
+    const node = createClient({ ...others, socket: { ...socket, ...splitAddress(at) } });
+    node.on("ready", () => stood = true);
+    return node as unknown as NodeClient;
   };
   const asked = new Set<string>();
   const discovery = places.kind === "cluster"
     ? new ClusterDiscovery(() => places.nodes)
     : new SentinelDiscovery(places.name, places.nodes, {
-      make: (at) => makeNode(at, pick(places.sentinel), false),
+      make: (at) => makeNode(at, pick(places.sentinel)),
       onAnswer: (at) => asked.add(at),
     });
   const route = new Routed({ ...options, discovery, makeNode: (at) => makeNode(at), address });
@@ -79,7 +85,10 @@ export async function connectSeveral(
   let client: ClusterClient | SentinelClient | undefined;
   const opening = (async () => {
     await firstAnswer(route, timeoutMs);
-    const { socket, ...others } = nodeOptions(account, true);
+    const { socket, ...others } = nodeOptions(
+      account,
+      (retries) => backoffMs(retries, { maxMs: MAX_PAUSE_MS }),
+    );
     // Its way of finding out hangs on one that is frozen: it is given those that have answered.
     client = places.kind === "cluster"
       ? createCluster({
@@ -108,7 +117,7 @@ export async function connectSeveral(
     return endsBoth(await unlessAborted(within(opening, timeoutMs), signal), route);
   } catch (error) {
     opening.catch(() => {}); // it was given up
-    route.destroy();
+    await route.close();
     // A Sentinel client ends a little later than it says.
     if (client?.isOpen) await within(Promise.resolve(client.destroy()), 2_000).catch(() => {});
     signal?.throwIfAborted();

@@ -62,15 +62,20 @@ export interface Discovery {
   readonly slots: boolean;
   /** How often to ask while all is well, in milliseconds; 0 for never. */
   readonly everyMs: number;
-  /**
-   * Finds out.
-   *
-   * @param ask Asks a server, over a connection that stands or one for this question.
-   * @param ready Masters whose connections stand.
-   */
-  find(ask: Ask, ready: readonly string[]): Promise<Masters>;
+  /** Finds out. */
+  find(how: Asking): Promise<Masters>;
   /** Ends connections of its own. */
   close?(): void;
+}
+
+/** What is there to find out with. */
+export interface Asking {
+  /** Asks a server, over a connection that stands or one for this question. */
+  ask: Ask;
+  /** Masters whose connections stand. */
+  ready: readonly string[];
+  /** Aborts when nobody wants to know any more. */
+  signal: AbortSignal;
 }
 
 /** Asks one server. */
@@ -100,7 +105,7 @@ export class Routed implements Route {
   #askedAt = -Infinity;
   #trouble: unknown;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #closed = false;
+  readonly #closing = new AbortController();
   #owner: RedisClient | undefined;
 
   constructor(made: RoutedParts) {
@@ -141,7 +146,7 @@ export class Routed implements Route {
           error instanceof RedisConnectionError && !error.sent && !error.fatal;
         if (isConnectionError(error) || undone) this.doubt(error);
         if (!undone || performance.now() + AGAIN_MS > until) throw error;
-        await sleep(AGAIN_MS);
+        await sleep(AGAIN_MS, this.#closing.signal);
       }
     }
   }
@@ -181,20 +186,22 @@ export class Routed implements Route {
 
   /** Ends all connections: waits for replies in flight, but not for long. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
     this.#made.discovery.close?.();
     clearTimeout(this.#timer);
     await Promise.all([...this.#nodes.values()].map(async (node) => {
       if (node.isReady) await within(node.close(), CLOSE_MS).catch(() => {});
       if (node.isOpen) node.destroy();
     }));
+    await within(Promise.allSettled([this.#asking, ...this.#opening.values()]), CLOSE_MS)
+      .catch(() => {}); // somebody frozen was being asked
     this.#nodes.clear();
   }
 
   /** Ends all connections at once. */
   destroy(): void {
-    this.#closed = true;
+    this.#closing.abort();
     this.#made.discovery.close?.();
     clearTimeout(this.#timer);
     for (const node of this.#nodes.values()) if (node.isOpen) node.destroy();
@@ -236,7 +243,7 @@ export class Routed implements Route {
   async #whenReady(slot: number | undefined, until: number): Promise<NodeClient> {
     for (;;) {
       if (this.#owner) checkOpen(this.#owner);
-      if (this.#closed) throw this.#error("the client is closed", { fatal: true });
+      if (this.#closing.signal.aborted) throw this.#error("the client is closed", { fatal: true });
       const { bySlot } = this.#masters;
       const address = bySlot[slot ?? 0] ?? (slot === undefined ? bySlot.find(Boolean) : undefined);
       if (address !== undefined) void this.#open(address).catch((error) => this.#trouble = error);
@@ -245,7 +252,7 @@ export class Routed implements Route {
       if (isFatal(this.#trouble)) throw explain(this.#trouble, this.#made.address);
       if (performance.now() > until) throw this.#unreached(slot);
       this.doubt();
-      await sleep(AGAIN_MS);
+      await sleep(AGAIN_MS, this.#closing.signal);
     }
   }
 
@@ -280,12 +287,16 @@ export class Routed implements Route {
 
   async #refresh(): Promise<void> {
     const pause = this.#askedAt + ASK_PAUSE_MS - performance.now();
-    if (pause > 0) await sleep(pause);
+    if (pause > 0) await sleep(pause, this.#closing.signal);
     this.#askedAt = performance.now();
-    if (this.#closed) return;
+    if (this.#closing.signal.aborted) return;
     const ready = [...this.#nodes].filter(([, node]) => node.isReady).map(([address]) => address);
     try {
-      const masters = await this.#made.discovery.find((at, args) => this.#ask(at, args), ready);
+      const masters = await this.#made.discovery.find({
+        ask: (at, args) => this.#ask(at, args),
+        ready,
+        signal: this.#closing.signal,
+      });
       this.#trouble = undefined;
       this.#use(masters);
     } catch (error) {
@@ -311,7 +322,7 @@ export class Routed implements Route {
 
   /** Connects to a master, once. */
   #open(address: string): Promise<void> {
-    if (this.#nodes.get(address)?.isOpen || this.#closed) return Promise.resolve();
+    if (this.#nodes.get(address)?.isOpen || this.#closing.signal.aborted) return Promise.resolve();
     let opening = this.#opening.get(address);
     if (!opening) {
       opening = this.#connect(address).finally(() => this.#opening.delete(address));
@@ -322,7 +333,7 @@ export class Routed implements Route {
 
   async #connect(address: string): Promise<void> {
     const node = joinRoute(await this.#made.makeNode(address));
-    if (this.#closed) return;
+    if (this.#closing.signal.aborted) return;
     this.#nodes.set(address, node);
     const { heartbeatMs, onEvent } = this.#made;
     if (heartbeatMs > 0) supervise(node, { heartbeatMs, ...(onEvent && { onEvent }) });
@@ -363,7 +374,7 @@ export class Routed implements Route {
   /** While all is well nobody complains: a master may have been handed over all the same. */
   #watch(): void {
     const { everyMs } = this.#made.discovery;
-    if (everyMs === 0 || this.#closed) return;
+    if (everyMs === 0 || this.#closing.signal.aborted) return;
     this.#timer = setTimeout(async () => {
       await this.refresh().catch(() => {}); // said by whoever needs it
       this.#watch();

@@ -10,7 +10,7 @@ import { call } from "./call.ts";
 import type { NodeClient } from "./client.ts";
 import { first } from "./cluster.ts";
 import { explain, isFatal, replyWord } from "./errors.ts";
-import type { Ask, Discovery, Masters } from "./routed.ts";
+import type { Asking, Discovery, Masters } from "./routed.ts";
 import { adopt } from "./supervise.ts";
 import { sleep, within } from "./timers.ts";
 
@@ -48,7 +48,7 @@ export class SentinelDiscovery implements Discovery {
     this.#asking = asking;
   }
 
-  async find(ask: Ask): Promise<Masters> {
+  async find({ ask, signal }: Asking): Promise<Masters> {
     const votes = new Map<string, number>();
     const attempts = this.#seeds.map(async (address) => {
       const master = await this.#askSentinel(address);
@@ -56,7 +56,9 @@ export class SentinelDiscovery implements Discovery {
       votes.set(master, (votes.get(master) ?? 0) + 1);
     });
     await first(attempts);
-    await Promise.race([Promise.allSettled(attempts), sleep(LATER_MS)]);
+    const all = new AbortController();
+    void Promise.allSettled(attempts).then(() => all.abort());
+    await sleep(LATER_MS, AbortSignal.any([signal, all.signal]));
     const [master] = [...votes].sort(([, a], [, b]) => b - a)[0]!;
     // Named before it has become one, or after it was one: then they are asked again.
     const role = await ask(master, ["ROLE"]).catch((error) => {

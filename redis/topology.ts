@@ -94,16 +94,19 @@ function belong(
 /** A client with the same options for another server of the same kind. */
 function duplicate(node: NodeClient, address: string): NodeClient {
   const { host, port } = splitAddress(address);
-  return node.duplicate({
+  let stood = false;
+  const twin = node.duplicate({
     socket: {
       ...(node.options as { socket?: object } | undefined)?.socket,
       host,
       port,
-      reconnectStrategy: (retries: number) => backoffMs(retries),
+      reconnectStrategy: (retries: number) => stood ? backoffMs(retries) : false,
     },
     maintNotifications: "disabled",
     pingInterval: undefined,
   });
+  twin.on("ready", () => stood = true);
+  return twin;
 }
 
 /** Host and port of `host:port`. */
