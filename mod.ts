@@ -27,7 +27,8 @@ export {
 } from "./redis/connect.ts";
 export type { CommandArgument, RedisClient } from "./redis/client.ts";
 export { type Codec, type CodecOption, DecodeError } from "./redis/codec.ts";
-export { RedisConnectionError } from "./redis/errors.ts";
+export { RedisConnectionError, RedisFullError } from "./redis/errors.ts";
+export { type QueueKeys, queueKeys } from "./redis/keys.ts";
 export type { ConnectionEvent } from "./redis/supervise.ts";
 
 export { ListQueue, type ListQueueOptions } from "./queue/list_queue.ts";
@@ -48,7 +49,9 @@ export type {
   Found,
   FoundState,
   LeasedQueueOptions,
+  PeekOptions,
   PeekState,
+  PurgeOptions,
   RedriveOptions,
   Waiting,
 } from "./queue/leased_types.ts";
@@ -64,7 +67,7 @@ export {
   type StandardSchema,
 } from "./queue/schema.ts";
 export type { QueueSnapshot } from "./queue/snapshot.ts";
-export type { Counted, Percentiles, QueueStats } from "./queue/stats.ts";
+export type { Counted, Histogram, Percentiles, QueueStats } from "./queue/stats.ts";
 export { Delivery, type GivenBack, type NackOptions, type Settlement } from "./queue/delivery.ts";
 export { LeaseLostError } from "./queue/settler.ts";
 export type { AttemptError } from "./queue/envelope.ts";

@@ -14,6 +14,7 @@ import type { Load } from "./measure.ts";
 import { toText } from "./report.ts";
 import type { Report, Scenario } from "./scenario.ts";
 import { before } from "./scenarios/before.ts";
+import { dashboard } from "./scenarios/dashboard.ts";
 import { inspection } from "./scenarios/inspection.ts";
 import { latency } from "./scenarios/latency.ts";
 import { leased } from "./scenarios/leased.ts";
@@ -36,6 +37,7 @@ const scenarios: Record<string, Scenario> = {
   inspection,
   threads,
   schedules,
+  dashboard,
   before,
 };
 
@@ -51,6 +53,7 @@ const HELP = `Compares this package with others; every figure is a median of int
   deno task bench inspection   looking into a queue of ten times --count messages
   deno task bench threads   two threads against one, for handlers that need the processor
   deno task bench schedules   ten schedulers, one firing for each tick; how late they are
+  deno task bench dashboard    pages over that, and what a worker loses while one is open
 
   deno task bench before --checkout DIR   enqueue and drain against another checkout's
 

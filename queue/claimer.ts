@@ -6,7 +6,8 @@
  * that is lost costs a wait, never a message, and both modes give the same guarantees. Both commands
  * leave in one write, so that Redis claims the moment the token comes.
  *
- * A claim whose reply was lost is repeated under the same lease and gives the same messages.
+ * A claim whose reply was lost is repeated under the same lease and gives the same messages; one that
+ * was given up is asked for again by the next claim, or its messages would wait for the end of a lease.
  *
  * @module
  */
@@ -20,8 +21,11 @@ import type { LeasedScripts } from "./leased_scripts.ts";
 import { Hand, type SettleOptions } from "./settler.ts";
 import { random } from "./uid.ts";
 
-/** How often a claim whose reply was lost is repeated before its messages are left to their lease. */
+/** How often a claim whose reply was lost is repeated before that is told. */
 const REPEATS = 3;
+
+/** Most claims that are in doubt at once; what more of them took is left to its lease. */
+const MAX_DOUBTS = 100;
 
 /** How often whoever waits looks for lapsed leases. */
 export const TICK_MS = 1_000;
@@ -43,6 +47,8 @@ export class Claimer {
   readonly #options: SettleOptions;
   readonly #rate: string;
   readonly #finished: Hand[] = [];
+  /** Claims that were given up without an answer: they may have taken messages, or not. */
+  readonly #doubts: { lease: string; most: number }[] = [];
   /** Redis's clock, and ours before it was asked: what runs behind a wait is timed by it. */
   #clock: { now: number; askedAt: number } | undefined;
   #count = 0;
@@ -86,15 +92,16 @@ export class Claimer {
       signal?: AbortSignal;
     },
   ): Promise<{ hand: Hand; messages: Uint8Array[] } | undefined> {
-    const lease = `${this.consumer}:${most}:${this.#count++}`;
+    const doubt = this.#doubtUpTo(most);
+    const asked = doubt ?? { lease: `${this.consumer}:${most}:${this.#count++}`, most };
+    const { lease } = asked;
     const finished = this.#finished.splice(0, MAX_FINISHED);
     const rest = finished.flatMap((hand) => [hand.lease, String(hand.unproved)]);
     const askedAt = performance.now();
     const { now, dueInMs, leaseMs, refusedMs, messages, ids } = await this.#persist(
       () =>
         this.#scripts.claim.run(send, this.#keys, {
-          lease,
-          most,
+          ...asked,
           room,
           lease_ms: this.#leaseMs,
           policy: this.#options.policy,
@@ -102,7 +109,10 @@ export class Claimer {
           counting: this.#options.counting,
         }, rest),
       signal,
-    );
+    ).catch((error) => {
+      if (isRetryable(error) && this.#doubts.length < MAX_DOUBTS) this.#doubts.push(asked);
+      throw error;
+    });
     if (!waits) this.#clock = { now, askedAt };
     const ranAt = waits ? this.#timeOf(now) : askedAt;
     this.dueAt = dueInMs < 0 ? Infinity : ranAt + dueInMs;
@@ -157,6 +167,15 @@ export class Claimer {
       const wait = (seconds: string) => ["BLPOP", this.#keys.wake, seconds];
       return own.blockThen(wait, args, { blockMs: ms, signal });
     };
+  }
+
+  /**
+   * The oldest claim in doubt that took no more than may be taken now. Where Redis never ran it, or its
+   * lease is over, asking for it is a claim like any other.
+   */
+  #doubtUpTo(most: number): { lease: string; most: number } | undefined {
+    const at = this.#doubts.findIndex((doubt) => doubt.most <= most);
+    return at < 0 ? undefined : this.#doubts.splice(at, 1)[0];
   }
 
   /** When Redis's clock said `now`, by ours: not later than this, however late the reply is read. */

@@ -125,7 +125,7 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   readonly #hand: Hand;
   readonly #index: number;
   readonly #settler: Settler;
-  #settled: "ack" | "nack" | "deadLetter" | undefined;
+  #settled: "ack" | "nack" | "deadLetter" | "release" | undefined;
   #settling: Promise<unknown> | undefined;
   #end: TaskEnd | undefined;
   #aborter: AbortController | undefined;
@@ -218,6 +218,30 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     ) as Promise<void>;
   }
 
+  /**
+   * Gives the message back without spending an attempt: nothing was begun with it. It is ready at once.
+   *
+   * @throws {LeaseLostError} when the lease ran out.
+   *
+   * @example Taken for somebody who is gone
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_release");
+   * await queue.enqueue("thumbnail");
+   * await (await queue.receive())?.release();
+   * const again = await queue.receive();
+   * console.log(again?.attempt); // 1
+   * await again?.ack();
+   * await queue.close();
+   * await redis.close();
+   * ```
+   */
+  async release(): Promise<void> {
+    await this.#once("release", () => this.#settler.release(this.#hand, this.#index));
+  }
+
   /** See {@linkcode Settlement.extend}. */
   async extend(ms: number): Promise<void> {
     if (this.#settled !== undefined) {
@@ -269,7 +293,10 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   }
 
   /** Settling again in the same way is the same success; in another way it is a mistake. */
-  #once(how: "ack" | "nack" | "deadLetter", settle: () => Promise<unknown>): Promise<unknown> {
+  #once(
+    how: "ack" | "nack" | "deadLetter" | "release",
+    settle: () => Promise<unknown>,
+  ): Promise<unknown> {
     if (this.#settled === undefined) {
       this.#settled = how;
       if (this.#aborter) this.#hand.unwatch(this.#aborter);

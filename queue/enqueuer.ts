@@ -7,7 +7,7 @@
  */
 import type { CommandArgument } from "../redis/client.ts";
 import { type Codec, encode } from "../redis/codec.ts";
-import { isRetryable } from "../redis/errors.ts";
+import { isRetryable, RedisFullError } from "../redis/errors.ts";
 import { checkMessageId, type QueueKeys } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
 import type { Send } from "../redis/script.ts";
@@ -233,7 +233,9 @@ export class Enqueuer<T, I> {
         return await run();
       } catch (error) {
         const pause = backoffMs(failures);
-        if (!isRetryable(error) || performance.now() + pause > until) throw error;
+        // A producer is told at once that Redis is full: it may wait, or have others wait.
+        if (error instanceof RedisFullError || !isRetryable(error)) throw error;
+        if (performance.now() + pause > until) throw error;
         await sleep(pause);
       }
     }

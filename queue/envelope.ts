@@ -140,11 +140,24 @@ export function readHistory(history: Buffer): AttemptError[] {
   const errors: AttemptError[] = [];
   for (const line of history.toString("utf8").split("\n")) {
     try {
-      const parsed = JSON.parse(line);
-      if (typeof parsed?.message === "string" && typeof parsed.at === "number") errors.push(parsed);
+      const error = asError(JSON.parse(line));
+      if (error) errors.push(error);
     } catch {
       // The empty line at the end, or somebody else's writing: the payload is not affected.
     }
   }
   return errors;
+}
+
+/** Only what belongs there, and is what its type says: somebody else may have written it. */
+function asError(parsed: unknown): AttemptError | undefined {
+  const { attempt, message, stack, at, worker } = Object(parsed) as Record<string, unknown>;
+  if (typeof message !== "string" || typeof at !== "number") return undefined;
+  return {
+    ...(typeof attempt === "number" && { attempt }),
+    message,
+    ...(typeof stack === "string" && { stack }),
+    at,
+    ...(typeof worker === "string" && { worker }),
+  };
 }

@@ -18,7 +18,10 @@ import {
   type Counts,
   type Found,
   type FoundState,
+  type PeekOptions,
   type PeekState,
+  PURGE_OPTIONS,
+  type PurgeOptions,
   REDRIVE_OPTIONS,
   type RedriveOptions,
   type Waiting,
@@ -45,10 +48,7 @@ const CURSORS: Partial<Record<PeekState, RegExp>> = {
   ready: /^(\d{1,15}|\d{1,20}-\d{1,20})$/,
 };
 
-const PEEK_OPTIONS = optionNames<{ limit?: number; cursor?: string }>({
-  limit: true,
-  cursor: true,
-});
+const PEEK_OPTIONS = optionNames<PeekOptions>({ limit: true, cursor: true, payloads: true });
 
 const FIND_OPTIONS = optionNames<{ states?: readonly FoundState[] }>({ states: true });
 const FOUND_STATES: readonly FoundState[] = ["ready", "leased", "delayed", "dead"];
@@ -126,9 +126,14 @@ export class Inspector<T> {
   /** One page of a state. */
   async peek(
     state: PeekState,
-    options: { limit?: number; cursor?: string },
+    options: PeekOptions,
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
-    const { limit = 20, cursor = "0" } = checkOptions("peek", options, PEEK_OPTIONS);
+    const { limit = 20, cursor = "0", payloads = true } = checkOptions(
+      "peek",
+      options,
+      PEEK_OPTIONS,
+    );
+    checkSwitch("payloads", payloads);
     checkState("peek", state, ["ready", "leased", "delayed", "dead", "completed", "failed"]);
     checkCount("limit", limit, { max: MAX_BATCH });
     if (typeof cursor !== "string" || !(CURSORS[state] ?? POSITION).test(cursor)) {
@@ -139,12 +144,19 @@ export class Inspector<T> {
     const seen: Seen[] = [];
     let from = cursor;
     for (let most = FIRST_STEP; seen.length < limit;) {
-      const args = { state, from, most: Math.min(most, limit - seen.length) };
+      const args = {
+        state,
+        from,
+        most: Math.min(most, limit - seen.length),
+        payloads: payloads ? "1" : "0",
+      };
       const { entries, next } = await this.#scripts.peek.run(this.#send, this.#keys, args);
       seen.push(...entries);
       from = next;
       if (next === "") break;
-      most = nextStep(most, entries.reduce((sum, [entry]) => sum + (entry?.length ?? 0), 0));
+      // Redis has to read what it leaves out.
+      const weight = ([entry, , , cut]: Seen) => (entry?.length ?? 0) + Number(cut ?? 0);
+      most = nextStep(most, entries.reduce((sum, entry) => sum + weight(entry), 0));
     }
     const shown = await Promise.all(seen.map((entry) => this.#show(state, entry)));
     const messages = shown.filter((message) => message !== undefined); // some went meanwhile
@@ -181,7 +193,9 @@ export class Inspector<T> {
   async redrive(options: RedriveOptions<T>): Promise<number> {
     checkOptions("redrive", options, REDRIVE_OPTIONS);
     const { ids, match, limit = Infinity, dryRun = false, perSecond = Infinity, signal } = options;
+    const { onProgress } = options;
     checkSignal(signal);
+    checkCallback("onProgress", onProgress);
     checkSwitch("dryRun", dryRun);
     if (limit !== Infinity) checkCount("limit", limit);
     if (ids && match) throw new TypeError("Either ids or match, not both");
@@ -199,31 +213,42 @@ export class Inspector<T> {
     // A quarter of a second's worth at once, and the rest of the quarter is a pause.
     const step = Math.max(1, Math.min(MAX_BATCH, Math.floor(perSecond / 4)));
     const pace = (n: number) => sleep(perSecond < Infinity ? 1_000 * n / perSecond : 0, signal);
-    if (!ids && !match && !dryRun) return await this.#redriveOldest({ limit, step, pace, signal });
+    if (!ids && !match && !dryRun) {
+      return await this.#redriveOldest({ limit, step, pace, signal, onProgress });
+    }
     const chosen = ids && [...new Set(ids.map(checkMessageId))];
     let total = 0;
-    for await (const batch of this.#letters(chosen, match, limit, step, dryRun)) {
+    const letters = { ids: chosen, match, limit, step, dryRun, signal };
+    for await (const batch of this.#letters(letters)) {
       if (signal?.aborted) break;
-      if (dryRun) total += await this.#countDead(batch);
-      else {
-        for (let left = batch; left.length > 0;) { // fewer at a time where they are large
-          const { seen, redriven } = await this.#redrive(left.length, left);
-          total += redriven;
-          left = left.slice(seen);
-        }
-        await pace(batch.length);
+      if (dryRun) {
+        total += await this.#countDead(batch);
+        onProgress?.(total);
+        continue;
       }
+      for (let left = batch; left.length > 0;) { // fewer at a time where they are large
+        const { seen, redriven } = await this.#redrive(left.length, left);
+        total += redriven;
+        onProgress?.(total);
+        left = left.slice(seen);
+      }
+      await pace(batch.length);
     }
     return total;
   }
 
   /** Removes all messages of a state. */
-  async purge(state: Exclude<PeekState, "leased">): Promise<number> {
+  async purge(state: Exclude<PeekState, "leased">, options: PurgeOptions): Promise<number> {
     checkState("purge", state, ["ready", "delayed", "dead", "completed", "failed"]);
+    const { signal, onProgress } = checkOptions("purge", options, PURGE_OPTIONS);
+    checkSignal(signal);
+    checkCallback("onProgress", onProgress);
     for (let total = 0;;) {
+      if (signal?.aborted) return total;
       const args = { state, most: MAX_BATCH };
       const [more, purged] = await this.#scripts.purge.run(this.#send, this.#keys, args);
       total += purged;
+      onProgress?.(total);
       if (more === 0) return total;
     }
   }
@@ -235,11 +260,12 @@ export class Inspector<T> {
 
   /** Without a look at them: Redis takes the oldest, as many as are dead when it begins. */
   async #redriveOldest(
-    { limit, step, pace, signal }: {
+    { limit, step, pace, signal, onProgress }: {
       limit: number;
       step: number;
       pace: (n: number) => Promise<void>;
       signal: AbortSignal | undefined;
+      onProgress: RedriveOptions<T>["onProgress"];
     },
   ): Promise<number> {
     let total = 0;
@@ -248,6 +274,7 @@ export class Inspector<T> {
       const { dead, seen, redriven } = await this.#redrive(Math.min(step, left));
       if (first) left = Math.min(left, dead);
       total += redriven;
+      onProgress?.(total);
       left -= seen;
       if (seen === 0) break;
       if (left > 0) await pace(seen);
@@ -269,11 +296,14 @@ export class Inspector<T> {
    * dies again at once is not redriven for ever.
    */
   async *#letters(
-    ids: readonly string[] | undefined,
-    match: ((message: Waiting<T>) => boolean) | undefined,
-    limit: number,
-    step: number,
-    dryRun: boolean,
+    { ids, match, limit, step, dryRun, signal }: {
+      ids: readonly string[] | undefined;
+      match: ((message: Waiting<T>) => boolean) | undefined;
+      limit: number;
+      step: number;
+      dryRun: boolean;
+      signal: AbortSignal | undefined;
+    },
   ): AsyncGenerator<string[]> {
     if (ids) {
       const chosen = ids.slice(0, limit);
@@ -283,7 +313,7 @@ export class Inspector<T> {
     const { dead } = await this.counts();
     let left = limit;
     // Letters that were passed over stay in front of those that have not been looked at.
-    for (let seen = 0, passed = 0; seen < dead && left > 0;) {
+    for (let seen = 0, passed = 0; seen < dead && left > 0 && !signal?.aborted;) {
       const most = Math.min(MAX_BATCH, dead - seen, match ? FIRST_STEP * 5 : Math.min(left, step));
       const page = await this.#deadIds(passed, most, match);
       if (page.length === 0) return;
@@ -304,7 +334,7 @@ export class Inspector<T> {
       const range = ["ZRANGE", this.#keys.dead_at, String(from), String(from + most - 1)];
       return (await this.#send(range) as Buffer[]).map((id) => ({ id: String(id), chosen: true }));
     }
-    const args = { state: "dead", from, most };
+    const args = { state: "dead", from, most, payloads: "1" };
     const { entries } = await this.#scripts.peek.run(this.#send, this.#keys, args);
     return await Promise.all(entries.map(async (seen) => {
       const message = await this.#show("dead", seen);
@@ -351,6 +381,11 @@ export class Inspector<T> {
 
 function stateOf(place: Place): Exclude<FoundState, "dead"> {
   return place === "lapsed" ? "ready" : place;
+}
+
+function checkCallback(name: string, value: unknown): void {
+  if (value === undefined || typeof value === "function") return;
+  throw new TypeError(`${name} must be a function, but is ${show(value)}`);
 }
 
 /** How many entries the next step takes, from how many this one took and what they weighed. */

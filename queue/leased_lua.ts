@@ -201,6 +201,15 @@ local function drop_old_dead()
   end
 end
 
+-- The last line. Not by a pattern for its end: that is looked for from every character on, to the end of its line.
+local function last_error(h)
+  local from = 1
+  for after in string.gmatch(h.history, "\\n()") do
+    if after <= #h.history then from = after end
+  end
+  return h.history ~= "" and string.sub(h.history, from, -2) or "null"
+end
+
 -- reason is a JSON string, so it has no line break.
 local function bury(h, reason, consumer)
   local name = h.id ~= "" and h.id or h.uid
@@ -214,8 +223,7 @@ local function bury(h, reason, consumer)
   redis.call("ZADD", dead_at, now, id)
   free_key(h)
   count("dead", 1)
-  local last = string.match(h.history, "([^\\n]*)\\n$") or "null"
-  track(h, "dead", "dead", '{"reason":' .. reason .. ',"error":' .. last .. "}", consumer)
+  track(h, "dead", "dead", '{"reason":' .. reason .. ',"error":' .. last_error(h) .. "}", consumer)
   drop_old_dead()
 end
 

@@ -40,7 +40,9 @@ import type {
   Found,
   FoundState,
   LeasedQueueOptions,
+  PeekOptions,
   PeekState,
+  PurgeOptions,
   RedriveOptions,
   Waiting,
 } from "./leased_types.ts";
@@ -394,14 +396,14 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * `"dead"`: the oldest in front; these have a `reason` and `deadAt`. `"leased"`: in no order; these have
    * a `consumer`, `leaseExpiresAt` and a `token`. `"completed"` and `"failed"`: the newest in front, where
    * the queue keeps them; these have `receivedAt`, `finishedAt` and `consumer`.
-   * @param options `limit`: from 1 to 1,000, 20 by default. `cursor`: where the page before ended.
-   * Pages count from the front, so what moves meanwhile shifts them.
-   * @throws {TypeError} for another state.
+   * @param options `payloads: false` leaves those in Redis. Pages count from the front, so what moves
+   * meanwhile shifts them.
+   * @throws {TypeError} for another state, or an unknown option.
    * @throws {RangeError} for a bad `limit` or `cursor`.
    */
   async peek(
     state: PeekState,
-    options: { limit?: number; cursor?: string } = {},
+    options: PeekOptions = {},
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
     return await this.#inspector.peek(state, options);
   }
@@ -483,11 +485,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   /**
    * Removes all messages of a state, or a log. The ids and keys that they hold are free again.
    *
+   * @param options `signal`: ends it between two steps. `onProgress`: told after each step how many there were.
    * @returns How many there were.
-   * @throws {TypeError} for a state that cannot be purged: leased messages belong to their consumers.
+   * @throws {TypeError} for a state that cannot be purged: leased messages belong to their consumers; for
+   * an unknown option.
    */
-  async purge(state: Exclude<PeekState, "leased">): Promise<number> {
-    return await this.#inspector.purge(state);
+  async purge(state: Exclude<PeekState, "leased">, options: PurgeOptions = {}): Promise<number> {
+    return await this.#inspector.purge(state, options);
   }
 
   /**

@@ -200,8 +200,10 @@ export interface Counts {
   /** Given up. */
   readonly dead: number;
   /**
-   * How long the message that comes out next has waited, in milliseconds, if there is one. It counts
-   * from when it could be claimed: one that was delayed, or came back, from then on.
+   * How long the oldest message has waited, in milliseconds, if one waits: of those that come out next, and
+   * in a `PriorityQueue` of the first ones of each priority (of the sixteen most urgent, and of the last), so
+   * that one that starves is seen. It counts from when a message could be claimed: one that was delayed,
+   * or came back, from then on.
    */
   readonly oldestReadyMs?: number;
   /** There, and true, while the queue is paused. */
@@ -211,18 +213,44 @@ export interface Counts {
 /** States whose messages can be looked at; the last two are logs. */
 export type PeekState = "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
 
+/** Which messages are looked at, and how. */
+export interface PeekOptions {
+  /**
+   * How many, from 1 to 1,000.
+   *
+   * @default 20
+   */
+  limit?: number;
+  /** Where the page before ended. */
+  cursor?: string;
+  /**
+   * `false` leaves payloads in Redis: for lists, where they may be large and may be secret. `raw` is empty
+   * then (of a task it is its name), and `bytes` tells their size.
+   *
+   * @default true
+   */
+  payloads?: boolean;
+}
+
 /** A message that was looked at and left where it is. */
 export interface Waiting<T> {
   /** Its id; empty for an entry that is no message of this library. */
   readonly id: string;
-  /** The data, decoded; absent where it could not be. */
+  /** The data, decoded; absent where it could not be, or was left in Redis. */
   readonly payload?: T;
   /** The data as it stands in Redis, byte for byte. */
   readonly raw: Uint8Array;
+  /** How many bytes the data has, also where it was left in Redis. */
+  readonly bytes: number;
   /** How often it was handed over and came back. */
   readonly attempts: number;
   /** When it was enqueued, in milliseconds since 1970, by its producer's clock. */
   readonly enqueuedAt: number;
+  /**
+   * From when on it could be claimed, in milliseconds since 1970: when it was enqueued or, if it was
+   * delayed or came back, from then on, by Redis's clock. 0 for an entry that is no message of this library.
+   */
+  readonly readyAt: number;
   /** How urgent it is; 0 in a queue without priorities. */
   readonly priority: number;
   /** The errors of its attempts, oldest first. */
@@ -283,6 +311,8 @@ export interface RedriveOptions<T> {
   perSecond?: number;
   /** Ends it; what was redriven until then is. */
   signal?: AbortSignal;
+  /** Told after each step how many there were until now. What it throws ends the redrive. */
+  onProgress?: (redriven: number) => void;
 }
 
 /** The names of these options. */
@@ -293,6 +323,21 @@ export const REDRIVE_OPTIONS: OptionNames = optionNames<RedriveOptions<unknown>>
   dryRun: true,
   perSecond: true,
   signal: true,
+  onProgress: true,
+});
+
+/** How a state is emptied. */
+export interface PurgeOptions {
+  /** Ends it; what was removed until then is. */
+  signal?: AbortSignal;
+  /** Told after each step how many there were until now. What it throws ends the purge. */
+  onProgress?: (purged: number) => void;
+}
+
+/** The names of these options. */
+export const PURGE_OPTIONS: OptionNames = optionNames<PurgeOptions>({
+  signal: true,
+  onProgress: true,
 });
 
 /** A worker, or a `consume` loop, that has said lately that it is there. */

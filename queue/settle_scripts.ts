@@ -67,7 +67,7 @@ while i <= #ARGV do
     let_go_of(fields)
     if looks == "1" then gone = look(fields, lease, received)
     else gone = redis.call("HDEL", leased, unpack(fields)) end
-    end_acked(done, results)
+    end_acked(done, results, received, looks)
     acked = acked + gone
   end
   removed[#removed + 1] = gone

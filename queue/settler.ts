@@ -212,8 +212,9 @@ interface PendingAcks {
   settled: ((error?: Error) => void)[];
 }
 
-/** Most acks in one script. */
+/** Most acks in one script, and about how many bytes of results: Redis serves nobody else meanwhile. */
 const MAX_ACKS = 1_000;
+const MAX_RESULT_BYTES = 1_048_576;
 
 /** Settles deliveries over one connection. */
 export class Settler {
@@ -225,6 +226,7 @@ export class Settler {
   readonly #times = new Times();
   #pending = new Map<Hand, PendingAcks>();
   #count = 0;
+  #resultBytes = 0;
   #unanswered = 0;
   #scheduled = false;
   #flushing = new Set<Promise<void>>();
@@ -277,7 +279,8 @@ export class Settler {
     if (envelope) acks.waited.push(envelope.waitsFrom);
     if (settled) acks.settled.push(settled);
     this.#unanswered++;
-    if (++this.#count >= MAX_ACKS) return this.#flush();
+    this.#resultBytes += end?.result.length ?? 0;
+    if (++this.#count >= MAX_ACKS || this.#resultBytes >= MAX_RESULT_BYTES) return this.#flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#flush());
@@ -405,7 +408,7 @@ export class Settler {
     const batch = [...this.#pending.values()];
     this.#pending = new Map();
     const count = this.#count;
-    this.#count = 0;
+    this.#count = this.#resultBytes = 0;
     const flushing = this.#acknowledge(batch).finally(() => {
       this.#unanswered -= count;
       this.#flushing.delete(flushing);

@@ -4,7 +4,7 @@
  *
  * They are one HASH, counted by the scripts that move the messages, one command a number. A field is
  * named by its minute (since 1970); when a minute begins, those that are an hour old are added up and go.
- * So the hash has a bound: sixty times the counters and the buckets. It expires when the queue was not
+ * So the hash has a bound: sixty-one times the counters and the buckets. It expires when the queue was not
  * used for thirty days. Times are kept as counts of buckets, four to a doubling, so a percentile is right
  * to a tenth.
  *
@@ -14,6 +14,7 @@
  * 29922017 enqueued  88
  * 29922017 w9        41         waited 4 to 4.8 ms
  * 29922017 r0        88         ran less than 1 ms
+ * w9        5120                of minutes that are gone
  * ```
  *
  * @module
@@ -61,6 +62,16 @@ export interface Percentiles {
   readonly p99: number;
 }
 
+/** How long things took, since the queue's beginning: how many took less than a time, for several times. */
+export interface Histogram {
+  /** The times, rising, each with how many took less; the last one with all of them. */
+  readonly buckets: readonly { readonly ms: number; readonly count: number }[];
+  /** How many there were. */
+  readonly count: number;
+  /** How long they took together, in milliseconds, as far as the buckets tell: right to a tenth. */
+  readonly sumMs: number;
+}
+
 /** What a queue has done. */
 export interface QueueStats {
   /**
@@ -75,6 +86,10 @@ export interface QueueStats {
   readonly waitMs?: Percentiles;
   /** From the claim to the ack, in the window. */
   readonly runMs?: Percentiles;
+  /** The waits as a histogram, since the queue's beginning, of those that were acknowledged. */
+  readonly waits?: Histogram;
+  /** The runs in the same way. */
+  readonly runs?: Histogram;
   /** The minutes of the window, oldest first; those in which nothing happened are left out. */
   readonly minutes: readonly (Readonly<Record<Counted, number>> & {
     /** When it began, in milliseconds since 1970, by Redis's clock. */
@@ -149,17 +164,20 @@ export function readStats(fields: Map<string, string>, now: number, windowMs: nu
   const totals = counted("");
   const minutes: QueueStats["minutes"][number][] = [];
   const buckets = { w: new Map<number, number>(), r: new Map<number, number>() };
+  const since = { w: new Map<number, number>(), r: new Map<number, number>() };
   for (const minute of minutesIn(fields)) {
     const counts = counted(`${minute} `);
     for (const what of COUNTED) totals[what] += counts[what];
     if (minute < first || minute > thisMinute) continue;
     minutes.push({ at: minute * MINUTE_MS, ...counts });
-    for (let bucket = 0; bucket <= MAX_BUCKET; bucket++) {
-      for (const kind of ["w", "r"] as const) {
-        const n = numberOf(`${minute} ${kind}${bucket}`);
-        if (n > 0) buckets[kind].set(bucket, (buckets[kind].get(bucket) ?? 0) + n);
-      }
-    }
+  }
+  for (const [field, value] of fields) {
+    const [, minute, kind, bucket] = BUCKET.exec(field) ?? [];
+    const n = Number(value);
+    if (!kind || !(n > 0)) continue;
+    add(since[kind as "w"], Number(bucket), n);
+    const at = minute === undefined ? -1 : Number(minute);
+    if (at >= first && at <= thisMinute) add(buckets[kind as "w"], Number(bucket), n);
   }
   const began = Math.max(first, numberOf("first")); // younger than the window
   const seconds = Math.max(1, (now - began * MINUTE_MS) / 1_000);
@@ -173,8 +191,29 @@ export function readStats(fields: Map<string, string>, now: number, windowMs: nu
     >,
     ...(waitMs && { waitMs }),
     ...(runMs && { runMs }),
+    ...(since.w.size > 0 && { waits: histogram(since.w) }),
+    ...(since.r.size > 0 && { runs: histogram(since.r) }),
     minutes,
   };
+}
+
+/** `29922017 w9` of a minute, `w9` of those that are gone. */
+const BUCKET = /^(?:(\d+) )?([wr])(\d{1,3})$/;
+
+function add(counts: Map<number, number>, bucket: number, n: number): void {
+  if (bucket <= MAX_BUCKET) counts.set(bucket, (counts.get(bucket) ?? 0) + n);
+}
+
+function histogram(counts: Map<number, number>): Histogram {
+  const last = Math.max(...counts.keys());
+  let [count, sumMs] = [0, 0];
+  const buckets = Array.from({ length: last + 1 }, (_, bucket) => {
+    const n = counts.get(bucket) ?? 0;
+    count += n;
+    sumMs += n * middleOf(bucket);
+    return { ms: 2 ** (bucket / 4), count };
+  });
+  return { buckets, count, sumMs };
 }
 
 /** The minutes that are there, oldest first. */
@@ -213,9 +252,15 @@ const BEGIN_MINUTE = `
       end
     end
     if not found then return end
+    local times = {}
     for bucket = 0, ${MAX_BUCKET} do
-      names[#names + 1] = minute .. " w" .. bucket
-      names[#names + 1] = minute .. " r" .. bucket
+      times[#times + 1] = "w" .. bucket
+      times[#times + 1] = "r" .. bucket
+    end
+    local before = #names
+    for _, bucket in ipairs(times) do names[#names + 1] = minute .. " " .. bucket end
+    for i, n in ipairs(redis.call("HMGET", stats, unpack(names, before + 1))) do
+      if n then redis.pcall("HINCRBY", stats, times[i], n) end
     end
     redis.call("HDEL", stats, unpack(names))
   end

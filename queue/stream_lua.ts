@@ -229,9 +229,9 @@ end
 
 local function strike(_, _, _, id) redis.call("XDEL", ready, id) end
 
-local function next_out()
+local function heads()
   local first = redis.call("XRANGE", ready, begins(), "+", "COUNT", 1)[1]
-  return first and message_of(first)
+  return {first and message_of(first)}
 end`;
 
 /** See ADOPT. At most a hundred at a time. */
@@ -242,7 +242,11 @@ local function adopt()
     local id = entry[1]
     local given = redis.call("XPENDING", ready, group, id, id, 1)[1]
     if not given then
-      redis.call("XDEL", ready, id)  -- acknowledged by somebody who leaves what is done; or skipped
+      -- Acknowledged by somebody who leaves what is done; or skipped. What it holds would be held for ever.
+      redis.call("XDEL", ready, id)
+      local h = parse(message_of(entry))
+      free(h)
+      untrack(h)
     elseif given[3] >= tonumber(idle_ms) then
       redis.call("XACK", ready, group, id)
       redis.call("XDEL", ready, id)

@@ -211,14 +211,16 @@ local function acked_of(fields, from, looks)
   return ids, results
 end
 
--- Not what was said before, its reply being lost, and not what somebody has cancelled meanwhile.
-local function end_acked(ids, results)
+-- Not what was said before, its reply being lost; not what somebody has cancelled meanwhile, nor what somebody
+-- has given back in the place of its consumer, and is running again: that is on record with a later start.
+local function end_acked(ids, results, received, looks)
   if #ids == 0 then return end
+  local latest = looks == "1" and math.huge or tonumber(received)  -- where it was looked at, it is there
   local pairs_of, lines, done = {}, {}, "done\\t" .. now_text
   for i, record in ipairs(redis.call("HMGET", records, unpack(ids))) do
-    local times, told
-    if record then times, told = string.match(record, "^running\\t%d+(\\t%d+\\t%d+\\t)([^\\n]*)") end
-    if times then
+    local times, began, told
+    if record then times, began, told = string.match(record, "^running\\t%d+(\\t%d+\\t(%d+)\\t)([^\\n]*)") end
+    if times and tonumber(began) <= latest then
       pairs_of[#pairs_of + 1] = ids[i]
       pairs_of[#pairs_of + 1] = done .. times .. told .. "\\n" .. results[i]
       lines[#lines + 1] = ids[i] .. "\\t" .. told

@@ -36,6 +36,8 @@ for i = first_of_rest, #ARGV, 6 do
     said[#said + 1] = 2
   else
     local since = string.format("%.0f", now)
+    -- Removes first: a handler that tells how far it is must not fail since Redis is at maxmemory.
+    redis.call("HDEL", records, id)
     redis.call("HSET", records, id, "running\\t" .. since .. "\\t" .. times .. "\\t" .. told .. "\\n" .. value)
     if events_most ~= "0" then
       redis.pcall("XADD", events, "MAXLEN", "~", events_most, "*", "progress",

@@ -137,6 +137,12 @@ export interface Health {
   readonly active: number;
   /** How long ago Redis last answered it, in milliseconds; undefined if it has not yet. */
   readonly lastAnswerMs?: number;
+  /**
+   * How long ago it last finished a claim, with messages or without, in milliseconds; undefined if it has
+   * not yet. While there are free slots (`active` is less than its `concurrency`) it claims anew every
+   * few seconds; while there are none it does not.
+   */
+  readonly lastClaimMs?: number;
 }
 
 /**
@@ -235,14 +241,30 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
 
   /**
    * How the worker is doing. One on a queue with leases asks Redis every second, whatever its handlers
-   * do: one that has not been answered for 15 s is in trouble.
+   * do: one that has not been answered for 15 s is in trouble, and so is one that has free slots and has
+   * not finished a claim for 15 s. It makes its connections anew by itself, as long as it runs.
+   *
+   * @example
+   * ```ts
+   * import { connect, ReliableQueue, Worker } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const worker = new Worker(new ReliableQueue(redis, "docs_health"), () => {});
+   * worker.start();
+   * const { running, active, lastClaimMs } = worker.health();
+   * console.log(running, active, lastClaimMs); // true 0 undefined
+   * await worker.stop();
+   * await redis.close();
+   * ```
    */
   health(): Health {
+    const now = performance.now();
     const answeredAt = Math.max(this.#takenAt ?? -Infinity, this.#intake?.answeredAt ?? -Infinity);
     return {
       running: this.#loop !== undefined,
       active: this.active,
-      ...(answeredAt > -Infinity && { lastAnswerMs: performance.now() - answeredAt }),
+      ...(answeredAt > -Infinity && { lastAnswerMs: now - answeredAt }),
+      ...(this.#takenAt !== undefined && { lastClaimMs: now - this.#takenAt }),
     };
   }
 
@@ -279,6 +301,7 @@ export class Worker<D extends { readonly payload: unknown }> implements AsyncDis
     this.#aborted = false;
     this.#failure = undefined;
     this.#graceEndsAt = Infinity;
+    this.#takenAt = undefined; // of an earlier run it would say nothing
     this.#loop = this.#main().finally(() => this.#loop = undefined);
     return this.#loop;
   }

@@ -12,7 +12,14 @@ import process from "node:process";
 import { createClient, type RedisClientType } from "redis";
 import { call } from "./call.ts";
 import { addressOf } from "./client.ts";
-import { describe, isFatal, redactUrl, RedisConnectionError, replyWord } from "./errors.ts";
+import {
+  describe,
+  isFatal,
+  isRetryable,
+  redactUrl,
+  RedisConnectionError,
+  replyWord,
+} from "./errors.ts";
 import { checkOptions, checkSignal, optionNames } from "./options.ts";
 import { show } from "./show.ts";
 import { adopt, type ConnectionEvent, supervise } from "./supervise.ts";
@@ -20,6 +27,9 @@ import { backoffMs, checkMs, DeadlineError, sleep, unlessAborted, within } from 
 
 /** Where Redis is looked for when nothing says otherwise. */
 const DEFAULT_URL = "redis://127.0.0.1:6379";
+
+/** First words of error replies to a PING by a server that is there for other commands. */
+const ANSWERS = new Set(["NOPERM", "MISCONF"]);
 
 /** Longest pause between attempts before the first success: somebody is waiting for it. */
 const FIRST_PAUSE_MS = 100;
@@ -108,8 +118,8 @@ export type ConnectedClient = RedisClientType;
  *
  * @param options Where, and how long to try.
  * @returns The connected client; `await using` closes it.
- * @throws {TypeError} for a URL that is none, or an unknown option. The message does not contain the
- * password.
+ * @throws {TypeError} for a URL that is none, an account without a password, or an unknown option. The
+ * message does not contain the password.
  * @throws {RangeError} for a `timeoutMs` or `heartbeatMs` that is no duration.
  * @throws {RedisConnectionError} when there is no server within `timeoutMs`, and at once when it
  * refuses the credentials or the certificate, or when a permission is missing (`fatal`).
@@ -173,6 +183,7 @@ async function tellEviction(
 
 function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {
   const url = checkUrl(options.url ?? environmentUrl() ?? DEFAULT_URL);
+  checkCredentials(url, options);
   try {
     const { username, password, name, tls } = options;
     const client: ConnectedClient = createClient({
@@ -207,9 +218,11 @@ async function open(client: ConnectedClient): Promise<void> {
       await call(client, ["PING"]);
       return;
     } catch (error) {
-      const word = replyWord(error);
-      if (word === "NOPERM") return; // an account with few rights: it answered, that is all we ask
-      if (word !== "LOADING" && word !== "MASTERDOWN" && word !== "BUSY") throw error;
+      // An account with few rights, or a server that cannot write to its disk and says so also to a
+      // PING: it answered, that is all we ask.
+      if (ANSWERS.has(replyWord(error))) return;
+      // Also a connection that was lost again meanwhile: the client makes another one.
+      if (!isRetryable(error)) throw error;
       await sleep(50);
     }
   }
@@ -267,6 +280,18 @@ function checkUrl(url: string): string {
     );
   }
   return url;
+}
+
+/** A name without a password would not be told to Redis: whoever gave it would be the default account. */
+function checkCredentials(url: string, { username, password }: ConnectOptions): void {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const name = username ?? decodeURIComponent(parsed?.username ?? "");
+  if (name === "" || name === "default" || (password ?? parsed?.password)) return;
+  throw new TypeError(
+    `The account ${
+      JSON.stringify(name)
+    } needs a password: without one Redis would take you for "default"`,
+  );
 }
 
 /** The client takes credentials of a URL before those beside it, so they go into the URL. */

@@ -53,6 +53,32 @@ export class RedisConnectionError extends Error {
   }
 }
 
+/**
+ * Redis refused to store something because its memory is full (`maxmemory`, with a policy that evicts
+ * nothing). Nothing was stored. What is there can be claimed, settled and removed all the same, which
+ * makes room: try again later, or tell whoever produces.
+ *
+ * @example Tell it from other errors
+ * ```ts
+ * import { RedisFullError } from "@workshop/redis-patterns";
+ *
+ * const error = new RedisFullError("127.0.0.1:6379");
+ * console.log(error.message); // Redis at 127.0.0.1:6379: its memory is full (OOM): nothing was stored
+ * ```
+ */
+export class RedisFullError extends Error {
+  /** The name that stack traces show. */
+  override readonly name = "RedisFullError";
+  /** `host:port` or the socket's path; never a password. */
+  readonly address: string;
+
+  /** Makes the error. */
+  constructor(address: string, options?: { cause?: unknown }) {
+    super(`Redis at ${address}: its memory is full (OOM): nothing was stored`, options);
+    this.address = address;
+  }
+}
+
 /** First words of error replies that pass by themselves: the server is starting, busy or moving. */
 const PASSING = new Set([
   "LOADING",
@@ -91,7 +117,11 @@ const LOST = new Set([
 /** The first word of an error reply (`WRONGTYPE`, `OOM` …), or "" for any other error. */
 export function replyWord(error: unknown): string {
   if (!(error instanceof Error)) return "";
-  const word = /^([A-Z][A-Z0-9]+)(?: |$)/.exec(error.message)?.[1] ?? "";
+  // Redis 6 puts a script's line, and its own words, in front of what a command in it has said.
+  const said = error.message.replace(/^ERR Error running script .*: -?(?=[A-Z]{2,} )/, "");
+  const word = /^ERR The user executing the script can't/.test(said)
+    ? "NOPERM" // as Redis 7 says it of a command in a script
+    : /^([A-Z][A-Z0-9]+)(?: |$)/.exec(said)?.[1] ?? "";
   // Node spells system errors the same way ("ECONNRESET ..."), but gives them a code.
   return "code" in error ? "" : word;
 }
@@ -125,6 +155,7 @@ export function isConnectionError(error: unknown): boolean {
 export function isRetryable(error: unknown): boolean {
   if (isFatal(error)) return false;
   if (isConnectionError(error) || PASSING.has(replyWord(error))) return true;
+  if (error instanceof RedisFullError) return true; // others make room
   return error instanceof Error && error.message.includes("max number of clients reached");
 }
 
@@ -139,6 +170,7 @@ export function isTakenBack(error: unknown): boolean {
  */
 export function explain(error: unknown, address: string): unknown {
   if (error instanceof RedisConnectionError || !(error instanceof Error)) return error;
+  if (replyWord(error) === "OOM") return new RedisFullError(address, { cause: error });
   const fatal = isFatal(error);
   if (!fatal && !isConnectionError(error)) return error;
   // An error reply to a command is Redis's own answer; only a refused handshake becomes ours.
@@ -181,10 +213,19 @@ export function redactUrl(url: string): string {
   return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)?[\s\S]*@/i, "$1***@");
 }
 
-/** The text with the password of any URL in it replaced, for messages and events. */
+/**
+ * The text with the password of any URL in it replaced, for messages and events; also without a scheme.
+ * Word by word, in the time of one look: what is told may be long, and may be an attacker's.
+ */
 export function redact(text: string): string {
-  // Greedy up to the last @: a password may itself contain one. Also without a scheme.
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)?[^\s"'/@]*:[^\s"']*@/gi, "$1***@");
+  return text.replace(/[^\s"']+/g, (word) => {
+    const end = word.lastIndexOf("@"); // the last one: a password may itself contain some
+    if (end < 0 || !word.slice(0, end).includes(":")) return word;
+    // The first colon, or it stands in a password.
+    const scheme = word.indexOf(":");
+    const front = word.startsWith("://", scheme) && scheme < end ? word.slice(0, scheme + 3) : "";
+    return `${front}***${word.slice(end)}`;
+  });
 }
 
 function errorName(error: Error): string {

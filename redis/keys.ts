@@ -115,7 +115,19 @@ export const SCHEDULE_KEY_TYPES: Readonly<Record<keyof ScheduleKeys, string>> = 
 /** ZSET of all queues with leases, by last use. It has no queue's slot, so no script touches it. */
 export const REGISTRY_KEY = "queue:registry";
 
-/** All keys of a queue with leases, on one slot of a cluster: the name is the hash tag. */
+/**
+ * All keys of a queue with leases, on one slot of a cluster: the name is the hash tag. For looking: what
+ * writes there is the queue.
+ *
+ * @throws {TypeError} for a name that cannot be a queue's.
+ *
+ * @example Where to look with redis-cli
+ * ```ts
+ * import { queueKeys } from "@workshop/redis-patterns";
+ *
+ * console.log(queueKeys("emails").dead); // queue:{emails}:dead
+ * ```
+ */
 export function queueKeys(name: string): QueueKeys {
   const prefix = `queue:{${checkQueueName(name)}}:`;
   return {
@@ -145,7 +157,18 @@ export function queueKeys(name: string): QueueKeys {
   };
 }
 
-/** The keys of a queue's schedules, on the queue's slot. */
+/**
+ * The keys of a queue's schedules, on the queue's slot. For looking: what writes there is `TaskScheduler`.
+ *
+ * @throws {TypeError} for a name that cannot be a queue's.
+ *
+ * @example Where to look with redis-cli
+ * ```ts
+ * import { scheduleKeys } from "@workshop/redis-patterns/tasks";
+ *
+ * console.log(scheduleKeys("tasks").schedules); // queue:{tasks}:schedules
+ * ```
+ */
 export function scheduleKeys(name: string): ScheduleKeys {
   const prefix = `queue:{${checkQueueName(name)}}:`;
   return {

@@ -66,6 +66,10 @@ Deno.test("connect refuses options that would not do what they say", async () =>
   const tls = { ca: "certificate" };
   await assertRejects(() => connect({ url: "redis://127.0.0.1:1", tls }), TypeError, "rediss://");
   await assertRejects(() => connect({ name: "my app" }), TypeError, '"my app"');
+  // Otherwise these would be let in as "default", where that has no password.
+  for (const options of [{ username: "ann" }, { url: "redis://ann@127.0.0.1:1" }]) {
+    await assertRejects(() => connect(options), TypeError, 'The account "ann" needs a password');
+  }
   const signal = new AbortController() as unknown as AbortSignal;
   await assertRejects(() => connect({ signal }), TypeError, "did you mean controller.signal?");
   const secrets = ["redis://:hunter2@127.0.0.1:1", { pasword: "hunter2" }];
@@ -125,6 +129,17 @@ serverTest("connect waits while the server loads its data", async (server) => {
   await restarting;
   await again.close();
 }, { config: { "enable-debug-command": "yes", "key-load-delay": "100" } });
+
+serverTest(
+  "connect goes on when the connection is lost before the first answer",
+  async (server) => {
+    await using proxy = await FaultyProxy.start({ port: server.port });
+    const lost = proxy.dropReplies((request) => /ping/i.test(request));
+    await using redis = await connect({ url: proxy.url, timeoutMs: 5_000 });
+    await lost;
+    assertEquals(await redis.ping(), "PONG");
+  },
+);
 
 redisTest(
   "connect's client is closed by await using, also where it was closed already",

@@ -44,7 +44,7 @@ await download(files);
 const took = new Map<string, number>();
 
 for (const step of steps) {
-  Deno.test(`${step.path} is complete, short and has links that lead somewhere`, async () => {
+  Deno.test(`${step.path} is complete, short and in shape, and its page is true`, async () => {
     await checkFolder(step);
   });
 }
@@ -209,6 +209,18 @@ async function checkFile(path: string, name: string): Promise<void> {
   assertEquals(wide, undefined, `${path}/${name} has a line over ${MAX_WIDTH} columns`);
 }
 
+/** What every numbered step tells, in this order: the story and the picture come before. */
+const SECTIONS = [
+  "Run",
+  "What you see",
+  "Break it",
+  "What you learned",
+  "Trouble",
+  "Exercise",
+];
+/** Steps that mirror a tutorial: their README says what the tutorial's version gets wrong. */
+const MIRRORS = /^examples\/(02|04|06|07|09|1[3-8])_/;
+
 async function checkReadme(path: string): Promise<void> {
   const readme = new URL(`${path}/README.md`, ROOT);
   const text = await Deno.readTextFile(readme);
@@ -220,4 +232,69 @@ async function checkReadme(path: string): Promise<void> {
       fail(`${path}/README.md links to ${target}, which is not there`)
     );
   }
+  const wide = text.split("\n").find((line) =>
+    [...line].length > MAX_WIDTH && !/^\||^.\[|deno run/.test(line)
+  );
+  assertEquals(wide, undefined, `${path}/README.md has a line over ${MAX_WIDTH} columns`);
+  await checkCode(path, text);
+  if (/\/\d\d_/.test(path)) checkShape(path, text);
 }
+
+function checkShape(path: string, text: string): void {
+  const name = `${path}/README.md`;
+  const [, number] = /\/(\d\d)_/.exec(path)!;
+  assert(text.startsWith(`# ${number} · `), `${name} does not begin with its number`);
+  const sections = [...text.matchAll(/^## (.+)$/gm)].map(([, section]) => section!);
+  assertEquals(sections, SECTIONS, `${name} has another shape`);
+  const [story = "", run = ""] = text.split(/^## .+$/m);
+  assert(/^```\n[^]+?^```$/m.test(story), `${name} has no picture before "Run"`);
+  assert(
+    story.split("```")[0]!.split(/\s+/).length > 20,
+    `${name} has no story before its picture`,
+  );
+  assert(run.includes("deno run "), `${name} does not say how it is run`);
+  assert(!MIRRORS.test(path) || /tutorial/i.test(text), `${name} says nothing of its tutorial`);
+  const exercise = text.slice(text.indexOf("\n## Exercise\n"));
+  assert(
+    exercise.includes(`\`deno task learn ${number}\`: `) || ["00", "19", "22"].includes(number!),
+    `${name} does not name its exercise`,
+  );
+  for (const [command, of] of text.matchAll(/deno task (?:ex|learn|hint) (\d\d)/g)) {
+    assertEquals(of, number, `${name} says "${command}", which is another step`);
+  }
+}
+
+/**
+ * The code of a page is true: what is to be typed is what a header has, which is run above, or a
+ * task that there is; and TypeScript stands in the examples, where it is checked.
+ */
+async function checkCode(path: string, text: string): Promise<void> {
+  const fences = text.matchAll(/^( *)```(\S*)[^\n]*\n([^]*?)^\1```$/gm);
+  for (const [, , language, code] of fences) {
+    if (language === "") continue; // a picture, or what you see
+    assertEquals(language, "sh", `${path}/README.md has code that nobody runs`);
+    for (const line of code!.split("\n").filter((line) => line.trim() !== "")) {
+      const command = line.replace(/ +#.*$/, "").trim();
+      if (/^deno task \S+/.test(command)) continue; // tests/readme_test.ts knows the tasks
+      if (/^(python3|curl) |^-H /.test(command)) continue; // tests/monitor_server_test.ts runs these
+      const script = scriptOf(command);
+      const { run } = await readExample(script);
+      const before = (command: string) => command.slice(0, command.indexOf(script));
+      assertEquals(before(command), before(run), `${path}/README.md: not the permissions of @run`);
+      const flags = [...command.slice(before(command).length).matchAll(/ --(\w+)/g)];
+      const source = await Deno.readTextFile(new URL(script, ROOT));
+      for (const [, flag] of flags) {
+        assert(
+          new RegExp(`\\b${flag}\\b`).test(source),
+          `${path}/README.md: ${script} has no --${flag}`,
+        );
+      }
+    }
+  }
+}
+
+Deno.test("examples/README.md has a row for every step and tutorial, and no other", async () => {
+  const text = await Deno.readTextFile(new URL("examples/README.md", ROOT));
+  const rows = [...text.matchAll(/^\| \[[^\]]+\]\(([^)]+)\/README\.md\)/gm)].map(([, to]) => to);
+  assertEquals(rows, steps.map(({ path }) => path.slice("examples/".length)));
+});

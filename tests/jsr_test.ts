@@ -194,7 +194,7 @@ export async function wrong(queue: ListQueue<number>): Promise<void> {
 Deno.test("deno publish takes every module that a published one imports", async () => {
   await using newcomer = await Newcomer.arrive();
   const { manifest } = await versionMeta(newcomer.registry);
-  const modules = Object.keys(manifest).filter((path) => path.endsWith(".ts"));
+  const modules = Object.keys(manifest).filter((path) => /\.tsx?$/.test(path));
   assertNotEquals(modules, []);
   for (const path of modules) {
     const page = `${newcomer.registry.url}/${config.name}/${config.version}${path}`;
@@ -213,3 +213,32 @@ function errorsIn(value: unknown): string[] {
     key === "error" ? [String(inner)] : errorsIn(inner)
   );
 }
+
+Deno.test("the dashboard, imported from JSR, shows a page with its typefaces and scripts", async () => {
+  await using server = await RedisServer.start();
+  await using newcomer = await Newcomer.arrive();
+  await newcomer.write(
+    "main.ts",
+    `import { Dashboard } from "jsr:${config.name}/dashboard";
+await using dashboard = new Dashboard({ redis: "${server.url}" });
+const ask = (path: string) => dashboard.fetch(new Request("http://localhost" + path));
+const page = await (await ask("/?")).text();
+console.log(page.includes("No queue yet"));
+for (const [, path] of page.matchAll(/(?:src|href)="(.assets.[^"]+)"/g)) {
+  console.log(path!.split("/").at(-1), (await (await ask(path!)).bytes()).length > 100);
+}
+`,
+  );
+  const { ok, stdout, stderr } = await newcomer.deno("run", "-A", "main.ts");
+  assert(ok, stderr);
+  const files = [
+    "icon.svg",
+    "uplot.css",
+    "style.css",
+    "app.js",
+    "uplot.js",
+    "htmx.js",
+    "htmx-sse.js",
+  ];
+  assertEquals(stdout.split("\n"), ["true", ...files.map((file) => `${file} true`)]);
+});

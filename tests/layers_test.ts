@@ -10,13 +10,20 @@ const ALLOWED: Record<string, RegExp> = {
   // Below queue/: nothing in it may import tasks/, or the main export would load a cron library.
   "queue/tasks/": /^((queue|redis)\/[a-z_]+\.ts|croner|node:[a-z_]+)$/,
   "pubsub/": /^(redis\/[a-z_]+\.ts|node:[a-z]+)$/,
-  "examples/": /^(@workshop\/redis-patterns(\/tasks)?|@std\/cli\/parse-args|node:[a-z_/]+)$/,
+  // What a learner writes knows the package alone; its checks also listen to the wire, as tools do.
+  "exercises/":
+    /^(@workshop\/redis-patterns(\/tasks|\/dashboard)?|#ex\/\w+\.ts|tools\/\w+\.ts|node:[a-z_/]+)$/,
+  "solutions/": /^(@workshop\/redis-patterns(\/tasks)?|node:[a-z_/]+)$/,
+  "monitor/":
+    /^(@workshop\/redis-patterns(\/tasks)?|@std\/cli\/parse-args|cli-table3|ink|react|hono(\/[a-z-]+)*|(@fontsource-variable\/[a-z-]+|htmx\.org|uplot)\/package\.json|node:[a-z_/]+)$/,
+  "examples/":
+    /^(@workshop\/redis-patterns(\/tasks|\/dashboard)?|@std\/cli\/parse-args|node:[a-z_/]+)$/,
 };
 
 async function* modules(folder: URL): AsyncGenerator<URL> {
   for await (const entry of Deno.readDir(folder)) {
     if (entry.isDirectory) yield* modules(new URL(`${entry.name}/`, folder));
-    else if (entry.name.endsWith(".ts")) yield new URL(entry.name, folder);
+    else if (/\.tsx?$/.test(entry.name)) yield new URL(entry.name, folder);
   }
 }
 
@@ -49,6 +56,18 @@ for (const [folder, allowed] of Object.entries(ALLOWED)) {
     assertEquals(seen > 3, true, "the test found imports to look at");
   });
 }
+
+Deno.test("exercises/ are written with the package alone: only their checks use tools/", async () => {
+  const wrong: string[] = [];
+  for await (const { name } of Deno.readDir(new URL("exercises/", ROOT))) {
+    if (!name.endsWith(".ts")) continue;
+    const file = new URL(`exercises/${name}`, ROOT);
+    for (const specifier of await imports(file)) {
+      if (!ALLOWED["solutions/"]!.test(specifier)) wrong.push(`${name} imports ${specifier}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
 
 Deno.test("redis/keys.ts is the only module of the library that spells a key", async () => {
   const wrong: string[] = [];
@@ -87,3 +106,32 @@ Deno.test("mod.ts loads nothing but npm:redis", async () => {
     .map((module) => module.npmPackage?.split("@")[0] ?? module.specifier);
   assertEquals([...new Set(outside)], ["redis"]);
 });
+
+Deno.test("monitor/cli.ts loads Ink and React for the live screen alone", async () => {
+  const root = new URL("monitor/cli.ts", ROOT).href;
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", root],
+    cwd: ROOT,
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(output.stdout)) as {
+    modules: { specifier: string; dependencies?: Dependency[] }[];
+  };
+  const dependencies = new Map(modules.map((module) => [module.specifier, module.dependencies]));
+  const reached = (follow: (dependency: Dependency) => boolean) => {
+    const seen = new Set([root]);
+    for (const specifier of seen) {
+      for (const dependency of dependencies.get(specifier) ?? []) {
+        if (dependency.code && follow(dependency)) seen.add(dependency.code.specifier);
+      }
+    }
+    return [...seen].filter((specifier) => /^npm:\/?(ink|react)@/.test(specifier)).length > 0;
+  };
+  assertEquals(reached(() => true), true, "the live screen has them");
+  assertEquals(reached(({ isDynamic }) => !isDynamic), false);
+});
+
+/** An import, as `deno info --json` tells it. */
+interface Dependency {
+  code?: { specifier: string };
+  isDynamic?: boolean;
+}

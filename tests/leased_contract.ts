@@ -907,6 +907,27 @@ function settling(name: string, test: LeasedTest): void {
 }
 
 function givingBack(name: string, test: LeasedTest): void {
+  test(`${name}.release gives back without spending an attempt, once`, async (test) => {
+    const queue = test.queue<number>({ maxAttempts: 1 });
+    await queue.enqueue(1);
+    const delivery = await take(queue);
+    await delivery.release();
+    await delivery.release();
+    assertEquals(await queue.counts().then(({ ready, dead }) => [ready, dead]), [1, 0]);
+    await assertRejects(() => delivery.ack(), TypeError, "ack after release");
+    await assertRejects(() => delivery.extend(1_000), TypeError, "extend after release");
+    const again = await take(queue);
+    assertEquals([again.attempt, again.errors], [1, []]);
+    await again.ack();
+    const late = await (async () => {
+      await queue.enqueue(2);
+      return await take(queue);
+    })();
+    await test.redis.del(test.key("leases"));
+    await assertRejects(() => late.release(), LeaseLostError);
+    await test.redis.del(test.key("leased"));
+  });
+
   test(`${name}.nack with delayMs keeps the message back that long`, async (test) => {
     const queue = test.queue<string>();
     await queue.enqueue("x");
@@ -1134,6 +1155,25 @@ function deadLetters(name: string, test: LeasedTest): void {
       "Error: 550",
     ]]);
     assert(Math.abs(dead!.deadAt! - Date.now()) < 1_000);
+  });
+
+  test(`${name} buries a message with a long history in no time`, async (test) => {
+    const queue = test.queue<number>({ maxAttempts: 8 });
+    await queue.enqueue(1);
+    const error = new Error("x".repeat(2_000));
+    error.stack = "at line\t".repeat(1_000); // 12 KiB as JSON, if it were not cut
+    for (let attempt = 1; attempt < 8; attempt++) {
+      await (await take(queue)).nack({ delayMs: 0, error });
+    }
+    const last = await take(queue);
+    await test.redis.configResetStat();
+    assertEquals(await last.nack({ error }), "dead");
+    const [, usec] = /cmdstat_evalsha:calls=1,usec=(\d+)/.exec(
+      await test.redis.info("commandstats"),
+    )!;
+    assertLess(Number(usec), 50_000); // it was a second, in which Redis served nobody
+    const { messages: [dead] } = await queue.peek("dead");
+    assertEquals(dead!.errors.length, 8);
   });
 
   test(`${name}.redrive starts at attempt 1 and keeps the history`, async (test) => {

@@ -174,6 +174,72 @@ function glancing(name: string, test: LeasedTest): void {
 }
 
 function peeking(name: string, test: LeasedTest): void {
+  test(`${name}.peek tells since when a message could be claimed, also of one in hand`, async (test) => {
+    const queue = test.queue<string>();
+    const since = async (state: PeekState) => (await queue.peek(state)).messages[0]!.readyAt;
+    await sevenSecondsAgo(() => queue.enqueue("a"));
+    const readyAt = await since("ready");
+    assertLess(Math.abs(Date.now() - 7_000 - readyAt), 1_000);
+    const delivery = await take(queue);
+    assertEquals(await since("leased"), readyAt);
+    await delivery.nack({ delayMs: 0 });
+    assertLess(Math.abs(Date.now() - await since("ready")), 1_000, "came back");
+    await drain(queue);
+    const { id } = await queue.enqueue("b", { delayMs: 60_000 });
+    const [delayed] = (await queue.peek("delayed")).messages;
+    assertEquals([delayed!.id, delayed!.readyAt], [id, delayed!.enqueuedAt + 60_000]);
+  });
+
+  test(`${name}.peek leaves payloads in Redis when it is told to, and says how large they are`, async (test) => {
+    const kept = { keepCompleted: { count: 10 }, keepFailed: { count: 10 }, maxAttempts: 9 };
+    const queue = test.queue<string>(kept);
+    const large = "secret".repeat(20_000);
+    for (const payload of [large, "secret\nof two lines", ""]) {
+      await queue.enqueue(payload);
+      await (await take(queue)).ack();
+      await queue.enqueue(payload);
+      const error = new Error("an error stays");
+      await (await take(queue)).nack({ delayMs: 0, error });
+      await (await take(queue)).deadLetter("no\nsuch address");
+      await queue.enqueue(payload, { id: `my ${payload.length}` });
+      await take(queue);
+      await queue.enqueue(payload, { delayMs: 60_000, dedupe: { key: "some key" } });
+    }
+    await test.redis.lPush(test.key("completed"), "somebody else's");
+    await queue.pause();
+    for (const payload of [large, "secret", ""]) await queue.enqueue(payload);
+    const before = await test.dump();
+    for (const state of ["ready", "leased", "delayed", "dead", "completed", "failed"] as const) {
+      const whole = (await queue.peek(state)).messages;
+      const { messages } = await queue.peek(state, { payloads: false });
+      assertGreaterOrEqual(messages.length, state === "delayed" ? 1 : 3, state);
+      const known = whole.map(({ payload: _, raw, ...rest }) => ({ ...rest, bytes: raw.length }));
+      assertEquals(messages.map(({ raw: _, ...rest }) => rest), known, state);
+      for (const message of messages) {
+        assert(!("payload" in message), state);
+        assertEquals(message.raw.length, 0, state);
+      }
+    }
+    assertEquals(await test.dump(), before);
+    assertEquals((await queue.peek("dead", { payloads: false })).messages[0]!.errors.length, 1);
+    const not = { payloads: "no" } as unknown as { payloads: boolean };
+    await assertRejects(() => queue.peek("dead", not), TypeError, "payloads");
+  });
+
+  test(`${name}.peek without payloads is no more for Redis to send than their headers`, async (test) => {
+    const queue = test.queue<string>();
+    await queue.enqueueMany(Array.from({ length: 20 }, () => "x".repeat(100_000)));
+    const sent = async () => {
+      const info = await test.redis.info("stats");
+      return Number(/total_net_output_bytes:(\d+)/.exec(info)![1]);
+    };
+    const first = await sent();
+    const { messages } = await queue.peek("ready", { payloads: false });
+    const cost = await sent() - first;
+    assertEquals(messages.map(({ bytes }) => bytes), Array(20).fill(100_002));
+    assertLess(cost, 100_000); // with payloads, 2,000,000
+  });
+
   test(`${name}.peek shows who has what is leased, until when, and how to settle it`, async (test) => {
     const [queue, other] = [test.queue<string>({ leaseMs: 60_000 }), test.queue<string>()];
     await queue.enqueue("a", { id: "mine" });
@@ -444,6 +510,40 @@ function redriving(name: string, test: LeasedTest): void {
     const { ready, dead } = await queue.counts();
     return [ready, dead];
   };
+
+  test(`${name}.redrive and purge tell how far they are, and end with their signal`, async (test) => {
+    const queue = test.queue<number>();
+    await bury(test, queue, 2_500);
+    const told: number[] = [];
+    const onProgress = (count: number) => void told.push(count);
+    assertEquals(await queue.redrive({ match: () => true, limit: 150, onProgress }), 150);
+    assertEquals([told.at(-1), told.length > 1], [150, true], told.join(" "));
+    told.length = 0;
+    assertEquals(await queue.redrive({ onProgress }), 2_350);
+    assertEquals([told.at(-1), told.length > 1], [2_350, true], told.join(" "));
+    assertEquals(told.toSorted((a, b) => a - b), told);
+    told.length = 0;
+    const stop = new AbortController();
+    const purged = await queue.purge("ready", {
+      signal: stop.signal,
+      onProgress: (count) => (told.push(count), stop.abort()),
+    });
+    assertEquals([told, await state(queue)], [[purged], [2_500 - purged, 0]]);
+    assertLess(purged, 2_500);
+    await assertRejects(() => queue.redrive({ onProgress: "no" as never }), TypeError, '"no"');
+    await assertRejects(
+      () => queue.purge("dead", { onProgress: 1 as never }),
+      TypeError,
+      "number 1",
+    );
+    await queue.purge("ready");
+    await bury(test, queue, 300);
+    let asked = 0;
+    const nobody = () => (++asked === 150 && stopScan.abort(), false);
+    const stopScan = new AbortController();
+    assertEquals(await queue.redrive({ match: nobody, signal: stopScan.signal }), 0);
+    assertEquals(asked, 200, "no page after the one in which it was ended");
+  });
 
   test(`${name}.redrive takes ids, or those that match, up to a limit`, async (test) => {
     const queue = test.queue<number>();

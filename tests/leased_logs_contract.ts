@@ -71,8 +71,9 @@ function logging(name: string, test: LeasedTest): void {
       const [completed, failed] = [await logOf(queue, "completed"), await logOf(queue, "failed")];
       const consumer = deliveries[0]!.token.split(":")[0]!;
       const shown = (
-        { receivedAt, finishedAt, errors, raw, enqueuedAt, ...rest }: Waiting<unknown>,
+        { receivedAt, finishedAt, errors, raw, enqueuedAt, readyAt, ...rest }: Waiting<unknown>,
       ) => {
+        assertGreaterOrEqual(receivedAt!, readyAt - 5, "two clocks' milliseconds");
         assertLess(Math.abs(enqueuedAt - started), 2_000);
         assertEquals(new TextDecoder().decode(raw), '{"to":"ann"}');
         assertGreaterOrEqual(finishedAt! - receivedAt!, 4, "it took 5 ms");
@@ -80,7 +81,7 @@ function logging(name: string, test: LeasedTest): void {
         return { ...rest, receivedAt, errors: errors.map(({ message }) => message) };
       };
       const { priority } = deliveries[0]!;
-      const common = { id, payload: { to: "ann" }, consumer, priority };
+      const common = { id, payload: { to: "ann" }, bytes: 12, consumer, priority };
       const receivedAt = deliveries.map((delivery) => delivery.receivedAt);
       const errors = ["Error: no 1", "Error: no 2"];
       assertEquals(completed.map(shown), [
@@ -375,6 +376,34 @@ function timing(name: string, test: LeasedTest): void {
 }
 
 function statistics(name: string, test: LeasedTest): void {
+  test(`${name}.stats keeps all times as histograms, also of minutes that are gone`, async (test) => {
+    const queue = test.queue<number>();
+    const minute = await steadyMinute(test);
+    await test.redis.hSet(test.key("stats"), {
+      first: minute - 60,
+      w0: 2,
+      [`${minute - 60} enqueued`]: 1,
+      [`${minute - 60} w0`]: 1,
+      [`${minute} w4`]: 5,
+      [`${minute} r121`]: 7, // there is no such bucket
+    });
+    const seen = async () => (await queue.stats()).waits!;
+    const before = await seen();
+    assertEquals(before.count, 8);
+    assertEquals(before.buckets.map(({ ms, count }) => [Math.round(ms * 10) / 10, count]), [
+      [1, 3],
+      [1.2, 3],
+      [1.4, 3],
+      [1.7, 3],
+      [2, 8],
+    ]);
+    assertEquals(before.sumMs, 3 * 0.5 + 5 * 1.8);
+    await queue.enqueue(1); // the first of its minute: what is over for an hour is added up
+    assertEquals(await seen(), before);
+    assertEquals(await test.redis.hGet(test.key("stats"), "w0"), "3");
+    assertEquals((await queue.stats()).runs, undefined);
+  });
+
   test(`${name}.stats counts what the queue does`, async (test) => {
     const queue = test.queue<number>();
     const minute = await steadyMinute(test);
@@ -446,6 +475,9 @@ function statistics(name: string, test: LeasedTest): void {
     assertEquals({ ...await test.redis.hGetAll(test.key("stats")) }, {
       enqueued: "70130",
       acked: "130",
+      w0: "130",
+      w120: "130",
+      r17: "130",
       first: `${minute - 59}`,
       ...Object.fromEntries(kept.map(([field]) => [field, "59"])),
       [`${minute} enqueued`]: "1",
@@ -476,7 +508,7 @@ function statistics(name: string, test: LeasedTest): void {
     });
     assert(last.length > 7 && last.length < 15, last.join());
     assert(last.includes(`${minute} w120`), "what waited for years is in the last bucket");
-    assertEquals(await test.redis.hLen(test.key("stats")), 14_948 - 249 + last.length);
+    assertEquals(await test.redis.hLen(test.key("stats")), 14_948 - 249 + 242 + last.length);
     const days = await test.redis.pTTL(test.key("stats")) / 86_400_000;
     assert(days > 29 && days <= 30, `${days} days`);
   });

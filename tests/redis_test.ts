@@ -6,10 +6,11 @@ import {
   ListQueue,
   type RedisClient,
   RedisConnectionError,
+  RedisFullError,
 } from "@workshop/redis-patterns";
 import { call } from "../redis/call.ts";
 import { codecOf, encode } from "../redis/codec.ts";
-import { isFatal, isRetryable, redact, replyWord } from "../redis/errors.ts";
+import { explain, isFatal, isRetryable, redact, replyWord } from "../redis/errors.ts";
 import { listKey } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
 import { defineScript } from "../redis/script.ts";
@@ -267,11 +268,17 @@ Deno.test("errors are sorted by what the caller can do about them", () => {
   for (const message of ["WRONGPASS invalid", "NOAUTH Authentication required.", "NOPERM x"]) {
     assert(isFatal(new Error(message)) && !isRetryable(new Error(message)), message);
   }
-  for (
-    const word of ["LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED"]
-  ) {
+  const passing = ["LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED"];
+  for (const word of [...passing, "ASK", "UNBLOCKED", "NOREPLICAS", "MISCONF"]) {
     assert(isRetryable(new Error(`${word} some text`)), word);
+    // As Redis 6 says it of a command in a script.
+    const inScript = `ERR Error running script (call to f_8e21): @user_script:7: ` +
+      `@user_script: 7: -${word} some text`;
+    assert(isRetryable(new Error(inScript)), inScript);
   }
+  const full = explain(new Error("OOM command not allowed when used memory > 'maxmemory'."), "h:1");
+  assert(full instanceof RedisFullError && isRetryable(full) && !isFatal(full));
+  assertEquals(full.address, "h:1");
   assert(isRetryable(Object.assign(new Error("x"), { code: "ECONNRESET" })));
   assert(isFatal(Object.assign(new Error("x"), { code: "SELF_SIGNED_CERT_IN_CHAIN" })));
   assert(isFatal(named('Requires net access to "x"', "NotCapable")));

@@ -29,5 +29,18 @@ if (what === "heed") {
   await pause(Number(ms));
   say("left"); // and ends by itself, or the signal would keep it
 }
+if (what === "nest") { // a worker that runs another program, which wants to be told when to end
+  stopSignal();
+  const args = ["run", "-A", "--no-lock", "--no-check", import.meta.url, "alone", file!, ms];
+  await new Deno.Command(Deno.execPath(), { args }).output();
+  Deno.exit(0);
+}
+if (what === "alone") {
+  const signal = stopSignal();
+  await pause(Number(ms), undefined, { signal }).catch(() =>
+    say(`asked: ${signal.reason.message}`)
+  );
+  say("left");
+}
 if (what === "plain") await pause(60_000); // knows nothing of signals
 if (what === "env") say(`${Deno.env.get("PHOTOS")} ${Deno.args.length}`);

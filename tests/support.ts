@@ -26,6 +26,9 @@ const given = Deno.env.get("REDIS_URL");
 const own = given ? undefined : await RedisServer.start();
 const url = given ?? own!.url;
 
+/** The server of this test file, if it is our own: nobody minds what is done to it. */
+export const ownServer = own && { url };
+
 if (own) Deno.test.afterAll(() => own.stop());
 
 /** Longest a test may take. Deno has no limit of its own, and a lost wake-up would hang for ever. */

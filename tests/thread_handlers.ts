@@ -42,6 +42,10 @@ export const handlers = {
     }
     return errors;
   },
+  unheard(_: null, { progress }: TaskContext): string {
+    void progress(1);
+    return "done";
+  },
   bad_progress: (_: null, { progress }: TaskContext) => progress(() => {}),
   /** Ends with what its signal says. */
   heed: (_: null, { signal }: TaskContext) =>

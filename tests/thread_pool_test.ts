@@ -124,6 +124,16 @@ poolTest("ThreadPool hands progress on, and its failure back to the handler", as
   assertMatch(message, /^The progress of the task "bad_progress": JSON cannot carry/);
 });
 
+poolTest("progress that a handler does not wait for cannot crash its thread", async (pool) => {
+  const progress = () => Promise.reject(new RangeError("too late"));
+  const threads = new Set<unknown>();
+  for (let i = 0; i < 5; i++) {
+    assertEquals(await pool.run("unheard", null, { progress }), "done");
+    threads.add(await pool.run("where_slowly", 50));
+  }
+  assertEquals(threads.size, 1);
+});
+
 poolTest("ThreadPool gives each task to the least busy thread", async (pool) => {
   const stop = new AbortController();
   const slow = errorOf(pool.run("heed", null, { signal: stop.signal }));

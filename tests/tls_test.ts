@@ -3,11 +3,16 @@ import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import {
   connect,
   ListQueue,
+  Publisher,
   RedisConnectionError,
+  ReliableQueue,
+  Subscriber,
   type TlsOptions,
+  Worker,
 } from "@workshop/redis-patterns";
 import { RedisServer } from "../tools/redis_server.ts";
 import { run, which } from "../tools/run.ts";
+import { eventually } from "./support.ts";
 
 const openssl = await which("openssl");
 
@@ -53,6 +58,23 @@ Deno.test({
       await using queue = new ListQueue<string>(redis, "mail");
       await queue.enqueue("sealed");
       assertEquals((await queue.receive({ waitMs: 1_000 }))?.payload, "sealed");
+      // Connections that are made from it are as secure.
+      const reliable = new ReliableQueue<string>(redis, "orders");
+      const handled: string[] = [];
+      const worker = new Worker(reliable, (text) => void handled.push(text));
+      worker.start();
+      await using subscriber = new Subscriber<string>(redis);
+      await subscriber.subscribe("news");
+      await new Publisher(redis).publish("news", "sealed");
+      await reliable.enqueue("sealed");
+      await eventually(() => assertEquals(handled, ["sealed"]));
+      await eventually(() => assertEquals(subscriber.take()?.payload, "sealed"));
+      await server.kill();
+      await server.restart();
+      await reliable.enqueue("again");
+      await eventually(() => assertEquals(handled, ["sealed", "again"]), 10_000);
+      await worker.stop();
+      await subscriber.close();
       await queue.close();
       await redis.close();
 

@@ -75,7 +75,10 @@ function watchTest(
         url: server.url,
         cards: (selector) =>
           page.locator(`${selector} [data-card]`).evaluateAll((all) =>
-            all.map((one) => one.getAttribute("data-card")!)
+            // In the page, where an element has attributes; here its type depends on who else is checked along.
+            all.map((one) =>
+              (one as unknown as { getAttribute(name: string): string }).getAttribute("data-card")
+            )
           ),
         commands: () => texts("#commands .lines code"),
       });

@@ -14,7 +14,14 @@ const STEPS: Record<string, string[]> = {
   "lint": ["lint"],
   "no console in the library": ["lint", "--rules-include=no-console", ...LIBRARY],
   "types": ["check", "--doc", "."],
-  "documentation": ["doc", "--lint", "mod.ts", "queue/tasks/mod.ts"],
+  "documentation": [
+    "doc",
+    "--lint",
+    "mod.ts",
+    "queue/tasks/mod.ts",
+    "monitor/cli.ts",
+    "monitor/web.ts",
+  ],
   "publishing": ["publish", "--dry-run", "--allow-dirty"],
 };
 

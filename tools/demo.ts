@@ -25,19 +25,21 @@ import {
   wantsColours,
   wrap,
 } from "./example_stage.ts";
+import { freePort } from "./redis_server.ts";
 import { run } from "./run.ts";
 
 const HELP = `Shows every pattern of the workshop, polling beside blocking, and compares them.
 
   deno task demo
+  deno task demo --dashboard   and the web dashboard beside it, until Ctrl-C
 
 It starts a Redis of its own, unless REDIS_URL names one; there it uses queues of its own.`;
 
 /** The steps that show a pattern of their own. The others set things up, or go deeper into one. */
-const PATTERNS = ["02", "04", "06", "07", "08", "09", "11", "12", "13", "14", "19"];
+const PATTERNS = ["02", "04", "06", "07", "08", "09", "11", "12", "13", "14", "15", "16", "19"];
 /** After this time no further step is begun: a demo that takes longer loses its audience. */
-const ENOUGH_MS = 26_000;
-/** No step takes this long unless something hangs. */
+const ENOUGH_MS = 45_000;
+/** No step takes this long unless something hangs; so the demo is over within a minute. */
 const RUN_MS = 15_000;
 
 /** What all runs of the demo share. */
@@ -54,7 +56,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  if (arg !== undefined) {
+  if (arg !== undefined && arg !== "--dashboard") {
     console.error(`Not understood: ${arg}\n\n${HELP}`);
     return 2;
   }
@@ -64,7 +66,7 @@ async function main(): Promise<number> {
   console.log("Each pattern runs twice, as real processes: a worker that asks again and again,");
   console.log("and beside it a worker that waits in Redis.\n");
   await download(steps);
-  return await showAll(steps, all.length);
+  return await showAll(steps, { all: all.length, dashboard: arg === "--dashboard" });
 }
 
 /** Before the show begins, so that no process waits for the network, or writes about it. */
@@ -76,22 +78,45 @@ async function download(steps: Step[]): Promise<void> {
   if (!result.ok) throw new Error(result.stderr);
 }
 
-async function showAll(steps: Step[], all: number): Promise<number> {
+async function showAll(
+  steps: Step[],
+  { all, dashboard }: { all: number; dashboard: boolean },
+): Promise<number> {
   using interrupts = listenForInterrupts();
   const stage = await openStage();
   const name = `demo_${stage.isOwn ? "" : `${crypto.randomUUID().slice(0, 8)}_`}`;
   try {
     await checkServer(stage);
     console.log(`${stage.about}.`);
+    await using web = dashboard ? await openDashboard(stage.url) : undefined;
+    if (web) console.log(`${paint("bold", web.url)} shows its queues.`);
     const { done, failed } = await showEach(steps, { stage, interrupts, name });
     if (interrupts.signal.aborted) return 130;
     if (failed) return 1;
-    conclude(done, all - done.length);
-    return 0;
+    conclude(done, { missed: steps.slice(done.length), left: all - steps.length });
+    if (!web) return 0;
+    console.log(`${paint("bold", web.url)} goes on until Ctrl-C.`);
+    await new Promise((resolve) => interrupts.signal.addEventListener("abort", resolve));
+    return 130;
   } finally {
     if (!stage.isOwn) await removeKeys(stage, name);
     await stage.stop();
   }
+}
+
+/** The web dashboard on a free port; imported here, since nobody else needs what it is made of. */
+async function openDashboard(redis: string): Promise<{ url: string } & AsyncDisposable> {
+  const { Dashboard } = await import("@workshop/redis-patterns/dashboard");
+  const dashboard = new Dashboard({ redis });
+  const options = { hostname: "127.0.0.1", port: freePort(8080), onListen: () => {} };
+  const server = Deno.serve(options, dashboard.fetch);
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    [Symbol.asyncDispose]: async () => {
+      await dashboard.close();
+      await server.shutdown();
+    },
+  };
 }
 
 /** One clear message now instead of one from each process. */
@@ -194,10 +219,22 @@ function reportFailure(run: Played[]): void {
   }
 }
 
-function conclude(done: StepScore[], left: number): void {
+function conclude(
+  done: StepScore[],
+  { missed, left }: {
+    /** Steps that were to be shown. */
+    missed: Step[];
+    /** How many steps are no part of the show. */
+    left: number;
+  },
+): void {
   const width = Math.min(terminalWidth() ?? 80, 80);
   console.log(`\n${toTable(done, { colours: wantsColours() })}\n`);
   for (const line of wrap(toSentence(done), width)) console.log(line);
+  if (missed.length > 0) {
+    const numbers = missed.map(({ number }) => number).join(", ");
+    console.log(`\nThis machine is slow: there was no time for step ${numbers}.`);
+  }
   const more = left > 0 ? ` (there are ${left} more steps)` : "";
   console.log(`\nNext, one step at a time: deno task ex${more}`);
 }

@@ -63,7 +63,7 @@ export function parseExample(text: string, path: string): Example {
     title: title!,
     run: run!,
     with: tags.with,
-    redis: redis!.split("·").map((name) => name.trim()),
+    redis: redis === "none" ? [] : redis!.split("·").map((name) => name.trim()),
     lesson,
     code: code!.split("\n").filter((line) => line.trim() !== ""),
     expect: parseExpect(block!, fail),

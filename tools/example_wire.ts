@@ -87,10 +87,19 @@ function closeQuietly(conn: Deno.TcpConn): void {
   } catch { /* the other direction was first */ }
 }
 
+/** One command, as MONITOR shows it. */
+export interface Heard {
+  /** The port that its client has, as the server sees it; undefined inside a script. */
+  port: number | undefined;
+  /** The command, in capitals, and its arguments; what is not printable stays escaped. */
+  words: string[];
+}
+
 /** Listens to MONITOR. */
 export class Ear {
+  /** All that was heard so far, in the order in which the server did it. */
+  readonly heard: Heard[] = [];
   readonly #conn: Deno.TcpConn;
-  readonly #said: { port: number; command: string; isHousekeeping: boolean }[] = [];
   readonly #marks = new Map<string, () => void>();
   readonly #listening: Promise<void>;
   readonly #port: number;
@@ -133,10 +142,16 @@ export class Ear {
    * it is depends on whether the server has seen the script before.
    */
   commandsOf(door: Door, lesson: string[] = []): string[] {
-    const names = this.#said.filter(({ port }) => door.guests.has(port))
-      .filter(({ command, isHousekeeping }) => lesson.includes(command) || !isHousekeeping)
-      .map(({ command }) => command === "EVAL" ? "EVALSHA" : command);
+    const names = this.sentBy(door, lesson).map(([command]) => command!);
     return [...new Set(names)].sort();
+  }
+
+  /** The same, each as often as it came, in their order and with their arguments. */
+  sentBy(door: Door, lesson: string[] = []): string[][] {
+    return this.heard
+      .filter(({ port }) => port !== undefined && door.guests.has(port))
+      .filter(({ words: [name] }) => lesson.includes(name!) || !HOUSEKEEPING.includes(name!))
+      .map(({ words: [name, ...rest] }) => [name === "EVAL" ? "EVALSHA" : name!, ...rest]);
   }
 
   /** Stops listening. */
@@ -158,12 +173,16 @@ export class Ear {
 
   /** `+1700000000.000001 [0 127.0.0.1:50000] "LPUSH" "key" …`; in a script, `[0 lua]`. */
   #hear(line: string): void {
-    const [, port, command, argument] = /^\+[\d.]+ \[\d+ [^\]]*?:(\d+)\] "([^"]*)"(?: "([^"]*)")?/
-      .exec(line) ?? [];
-    if (!command) return;
-    const name = command.toUpperCase();
-    const isHousekeeping = HOUSEKEEPING.includes(name);
-    this.#said.push({ port: Number(port), command: name, isHousekeeping });
-    if (command === "ECHO") this.#marks.get(argument ?? "")?.();
+    const [, from, rest] = /^\+[\d.]+ \[\d+ ([^\]]*)\] (.*)$/.exec(line) ?? [];
+    if (!rest) return;
+    const words = [...rest.matchAll(/"((?:[^"\\]|\\.)*)"/g)]
+      .map(([, word]) => word!.replace(/\\(["\\])/g, "$1"));
+    const [name = "", argument = ""] = words;
+    const [, port] = /:(\d+)$/.exec(from!) ?? [];
+    this.heard.push({
+      port: port ? Number(port) : undefined,
+      words: [name.toUpperCase(), ...words.slice(1)],
+    });
+    if (name === "ECHO") this.#marks.get(argument)?.();
   }
 }

@@ -86,10 +86,13 @@ async function addPackage(
 }
 
 /** What `deno publish` takes, as it sends it. */
-async function publishedFiles({ imports: names = {} }: PackageConfig): Promise<Files> {
+async function publishedFiles({ name, exports, imports }: PackageConfig): Promise<Files> {
+  // Behind the package's own name stands what it exports, also where the map has the name itself.
+  const own = Object.entries(exports).map(([path, file]) => [name + path.slice(1), file] as const);
+  const all: Record<string, string> = { ...Object.fromEntries(own), ...imports };
   // The longer name first: a/b is not the file b of a.
-  const imports = Object.fromEntries(
-    Object.entries(names).sort(([a], [b]) => b.length - a.length),
+  const names = Object.fromEntries(
+    Object.entries(all).sort(([a], [b]) => b.length - a.length),
   );
   const dryRun = await run(
     Deno.execPath(),
@@ -103,7 +106,7 @@ async function publishedFiles({ imports: names = {} }: PackageConfig): Promise<F
   for (const url of urls) {
     const path = decodeURI(url.slice(ROOT.href.length));
     const bytes = await Deno.readFile(new URL(url));
-    files.set(path, path.endsWith(".ts") ? replaceNames(bytes, { path, imports }) : bytes);
+    files.set(path, /\.tsx?$/.test(path) ? replaceNames(bytes, { path, names }) : bytes);
   }
   return files;
 }
@@ -122,22 +125,34 @@ async function allFiles(folder: URL): Promise<Files> {
  */
 const STATEMENT = /^((?:import|export)\b(?:[\w$\s,*{}]*\bfrom)? )"([^"]+)"/gm;
 
+/** Comments that the compiler reads: where JSX comes from, and types for a package that has none. */
+const PRAGMA =
+  /^(\/\*\* @jsxImportSource(?:Types)? )(\S+)( \*\/)$|^(\/\/ @ts-types=")([^"]+)(")$/gm;
+
 /** Puts what the import map has for a name in the place of the name. */
 function replaceNames(
   bytes: Uint8Array,
-  { path, imports }: { path: string; imports: Record<string, string> },
+  { path, names }: { path: string; names: Record<string, string> },
 ): Uint8Array<ArrayBuffer> {
-  const source = new TextDecoder().decode(bytes).replaceAll(
-    STATEMENT,
-    (_, statement: string, specifier: string) => {
-      for (const [name, target] of Object.entries(imports)) {
-        if (specifier !== name && !specifier.startsWith(`${name}/`)) continue;
-        const found = target + specifier.slice(name.length);
-        return `${statement}"${found.replace(/^\.\//, upFrom(path))}"`;
-      }
-      return `${statement}"${specifier}"`;
-    },
-  );
+  const targetOf = (specifier: string) => {
+    const exact = names[specifier];
+    if (exact) return exact.replace(/^\.\//, upFrom(path));
+    for (const [name, target] of Object.entries(names)) {
+      if (specifier !== name && !specifier.startsWith(`${name}/`)) continue;
+      return (target + specifier.slice(name.length)).replace(/^\.\//, upFrom(path));
+    }
+    return specifier;
+  };
+  const source = new TextDecoder().decode(bytes)
+    .replaceAll(
+      STATEMENT,
+      (_, statement: string, name: string) => `${statement}"${targetOf(name)}"`,
+    )
+    .replaceAll(
+      PRAGMA,
+      (_, jsx?: string, source?: string, end?: string, ...types: string[]) =>
+        jsx ? jsx + targetOf(source!) + end : types[0] + targetOf(types[1]!) + types[2],
+    );
   return new TextEncoder().encode(source);
 }
 

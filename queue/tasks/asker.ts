@@ -7,8 +7,8 @@
  *
  * The end is published with its record, so that hearing of it costs no command. It is asked for once after the
  * subscription stands, and again when the connection was lost and every five seconds, since pub/sub may lose
- * a message. In Redis nothing stands for those who ask: who gives up leaves nothing behind, and a second after the last one has
- * left the subscription is gone as well.
+ * a message. In Redis nothing stands for those who ask: who gives up leaves nothing behind, and a second
+ * after the last one has left the subscription is gone as well.
  *
  * @module
  */
@@ -16,10 +16,10 @@ import type { Buffer } from "node:buffer";
 import { clearTimeout, setTimeout as setNodeTimeout } from "node:timers";
 import { call } from "../../redis/call.ts";
 import { addressOf, type RedisClient } from "../../redis/client.ts";
-import { explain, isRetryable } from "../../redis/errors.ts";
+import { explain, isRetryable, RedisConnectionError } from "../../redis/errors.ts";
 import { Merger } from "../../redis/merge.ts";
 import { OwnConnection } from "../../redis/own_connection.ts";
-import { backoffMs, sleep, within } from "../../redis/timers.ts";
+import { backoffMs, DeadlineError, sleep, within } from "../../redis/timers.ts";
 import type { Mode } from "../message.ts";
 import { hasEnded, readRecord, type TaskRecord } from "./task_record.ts";
 
@@ -200,7 +200,7 @@ class Ends {
     clearTimeout(this.#lingering);
     this.#lingering = undefined;
     this.#rechecking ??= setInterval(() => this.#tellAll({}), RECHECK_MS);
-    this.#loop ??= this.#run().finally(() => this.#loop = undefined);
+    this.#loop ??= this.#run();
     return () => {
       const others = this.#asking.get(id);
       others?.delete(told);
@@ -208,7 +208,10 @@ class Ends {
       if (this.#asking.size > 0) return;
       clearInterval(this.#rechecking);
       this.#rechecking = undefined;
-      this.#lingering = setNodeTimeout(() => this.#left(), LINGER_MS);
+      this.#lingering = setNodeTimeout(() => {
+        this.#lingering = undefined;
+        this.#left();
+      }, LINGER_MS);
       this.#lingering.unref(); // keeps no program alive
     };
   }
@@ -221,22 +224,32 @@ class Ends {
     await this.#loop;
   }
 
+  /** Whether somebody asks, or did a moment ago. */
+  get #isWanted(): boolean {
+    return this.#asking.size > 0 || this.#lingering !== undefined;
+  }
+
   /** One connection after the other, while somebody asks. */
   async #run(): Promise<void> {
-    for (let failures = 0; !this.#closing.signal.aborted;) {
+    let failure: unknown;
+    for (let failures = 0; this.#isWanted && !this.#closing.signal.aborted;) {
       try {
         await this.#listen();
-        if (this.#asking.size === 0) return;
         failures = 0;
       } catch (error) {
         this.#connection.discard();
-        if (this.#closing.signal.aborted) return;
-        if (!isRetryable(error)) return this.#tellAll({ failure: error });
+        if (!isRetryable(error)) {
+          failure = error;
+          break;
+        }
         await sleep(backoffMs(failures++), this.#closing.signal);
       } finally {
         this.#client = undefined;
       }
     }
+    // In the same breath as the look at who asks: whoever comes next begins anew.
+    this.#loop = undefined;
+    if (!this.#closing.signal.aborted && failure !== undefined) this.#tellAll({ failure });
   }
 
   /** The life of one subscription; it ends when nobody asks any more, or throws what it was lost by. */
@@ -251,16 +264,26 @@ class Ends {
     client.on("error", lost);
     try {
       const subscribing = client.subscribe(this.#channel, (raw: Buffer) => this.#heard(raw), true);
-      await within(Promise.race([subscribing, over]), SUBSCRIBE_MS)
-        .catch((error) => Promise.reject(explain(error, addressOf(this.#parent))));
+      await this.#answered(Promise.race([subscribing, over]));
       this.#client = client;
       this.#tellAll({}); // what ended before it stood was not heard
-      await over;
+      if (this.#isWanted) await over; // else the last one has left before it stood
       this.#client = undefined;
-      await within(client.unsubscribe(this.#channel), SUBSCRIBE_MS);
+      await this.#answered(client.unsubscribe(this.#channel));
     } finally {
       client.off("error", lost);
       this.#left = () => {};
+    }
+  }
+
+  async #answered(reply: Promise<unknown>): Promise<void> {
+    const address = addressOf(this.#parent);
+    try {
+      await within(reply, SUBSCRIBE_MS);
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw explain(error, address);
+      const text = `no answer to SUBSCRIBE or UNSUBSCRIBE within ${SUBSCRIBE_MS} ms`;
+      throw new RedisConnectionError(text, { address, sent: true, cause: error });
     }
   }
 

@@ -46,10 +46,18 @@ export function stopSignal(): AbortSignal {
   return stop.signal;
 }
 
-/** The supervisor that started this process; undefined if there is none, or the variable may not be read. */
+/**
+ * The supervisor that started this process; undefined if there is none, or the variable may not be read.
+ * What this program starts inherits its environment, and another parent: the first who reads the variable
+ * puts the own number behind, by which those know that it is not about them.
+ */
 function supervisorPid(): number | undefined {
   const query = { name: "env", variable: SUPERVISOR_VARIABLE } as const;
   if (deno && deno.permissions.querySync(query).state !== "granted") return undefined;
-  const pid = process.env[SUPERVISOR_VARIABLE];
-  return pid === undefined ? undefined : Number(pid);
+  const told = process.env[SUPERVISOR_VARIABLE];
+  if (told === undefined) return undefined;
+  const [supervisor, child = process.pid] = told.split(" ").map(Number);
+  if (child !== process.pid) return undefined;
+  process.env[SUPERVISOR_VARIABLE] = `${supervisor} ${child}`;
+  return supervisor;
 }

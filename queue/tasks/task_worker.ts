@@ -115,9 +115,10 @@ export class TaskCancelledError extends Error {
  *
  * **Guarantee:** at least once: a task whose worker dies is started again when its lease is over, so a
  * handler may run twice; its result is kept once.
- * **Commands:** as {@linkcode Worker}: one `EVALSHA` for as many tasks as there are free slots, one for the results of a turn;
- * one a second while handlers run, to hear of cancelled tasks.
- * **A crash** of the worker costs its tasks an attempt; progress of the attempt stays on record until it is started again.
+ * **Commands:** as {@linkcode Worker}: one `EVALSHA` for as many tasks as there are free slots, one for the
+ * results of a turn; one a second while handlers run, to hear of cancelled tasks.
+ * **A crash** of the worker costs its tasks an attempt; progress of the attempt stays on record until it is
+ * started again.
  *
  * **Threads:** with a `module` in the place of `handlers`, they run in threads ({@linkcode ThreadPool}), one task
  * each, so that handlers which need the processor use all cores. A thread that crashes, or whose handler ignores
@@ -287,15 +288,16 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   /** What is thrown here is the worker's to deal with: another attempt, or none. */
   #handle(
     { type, payload }: AnyTask<T>,
-    { delivery }: HandlerContext<Delivery<AnyTask<T>>>,
+    context: HandlerContext<Delivery<AnyTask<T>>>,
   ): unknown {
+    const { delivery } = context;
     if (!this.#source.names.has(type)) {
       const names = [...this.#source.names].map((name) => JSON.stringify(name)).join(", ");
       return delivery.deadLetter(
         `no handler for ${JSON.stringify(type)}: there is one for ${names}`,
       );
     }
-    const running = new Running(delivery, type, (report) => this.#progress.add(report));
+    const running = new Running(context, type, (report) => this.#progress.add(report));
     const result = this.#source.run(type, payload, running) as PromiseLike<unknown> | undefined;
     if (typeof result?.then !== "function") return this.#end(running, result);
     this.#running.add(running);
@@ -329,6 +331,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   }
 
   #lost({ delivery, type }: Running, error: Error): Promise<void> {
+    error.message = error.message.replace(/(?<=cannot carry (the )?)payload/, "result"); // the codec's word
     return delivery.deadLetter(`the result of ${type} is lost: ${error.message}`, { error });
   }
 
@@ -359,14 +362,17 @@ class Running implements TaskContext {
   readonly delivery: Delivery<{ readonly type: string; readonly payload: unknown }>;
   readonly type: string;
   readonly begunAt = performance.now();
+  readonly #context: { readonly signal: AbortSignal };
   readonly #report: (report: Report) => Promise<Progressed>;
+  #cancelled: TaskCancelledError | undefined;
 
   constructor(
-    delivery: Delivery<{ readonly type: string; readonly payload: unknown }>,
+    context: HandlerContext<Delivery<{ readonly type: string; readonly payload: unknown }>>,
     type: string,
     report: (report: Report) => Promise<Progressed>,
   ) {
-    this.delivery = delivery;
+    this.delivery = context.delivery;
+    this.#context = context;
     this.type = type;
     this.#report = report;
   }
@@ -379,18 +385,32 @@ class Running implements TaskContext {
     return this.delivery.attempt;
   }
 
+  /** The worker's, and not the delivery's own: it may have aborted before it is first looked at. */
   get signal(): AbortSignal {
-    return this.delivery.signal;
+    const { signal } = this.#context;
+    if (this.#cancelled) this.delivery[WORKED]().abort(this.#cancelled);
+    return signal;
   }
 
   /** A function of its own, since handlers take it out of the context. */
   get progress(): TaskContext["progress"] {
-    return (value) => this.#tell(value);
+    return (value) => {
+      let text: string;
+      try {
+        text = writeProgress(value);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      const telling = this.#tell(text);
+      // Whoever does not wait for it may be at its end before it is there. That, or a Redis that is away, must
+      // not end the program by a rejection that nobody handles, and with it all other tasks that it has.
+      telling.catch(() => {});
+      return telling;
+    };
   }
 
-  async #tell(value: unknown): Promise<void> {
+  async #tell(text: string): Promise<void> {
     const { delivery, id } = this;
-    const text = writeProgress(value);
     const [lease, index] = splitToken(delivery.token);
     const words = [lease, index, id, this.#told(lease), this.#times(), text];
     const said = await this.#report({ words, length: text.length });
@@ -402,7 +422,8 @@ class Running implements TaskContext {
   }
 
   cancel(): void {
-    this.delivery[WORKED]().abort(new TaskCancelledError(this.id));
+    this.#cancelled ??= new TaskCancelledError(this.id);
+    this.delivery[WORKED]().abort(this.#cancelled);
   }
 
   #told(lease: string): string {

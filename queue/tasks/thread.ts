@@ -137,8 +137,19 @@ class Call {
     return this.#controller.signal;
   }
 
-  async #progress(value: unknown): Promise<void> {
-    const text = this.encode("progress", value ?? null)!;
+  #progress(value: unknown): Promise<void> {
+    let text: string;
+    try {
+      text = this.encode("progress", value ?? null)!;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const telling = this.#tell(text);
+    telling.catch(() => {}); // as without threads: whoever does not wait for it is not ended by it
+    return telling;
+  }
+
+  async #tell(text: string): Promise<void> {
     const progress = ++progresses;
     const heard = new Promise<unknown>((resolve) => unheard.set(progress, resolve));
     say({ kind: "progress", call: this.number, progress, value: text });

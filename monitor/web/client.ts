@@ -1,0 +1,181 @@
+/**
+ * What runs in the browser: a few habits of the keyboard, the theme, the charts, and whether we are still
+ * connected. Pages can be read, searched and worked without it.
+ *
+ * It is a function here, so that it is formatted and checked like everything else, and sent as its text;
+ * so it uses nothing from outside.
+ *
+ * @module
+ */
+
+// deno-lint-ignore no-explicit-any -- the browser's types are not those of the server
+type Browser = any;
+
+function client(page: Browser): void {
+  const { document, localStorage, location, matchMedia } = page;
+  const root = document.documentElement;
+  const all = (selector: string): Browser[] => [...document.querySelectorAll(selector)];
+
+  // The theme: what the system says, until somebody chooses.
+  const kept = localStorage.getItem("theme");
+  if (kept) root.dataset.theme = kept;
+  const isDark = () =>
+    root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.classList.add("js");
+
+  const colour = (name: string) => page.getComputedStyle(root).getPropertyValue(name).trim();
+
+  const clock = (at: number) =>
+    new Date(at * 1_000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+  // Charts: the numbers stand in the page and change with it, the drawing stays.
+  const charts = new Map<Browser, { plot: Browser; told: string; theme: boolean }>();
+  function draw(): void {
+    for (const [figure, { plot }] of charts) {
+      if (figure.isConnected) continue;
+      plot.destroy();
+      charts.delete(figure);
+    }
+    for (const figure of all("figure[data-chart]")) {
+      const told = figure.dataset.chart;
+      const had = charts.get(figure);
+      if (had?.told === told && had?.theme === isDark()) continue;
+      const { at, series } = JSON.parse(told);
+      const data = [at, ...series.map((one: Browser) => one.values)];
+      if (had?.theme === isDark() && had?.plot.series.length === data.length) {
+        had.plot.setData(data);
+        had.told = told;
+        continue;
+      }
+      had?.plot.destroy();
+      const into = figure.querySelector(".plot");
+      const axis = {
+        stroke: colour("--muted"),
+        font: "12px Inter, sans-serif",
+        grid: { stroke: colour("--line"), width: 1 },
+        ticks: { show: false },
+      };
+      const options = {
+        width: into.clientWidth,
+        height: 200,
+        legend: { live: true },
+        cursor: { points: { size: 7 }, drag: { x: false, y: false } },
+        scales: {
+          x: { time: true },
+          y: { range: (_: Browser, __: number, max: number) => [0, Math.max(1, max * 1.1)] },
+        },
+        axes: [
+          {
+            ...axis,
+            grid: { show: false },
+            space: 80,
+            values: (_: Browser, ticks: number[]) => ticks.map(clock),
+          },
+          {
+            ...axis,
+            size: 46,
+            values: (_: Browser, ticks: number[]) =>
+              ticks.map((n) => n.toLocaleString("en", { notation: "compact" })),
+          },
+        ],
+        series: [
+          { label: "at", value: (_: Browser, at: number) => at ? clock(at) : "" },
+          ...series.map(({ label, colour: name, dash }: Browser) => ({
+            label,
+            stroke: colour(name),
+            width: 2,
+            dash,
+            points: { show: false },
+            value: (_: Browser, n: number) => n == null ? "" : n.toLocaleString("en"),
+          })),
+        ],
+      };
+      charts.set(figure, { plot: new page.uPlot(options, data, into), told, theme: isDark() });
+    }
+  }
+  page.addEventListener("resize", () => {
+    for (const [figure, { plot }] of charts) {
+      plot.setSize({ width: figure.querySelector(".plot").clientWidth, height: 200 });
+    }
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+
+  // Whether the page is still told of changes.
+  const say = (state: string, words: string) => {
+    const light = document.querySelector("#live-state");
+    if (!light) return;
+    light.dataset.state = state;
+    light.querySelector("span").textContent = words;
+  };
+  document.addEventListener("htmx:sse:after:connection", () => say("on", "live"));
+  document.addEventListener("htmx:sse:after:message", () => {
+    say("on", "live");
+    draw();
+  });
+  document.addEventListener("htmx:sse:error", () => say("off", "not connected"));
+  document.addEventListener("htmx:sse:close", () => say("off", "not connected"));
+  document.addEventListener("visibilitychange", () => document.hidden && say("paused", "paused"));
+  document.addEventListener("reload", () => location.reload());
+
+  // How many are selected.
+  function count(): void {
+    const boxes = all("input[name=id]");
+    const chosen = boxes.filter((box) => box.checked).length;
+    for (const button of all("[data-selected]")) {
+      button.disabled = chosen === 0;
+      button.querySelector("output").textContent = chosen === 0 ? "" : ` ${chosen}`;
+    }
+    for (const every of all("input[data-every]")) {
+      every.checked = chosen > 0 && chosen === boxes.length;
+      every.indeterminate = chosen > 0 && chosen < boxes.length;
+    }
+  }
+  document.addEventListener("change", (event: Browser) => {
+    if (event.target.matches("input[data-every]")) {
+      for (const box of all("input[name=id]")) box.checked = event.target.checked;
+    }
+    count();
+  });
+
+  document.addEventListener("click", (event: Browser) => {
+    if (event.target.closest("[data-theme-button]")) {
+      root.dataset.theme = isDark() ? "light" : "dark";
+      localStorage.setItem("theme", root.dataset.theme);
+      draw();
+    }
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      page.navigator.clipboard?.writeText(copy.dataset.copy);
+      copy.textContent = "copied";
+    }
+  });
+
+  // Keys: / searches, j and k go through the rows, x selects one.
+  document.addEventListener("keydown", (event: Browser) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input:not([type=checkbox]), textarea, select")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    const rows = all("[data-row]");
+    const at = rows.findIndex((row) => row.contains(document.activeElement));
+    if (event.key === "/") {
+      document.querySelector("input[type=search]")?.focus();
+      event.preventDefault();
+    } else if (event.key === "j" || event.key === "k") {
+      const next =
+        rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
+      next?.querySelector("a")?.focus();
+    } else if (event.key === "x" && at >= 0) rows[at].querySelector("input[name=id]")?.click();
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    draw();
+    count();
+  });
+}
+
+/** The script, as it is sent. */
+export const SCRIPT = `(${client})(globalThis);\n`;

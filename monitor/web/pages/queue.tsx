@@ -1,0 +1,377 @@
+/** @jsxImportSource hono/jsx */
+/**
+ * One queue: how many are where, what it does, how long it takes, who works, and where it lies in Redis.
+ *
+ * @module
+ */
+import type { Child, FC } from "hono/jsx";
+import type { Counts, RegisteredQueue } from "@workshop/redis-patterns";
+import { duration, rate, whole } from "../../format.ts";
+import { behindPause, keysOf } from "../commands.ts";
+import type { Page, Visit } from "../layout.tsx";
+import {
+  Badges,
+  Change,
+  Empty,
+  floorSecond,
+  pathOf,
+  perMinute,
+  plural,
+  Spark,
+  StateBar,
+  STATES,
+  Text,
+  When,
+  withQuery,
+} from "../parts.tsx";
+import type { Details, Watch } from "../watch.ts";
+import { RecentTasks } from "./task.tsx";
+
+/** Which page of a queue one is on. */
+export type Tab = "" | "errors" | "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
+
+/** What pages of a queue have in common: its name, its pages, and whether it is paused. */
+export const QueueHead: FC<{
+  queue: RegisteredQueue;
+  counts: Counts;
+  visit: Visit;
+  tab: Tab;
+  idle?: boolean;
+  children?: Child;
+}> = ({ queue: { name, kind }, counts, visit, tab, idle = false, children }) => {
+  const path = pathOf("queues", name);
+  const how = counts.paused ? "resume" : "pause";
+  const { call, redis } = behindPause(name, how);
+  const link = (to: Tab, words: string, n?: number) => (
+    <a
+      href={to === "" || to === "errors"
+        ? `${path}${to && `/${to}`}`
+        : withQuery(`${path}/messages`, { state: to })}
+      aria-current={tab === to ? "page" : undefined}
+    >
+      {words}
+      {n !== undefined && <b>{whole(n)}</b>}
+    </a>
+  );
+  return (
+    <>
+      <p class="crumbs">
+        <a href="/">Queues</a>
+      </p>
+      <div class="head">
+        <div>
+          <h1>
+            <Text>{name}</Text> <Badges kind={kind} paused={counts.paused} idle={idle} />
+          </h1>
+          {children}
+        </div>
+        {!visit.readOnly && (
+          <Change action={`${path}/${how}`} token={visit.formToken}>
+            <button type="submit" title={`${call}\n${redis.join("\n")}`}>
+              {counts.paused ? "Resume" : "Pause"}
+            </button>
+          </Change>
+        )}
+      </div>
+      <nav class="tabs" aria-label="Queue">
+        {link("", "Overview")}
+        {STATES.map(([state, words]) => link(state, words, counts[state]))}
+        {link("errors", "Errors")}
+        {link("completed", "Completed")}
+        {link("failed", "Failed")}
+      </nav>
+    </>
+  );
+};
+
+/** The page. */
+export async function queuePage(visit: Visit, watch: Watch, name: string): Promise<Page> {
+  const queue = await watch.registered(name);
+  const [details, tasks, now] = await Promise.all([
+    watch.details(queue),
+    recentTasks(watch, queue),
+    watch.now(),
+  ]);
+  const { counts, consumers } = details;
+  return {
+    title: name,
+    at: "/",
+    live: (
+      <>
+        <QueueHead
+          queue={queue}
+          counts={counts}
+          visit={visit}
+          tab=""
+          idle={consumers.length === 0 && counts.ready > 0 && !counts.paused}
+        />
+        <Warnings details={details} />
+        <div class="tiles">
+          {STATES.map(([state, words]) => (
+            <a class="card tile" href={withQuery(`${pathOf("queues", name)}/messages`, { state })}>
+              <span>
+                <i class={`dot ${state}`}></i>
+                {words}
+              </span>
+              <b class="figure">{whole(counts[state])}</b>
+              <small>{noteOf(state, details)}</small>
+            </a>
+          ))}
+        </div>
+        <div class="columns">
+          <div class="stack">
+            <Hour details={details} now={now} />
+            {tasks && <RecentTasks queue={name} records={tasks.recent} now={now} />}
+            <Workers details={details} now={now} />
+          </div>
+          <div class="stack">
+            <Times details={details} />
+            <Totals details={details} />
+          </div>
+        </div>
+      </>
+    ),
+    rest: (
+      <section class="card keys" id="keys">
+        <header>
+          <h2>In Redis</h2>
+        </header>
+        <div class="body">
+          <div class="scroll" tabindex={0} role="region" aria-label="Keys">
+            <table>
+              <thead>
+                <tr>
+                  <th>Key</th>
+                  <th class="wide">Type</th>
+                  <th>Holds</th>
+                  <th class="wide">Look with redis-cli</th>
+                </tr>
+              </thead>
+              <tbody>
+                {keysOf(name, queue.kind).map(({ key, type, holds, look }) => (
+                  <tr>
+                    <td>
+                      <code>{key}</code>
+                    </td>
+                    <td class="wide small muted">{type}</td>
+                    <td class="small">{holds}</td>
+                    <td class="wide">
+                      <code>{look}</code>
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </div>
+      </section>
+    ),
+  };
+}
+
+/** Of a queue of tasks, those to which something happened last. */
+async function recentTasks(watch: Watch, queue: RegisteredQueue) {
+  const tasks = await watch.tasks(queue);
+  return tasks && { recent: await watch.recentTasks(queue, tasks) };
+}
+
+const Warnings: FC<{ details: Details }> = ({ details: { name, counts, consumers } }) => {
+  if (counts.paused) {
+    return (
+      <p class="note warn">
+        Paused: nothing is handed out until somebody resumes it. Producers go on.
+      </p>
+    );
+  }
+  if (consumers.length === 0 && counts.ready > 0) {
+    return (
+      <p class="note bad">
+        {plural(counts.ready, "message")} {counts.ready === 1 ? "waits" : "wait"}{" "}
+        and nobody works: no worker has said within 30 s that it is there. Start one:{" "}
+        <code>{`new Worker(queue, handler).run()`}</code> with the queue{" "}
+        <code>
+          <Text width={60}>{name}</Text>
+        </code>.
+      </p>
+    );
+  }
+  return null;
+};
+
+function noteOf(state: string, { counts, stats, oldestLeasedMs }: Details): string {
+  switch (state) {
+    case "ready":
+      return counts.oldestReadyMs === undefined
+        ? "nothing waits"
+        : `oldest ${duration(floorSecond(counts.oldestReadyMs))}`;
+    case "leased":
+      return oldestLeasedMs === undefined
+        ? "nobody holds any"
+        : `oldest ${duration(floorSecond(oldestLeasedMs))}`;
+    case "dead":
+      return `${rate(stats.perSecond.dead)}/s in 5 min`;
+    default:
+      return counts.delayed > 0 ? "wait for their time" : "none wait for a time";
+  }
+}
+
+const SERIES = [
+  ["enqueued", "--muted", [5, 4]],
+  ["acked", "--ready", undefined],
+  ["failed", "--dead", undefined],
+] as const;
+const WORDS = { enqueued: "enqueued", acked: "done", failed: "failed" };
+
+const Hour: FC<{ details: Details; now: number }> = ({ details: { hour }, now }) => {
+  const first = Math.floor(now / 60_000) - 59;
+  const chart = {
+    at: Array.from({ length: 60 }, (_, i) => (first + i) * 60),
+    series: SERIES.map(([what, colour, dash]) => ({
+      label: WORDS[what],
+      colour,
+      dash,
+      values: perMinute(hour, what, now),
+    })),
+  };
+  const sums = chart.series.map(({ label, values }) =>
+    `${whole(values.reduce((a, b) => a + b, 0))} ${label}`
+  );
+  return (
+    <section class="card">
+      <header>
+        <h2>Messages a minute</h2>
+        <span class="muted small">last hour: {sums.join(", ")}</span>
+      </header>
+      <div class="body">
+        <figure data-chart={JSON.stringify(chart)}>
+          <div
+            class="plot"
+            hx-morph-skip=""
+            role="img"
+            aria-label={`Messages in each minute of the last hour: ${sums.join(", ")}`}
+          >
+          </div>
+          <Spark
+            class="fallback spark"
+            values={chart.series[1]!.values}
+            label={`Done in each minute: ${sums[1]}`}
+          />
+        </figure>
+      </div>
+    </section>
+  );
+};
+
+const Times: FC<{ details: Details }> = ({ details: { stats } }) => (
+  <section class="card">
+    <header>
+      <h2>How long</h2>
+      <span class="muted small">5 min</span>
+    </header>
+    <div class="body">
+      <table>
+        <thead>
+          <tr>
+            <th>A message</th>
+            <th class="num">p50</th>
+            <th class="num">p95</th>
+            <th class="num">p99</th>
+          </tr>
+        </thead>
+        <tbody>
+          {([["waits", stats.waitMs], ["runs", stats.runMs]] as const).map(([words, times]) => (
+            <tr>
+              <td>{words}</td>
+              {(["p50", "p95", "p99"] as const).map((p) => (
+                <td class="num">{times ? duration(times[p]) : "–"}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  </section>
+);
+
+const Totals: FC<{ details: Details }> = (
+  { details: { counts, stats: { totals, perSecond } } },
+) => (
+  <section class="card">
+    <header>
+      <h2>Since the beginning</h2>
+    </header>
+    <div class="body stack">
+      <StateBar counts={counts} />
+      <dl class="pairs">
+        {Object.entries(totals).map(([what, n]) => (
+          <>
+            <dt>{what}</dt>
+            <dd>
+              {whole(n)}{" "}
+              <span class="muted small">{rate(perSecond[what as keyof typeof perSecond])}/s</span>
+            </dd>
+          </>
+        ))}
+      </dl>
+    </div>
+  </section>
+);
+
+const Workers: FC<{ details: Details; now: number }> = ({ details: { consumers }, now }) => (
+  <section class="card">
+    <header>
+      <h2>Workers</h2>
+      <span class="muted small">{whole(consumers.length)}</span>
+    </header>
+    {consumers.length === 0
+      ? (
+        <Empty title="Nobody works">
+          <p>Workers and consume loops say every ten seconds that they are there.</p>
+        </Empty>
+      )
+      : (
+        <div class="scroll" tabindex={0} role="region" aria-label="Workers">
+          <table>
+            <thead>
+              <tr>
+                <th>Worker</th>
+                <th class="wide">Where</th>
+                <th class="num">Holds</th>
+                <th>Seen</th>
+                <th class="wide">Since</th>
+              </tr>
+            </thead>
+            <tbody>
+              {consumers.slice(0, 20).map((
+                { consumer, host, pid, mode, holds, seenMs, startedAt },
+              ) => (
+                <tr>
+                  <td>
+                    <span class="id">
+                      <Text width={40}>{consumer}</Text>
+                    </span>{" "}
+                    <span class="badge">{mode}</span>
+                  </td>
+                  <td class="wide small">
+                    <Text width={40}>{host || "–"}</Text> · {pid}
+                  </td>
+                  <td class="num">{whole(holds)}</td>
+                  <td class={seenMs > 15_000 ? "warn nowrap" : "nowrap"}>
+                    {duration(floorSecond(seenMs))} ago
+                  </td>
+                  <td class="wide">
+                    <When at={startedAt} now={now} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    {consumers.length > 20 && (
+      <p class="pages">
+        <a href="/workers">All {whole(consumers.length)}</a>
+      </p>
+    )}
+  </section>
+);

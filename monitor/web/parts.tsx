@@ -1,0 +1,160 @@
+/** @jsxImportSource hono/jsx */
+/**
+ * What pages are made of: times, bars, badges, forms. Text is escaped by JSX, everywhere; nothing here
+ * writes markup by hand, and nothing needs a style attribute, which our policy forbids.
+ *
+ * @module
+ */
+import type { Counts, QueueStats } from "@workshop/redis-patterns";
+import type { Child, FC } from "hono/jsx";
+import { cut, duration, inert, instant, shares, whole } from "../format.ts";
+
+/** The states in the order of a message's life, with the words for people. */
+export const STATES = [
+  ["ready", "Ready"],
+  ["leased", "In hand"],
+  ["delayed", "Delayed"],
+  ["dead", "Dead"],
+] as const;
+
+/** A name or an id, inert and not too long; the whole of it when pointed at. */
+export const Text: FC<{ children: string; width?: number }> = ({ children, width = 120 }) => {
+  const text = inert(children);
+  const short = cut(text, width);
+  return short === text ? <>{text}</> : <span title={text}>{short}</span>;
+};
+
+/** How long ago, or until when; `at` and `now` by Redis's clock. */
+export const When: FC<{ at: number; now: number }> = ({ at, now }) => {
+  if (!(at > 0)) return <span class="muted">unknown</span>;
+  const ago = now - at;
+  const words = ago >= 0
+    ? `${duration(floorSecond(ago))} ago`
+    : `in ${duration(floorSecond(-ago))}`;
+  return <time datetime={isoOf(at)} title={instant(at)} class="nowrap">{words}</time>;
+};
+
+/** No fractions of what changes while one looks at it. */
+export function floorSecond(ms: number): number {
+  return ms < 1_000 ? ms : Math.floor(ms / 1_000) * 1_000;
+}
+
+function isoOf(ms: number): string {
+  return Math.abs(ms) < 8.64e15 ? new Date(ms).toISOString() : "";
+}
+
+/** The four states as one bar. */
+export const StateBar: FC<{ counts: Counts }> = ({ counts }) => {
+  const parts = shares(STATES.map(([state]) => counts[state]), 200);
+  let x = 0;
+  const label = STATES.map(([state, words]) => `${words.toLowerCase()} ${whole(counts[state])}`);
+  return (
+    <svg
+      class="bar"
+      viewBox="0 0 200 8"
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label.join(", ")}
+    >
+      {parts.map((width, i) => {
+        const rect = width > 0 && (
+          <rect x={x} y="0" width={width} height="8" class={STATES[i]![0]} />
+        );
+        x += width;
+        return rect;
+      })}
+    </svg>
+  );
+};
+
+/** One value for each of the last sixty minutes. */
+export function perMinute(stats: QueueStats, what: "enqueued" | "acked" | "failed", now: number) {
+  const last = Math.floor(now / 60_000);
+  const byMinute = new Map(stats.minutes.map((minute) => [minute.at / 60_000, minute[what]]));
+  return Array.from({ length: 60 }, (_, i) => byMinute.get(last - 59 + i) ?? 0);
+}
+
+/** A line of values, without axes. */
+export const Spark: FC<{ values: readonly number[]; label: string; class?: string }> = (
+  { values, label, class: name = "spark" },
+) => {
+  const most = Math.max(...values, 1);
+  const points = values.map((value, i) => {
+    const y = 36 - 33 * value / most;
+    return `${(132 * i / (values.length - 1)).toFixed(1)},${y.toFixed(1)}`;
+  });
+  return (
+    <svg
+      class={values.some((value) => value > 0) ? name : `${name} idle`}
+      viewBox="0 0 132 38"
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
+      <polygon points={`0,38 ${points.join(" ")} 132,38`} fill="currentColor" opacity=".1" />
+      <polyline
+        points={points.join(" ")}
+        fill="none"
+        stroke="currentColor"
+        stroke-width="1.6"
+        stroke-linejoin="round"
+        vector-effect="non-scaling-stroke"
+      />
+    </svg>
+  );
+};
+
+/** Nothing to show, and what would make something appear. `alone`: there is nothing else on the page. */
+export const Empty: FC<{ title: string; alone?: boolean; children?: Child }> = (
+  { title, alone = false, children },
+) => (
+  <div class="empty">
+    <svg viewBox="0 0 44 44" fill="none" stroke="currentColor" stroke-width="2" aria-hidden="true">
+      <rect x="6" y="9" width="32" height="7" rx="3.5" />
+      <rect x="6" y="20" width="24" height="7" rx="3.5" />
+      <rect x="6" y="31" width="15" height="7" rx="3.5" stroke-dasharray="3 4" />
+    </svg>
+    {alone ? <h1>{title}</h1> : <h2>{title}</h2>}
+    {children}
+  </div>
+);
+
+/** Whether a queue is paused, or has nobody who works. */
+export const Badges: FC<{ kind: string; paused?: boolean | undefined; idle?: boolean }> = (
+  { kind, paused, idle },
+) => (
+  <>
+    <span class="badge">{kind}</span>
+    {paused && <span class="badge warn">paused</span>}
+    {idle && <span class="badge bad">no workers</span>}
+  </>
+);
+
+/** A form that changes something: it carries what only our pages know. */
+export const Change: FC<
+  { action: string; token: string; class?: string; id?: string; children?: Child }
+> = (
+  { action, token, children, ...rest },
+) => (
+  <form method="post" action={action} {...rest}>
+    <input type="hidden" name="_token" value={token} />
+    {children}
+  </form>
+);
+
+/** A path of this server whose parts are anybody's text. */
+export function pathOf(...parts: string[]): string {
+  return `/${parts.map((part) => encodeURIComponent(part)).join("/")}`;
+}
+
+/** A path with a query; what is undefined or empty is left out. */
+export function withQuery(path: string, query: Record<string, string | undefined>): string {
+  const params = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) if (value) params.set(key, value);
+  return params.size > 0 ? `${path}?${params}` : path;
+}
+
+/** `1 message`, `2 messages`. */
+export function plural(n: number, one: string): string {
+  return `${whole(n)} ${one}${n === 1 ? "" : "s"}`;
+}

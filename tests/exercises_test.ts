@@ -1,0 +1,338 @@
+/**
+ * The exercises: each one fails unsolved, with the sentence that a learner should see; each solution
+ * passes; and the programs around them are run as a learner runs them, who edits a file and saves.
+ */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { connect } from "@workshop/redis-patterns";
+import { ROOT } from "../tools/example.ts";
+import { Checker, listExercises, parseHints, readFailure } from "../tools/exercise.ts";
+import { Progress } from "../tools/learn_progress.ts";
+import { bar, screen } from "../tools/learn_view.ts";
+import { kill, run } from "../tools/run.ts";
+import { RedisServer } from "../tools/redis_server.ts";
+import { limit, serverTest } from "./support.ts";
+
+/** What is said of each exercise as it comes. */
+const UNSOLVED: Record<string, RegExp> = {
+  "01": /^A PING was not answered while somebody waits at the door: it stands behind BRPOP/,
+  "02": /^The pile gave mail, the oldest, first; Redis received (LPUSH, ){3}RPOP, RPOP, RPOP$/,
+  "03": /^The crew is ann, bob: cem is to be the third$/,
+  "04": /^The late subscriber missed \d+ of 20 events, and was to miss exactly 1$/,
+  "05": /^IMG_9\.exe came in as a photo: nothing looks at what arrives$/,
+  "06": /^The newsletter of second 0 came after the mail of second 30: it starves$/,
+  "07": /^Redis received 2 commands: RPOP, LPUSH — a crash between them loses the photo$/,
+  "08": /^The mail to bob was tried 12 times and is not among the dead: nothing caps its attempts$/,
+  "09":
+    /^Handed over twice, order_103 has paid 46 instead of 23: Redis received (HEXISTS, ){2}HINCRBY/,
+  "10": /^With a lease of 48 ms, \d\d of 200 panoramas would be done twice; 2 may be$/,
+  "11": /^The ack came before the enqueue — a crash between them, and Ann is never reminded again$/,
+  "12": /^The page has shown nothing for 1 s: it waits for a thumbnail that takes long$/,
+  "13": /^The second run has booked order_1 again: it began at the beginning$/,
+  "14":
+    /^label_1 was handed out three times before, and now to dora, who will be the fourth to die$/,
+  "15": /^24 photos were developed in the worker's own thread: one core worked, and nobody heard$/,
+  "16": /^After the first crash the process was started again \d+ ms later, not 50$/,
+  "17":
+    /^It has gone home, and [1-9] orders are leased: nobody gets them until that is over, in 30 s$/,
+  "18":
+    /^The mail was called stuck: it was added first, but it has been in hand for a moment only$/,
+};
+const MAX_LINES = 50;
+const MAX_WIDTH = 100;
+
+const exercises = await listExercises();
+const server = await RedisServer.start();
+Deno.test.afterAll(() => server.stop());
+
+function read(path: string): Promise<string> {
+  return Deno.readTextFile(new URL(path, ROOT));
+}
+
+for (const { number, name, step, title } of exercises) {
+  Deno.test(`exercises/${name}.ts fails unsolved, and says why`, async () => {
+    await using checker = await Checker.of(new URL("exercises/", ROOT), server.url);
+    const verdict = await checker.behaves({ name });
+    assert(!verdict.solved, "it is solved as it comes");
+    assertMatch(verdict.sentence, UNSOLVED[number]!);
+    assertEquals(verdict.detail, []);
+  });
+
+  Deno.test(`solutions/${name}.ts passes`, async () => {
+    await using checker = await Checker.of(new URL("solutions/", ROOT), server.url);
+    // That it compiles, `deno task check` says; once here, below, as a learner has it.
+    assertEquals(await checker.behaves({ name }), { solved: true });
+  });
+
+  Deno.test(`exercises/${name}.ts is short, has something to do, hints and a step`, async () => {
+    const [task, solution] = [
+      await read(`exercises/${name}.ts`),
+      await read(`solutions/${name}.ts`),
+    ];
+    assertStringIncludes(
+      task,
+      `deno task learn ${number}        A hint: deno task hint ${number}\n`,
+    );
+    assertMatch(task, /^ *\/\/ TODO: /m);
+    assert(!solution.includes("TODO"), "the solution has something left to do");
+    assertStringIncludes(solution, ` * Solution ${number} · ${title}\n`);
+    const exported = (text: string) => text.match(/^export (async )?\w+ \w+/gm);
+    assertEquals(exported(solution)?.map(dropAsync), exported(task)?.map(dropAsync));
+    for (const text of [task, solution]) {
+      const lines = text.split("\n");
+      assert(lines.length <= MAX_LINES, `${lines.length} lines`);
+      assertEquals(lines.find((line) => [...line].length > MAX_WIDTH), undefined);
+    }
+    const hints = parseHints(await read(`exercises/hints/${name}.md`));
+    assert(hints.length >= 3, "fewer than three hints");
+    if (!step) return assertEquals(number, "18", "there is no such step");
+    assertStringIncludes(await read(`${step}/README.md`), `\`deno task learn ${number}\`: `);
+  });
+}
+
+function dropAsync(line: string): string {
+  return line.replace("async ", "");
+}
+
+Deno.test("every step whose README has a check has an exercise, and no exercise is unknown", async () => {
+  assertEquals(exercises.map(({ number }) => number), Object.keys(UNSOLVED).sort());
+  const folder = await Array.fromAsync(Deno.readDir(new URL("solutions/", ROOT)));
+  assertEquals(folder.map(({ name }) => name).sort(), exercises.map(({ name }) => `${name}.ts`));
+});
+
+/** A learner: a folder with the exercises as they come, and `deno task learn` beside it. */
+class Learner implements AsyncDisposable {
+  readonly folder: string;
+  #said = "";
+  #heard = () => {};
+  readonly #child: Deno.ChildProcess;
+  readonly #reading: Promise<void>;
+
+  private constructor(folder: string, args: string[]) {
+    this.folder = folder;
+    this.#child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "tools/learn.ts", "--from", folder, ...args],
+      cwd: ROOT.pathname,
+      env: { NO_COLOR: "1", FORCE_COLOR: "", REDIS_URL: "" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    this.#reading = this.#read();
+  }
+
+  static async start(...args: string[]): Promise<Learner> {
+    const folder = await Deno.makeTempDir({ prefix: "redis-patterns-" });
+    for (const { name } of exercises) {
+      await Deno.copyFile(new URL(`exercises/${name}.ts`, ROOT), `${folder}/${name}.ts`);
+    }
+    return new Learner(folder, args);
+  }
+
+  /** Resolves when it has said `text` since the last call. */
+  async hears(text: string | RegExp): Promise<void> {
+    const found = () => {
+      const at = this.#said.search(text);
+      if (at >= 0) this.#said = this.#said.slice(at + 1);
+      return at >= 0;
+    };
+    const wait = async () => {
+      while (!found()) await new Promise<void>((resolve) => this.#heard = resolve);
+    };
+    await limit(wait(), String(text), 40_000).catch((error: Error) => {
+      throw new Error(`${error.message}, but:\n${this.#said}`);
+    });
+  }
+
+  async save(name: string, text: string): Promise<void> {
+    await Deno.writeTextFile(`${this.folder}/${name}.ts`, text);
+  }
+
+  /** Ctrl-C. */
+  async leave(): Promise<number> {
+    kill(this.#child.pid, "SIGINT");
+    return (await limit(this.#child.status, "leaving")).code;
+  }
+
+  async #read(): Promise<void> {
+    for await (const text of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
+      this.#said += text;
+      this.#heard();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    kill(this.#child.pid, "SIGKILL");
+    await this.#child.status;
+    await this.#reading;
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
+
+Deno.test("deno task learn checks what is saved, says what is wrong, and goes on by itself", async () => {
+  await using learner = await Learner.start("2");
+  await learner.hears("02 · List queue");
+  await learner.hears("✗  The pile gave mail, the oldest, first");
+  const solution = await read("solutions/02_list_queue.ts");
+
+  await learner.save("02_list_queue", "export const pile = {\n  put: (\n");
+  await learner.hears(/✗ {2}Line 2: SyntaxError: Expression expected/);
+  await learner.save("02_list_queue", `${solution}\npile.take = "nothing";\n`);
+  await learner.hears(/✗ {2}TypeError: list\.take is not a function/);
+  await learner.save("02_list_queue", `${solution}\nexport const left: number = "two";\n`);
+  await learner.hears(/✗ {2}Line \d+: It does not compile: Type 'string' is not/);
+
+  await learner.save("02_list_queue", solution);
+  await learner.hears("✓  Solved");
+  await learner.hears("1 of 19 solved");
+  await learner.hears("03 · Several workers");
+  await learner.hears("✗  The crew is ann, bob");
+  assertEquals(await learner.leave(), 0);
+});
+
+Deno.test("deno task learn --once says what is solved, and by its exit code", async () => {
+  const once = (...args: string[]) =>
+    run(Deno.execPath(), ["run", "-A", "tools/learn.ts", "--once", ...args], {
+      cwd: ROOT.pathname,
+      env: { NO_COLOR: "1", FORCE_COLOR: "", REDIS_URL: "" },
+      deadlineMs: 60_000,
+    });
+  const solved = await once("07", "--from", "solutions");
+  assertEquals([solved.ok, solved.stdout], [true, "✓ 07 · Reliable queue: solved"]);
+  const folder = await Deno.makeTempDir({ prefix: "redis-patterns-" });
+  const missing = await once("07", "--from", folder);
+  await Deno.remove(folder, { recursive: true });
+  assert(!missing.ok);
+  assertStringIncludes(missing.stderr, "There is no ");
+  const wrong = await once("99");
+  assertStringIncludes(wrong.stderr, "There is no exercise 99. There are:");
+  assertStringIncludes(wrong.stderr, "07 · Reliable queue");
+});
+
+Deno.test("deno task hint says what it does not understand, and which exercises there are", async () => {
+  const hint = (...args: string[]) =>
+    run(Deno.execPath(), ["run", "-A", "tools/hint.ts", ...args], { cwd: ROOT.pathname });
+  const [unknown, wrong] = await Promise.all([hint("99"), hint("7", "--all")]);
+  assert(!unknown.ok && !wrong.ok);
+  assertStringIncludes(unknown.stderr, "There is no exercise 99. There are:");
+  assertStringIncludes(wrong.stderr, "Not understood: --all");
+});
+
+Deno.test("Progress keeps hints and what was solved, and forgets what was edited since", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "redis-patterns-" });
+  const file = new URL(`file://${folder}/new/learn.json`);
+  const first = await Progress.load(file);
+  await first.noteSolved("02", "one text");
+  await first.noteHints("02", 2);
+  const again = await Progress.load(file);
+  assertEquals([await again.isSolved("02", "one text"), again.hints("02")], [true, 2]);
+  assertEquals(await again.isSolved("02", "another text"), false);
+  await Deno.writeTextFile(file, "{ cut");
+  assertEquals((await Progress.load(file)).hints("02"), 0);
+  await Progress.forget(file);
+  await Progress.forget(file);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("screen() fits the terminal, and shows hints and keys", () => {
+  const exercise = exercises[6]!;
+  const solved = exercises.map((_, i) => i < 6);
+  const sentence = "Redis received 2 commands: RPOP, LPUSH — a crash between them loses the photo";
+  for (const width of [60, 80, 160]) {
+    const lines = screen({
+      exercise,
+      path: "exercises/07_reliable_queue.ts",
+      solved,
+      verdict: { solved: false, sentence, detail: [] },
+      hints: exercise.hints.slice(0, 1),
+      keys: true,
+      width,
+    });
+    // deno-lint-ignore no-control-regex -- colours
+    const plain = lines.map((line) => line.replace(/\x1b\[[\d;]*m/g, ""));
+    assertEquals(plain.find((line) => [...line].length > width), undefined);
+    const text = plain.join("\n");
+    for (const part of ["6 of 19 solved", "✗  Redis received 2", "Hint 1 ", "h hint · n next"]) {
+      assertStringIncludes(text, part);
+    }
+  }
+  // deno-lint-ignore no-control-regex -- colours
+  const plain = bar(solved, 80).replace(/\x1b\[[\d;]*m/g, "");
+  assertEquals(plain, `${"█".repeat(12)}${"░".repeat(26)}  6 of 19 solved`);
+});
+
+Deno.test("readFailure() finds the learner's line, and takes what it does not know as it is", () => {
+  const stack = "error: TypeError: x is null\n    at fn (file:///e/exercises/02_a.ts:12:5)\n";
+  assertEquals(readFailure(stack, "02_a"), {
+    solved: false,
+    sentence: "Line 12: TypeError: x is null",
+    detail: ["    at fn (file:///e/exercises/02_a.ts:12:5)"],
+  });
+  assertEquals(readFailure("one\ntwo", "02_a"), {
+    solved: false,
+    sentence: "The check did not run",
+    detail: ["one", "two"],
+  });
+});
+
+/** Long enough for each to have stored something, also on a busy machine. */
+const PRODUCERS_MS = 8_000;
+
+serverTest(
+  "deno task reset removes what the course has left, and nothing else",
+  async (server) => {
+    const reset = (...args: string[]) =>
+      run(Deno.execPath(), ["run", "-A", "tools/reset.ts", "--url", server.url, ...args], {
+        cwd: ROOT.pathname,
+      });
+    const keys = async () => (await server.cli("KEYS", "*")).split("\n").filter(Boolean).sort();
+    assertEquals((await reset()).stdout, "The course has left nothing in this Redis.");
+
+    // Somebody else's: each of them looks much like one of ours.
+    const redis = await connect({ url: server.url });
+    const foreign = [
+      "task_queue_2",
+      "orders:backup",
+      "my:orders",
+      "learn_7_photos",
+      "learn_07",
+      "queue:{orders2}:ready",
+      "queue:{my_orders}:ready",
+    ];
+    for (const key of foreign) await redis.set(key, "mine");
+    await redis.zAdd("queue:registry", { score: 1, value: "list my_orders" });
+
+    // Ours: what the producers leave when they are killed, and what checks that fail leave.
+    const steps = await Array.fromAsync(Deno.readDir(new URL("examples/", ROOT)));
+    const producers = steps.map(({ name }) => name).filter((name) => /^\d\d_/.test(name))
+      .map((name) => `examples/${name}/producer.ts`);
+    for (let i = 0; i < producers.length; i += 5) {
+      const some = producers.slice(i, i + 5).map((path) =>
+        run(Deno.execPath(), ["run", "-A", path, "--url", server.url], {
+          cwd: ROOT.pathname,
+          deadlineMs: PRODUCERS_MS,
+        })
+      );
+      await Promise.all(some);
+    }
+    await redis.lPush("photo_prints:processing", "print_photo_1");
+    await redis.lPush("learn_07_photos", "photo_1");
+    const before = await keys();
+    const queues = new Set(before.map((key) => /^queue:\{(.*)\}/.exec(key)?.[1] ?? key));
+    assert(queues.size > foreign.length + 8, `too little to remove: ${[...queues]}`);
+
+    const asked = await reset();
+    assert(!asked.ok);
+    assertStringIncludes(asked.stderr, "There is nobody to ask.");
+    assertStringIncludes(asked.stdout, "  learn_07_photos");
+    assertEquals(await keys(), before);
+
+    const done = await reset("--yes");
+    assert(done.ok, done.stderr);
+    assertEquals(await keys(), [...foreign, "queue:registry"].sort());
+    assertEquals(await redis.zRange("queue:registry", 0, -1), ["list my_orders"]);
+    await redis.close();
+  },
+  {},
+  120_000,
+);
