@@ -256,7 +256,7 @@ function checkShape(path: string, text: string): void {
   assert(!MIRRORS.test(path) || /tutorial/i.test(text), `${name} says nothing of its tutorial`);
   const exercise = text.slice(text.indexOf("\n## Exercise\n"));
   assert(
-    exercise.includes(`\`deno task learn ${number}\`: `) || ["00", "19", "22"].includes(number!),
+    exercise.includes(`\`deno task learn ${number}\`: `) || ["00", "19"].includes(number!),
     `${name} does not name its exercise`,
   );
   for (const [command, of] of text.matchAll(/deno task (?:ex|learn|hint) (\d\d)/g)) {
