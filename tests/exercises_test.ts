@@ -11,6 +11,7 @@ import { Progress } from "../tools/learn_progress.ts";
 import { bar, screen } from "../tools/learn_view.ts";
 import { kill, run } from "../tools/run.ts";
 import { RedisServer } from "../tools/redis_server.ts";
+import { Terminal } from "../tools/terminal.ts";
 import { limit, serverTest } from "./support.ts";
 
 /** What is said of each exercise as it comes. */
@@ -35,6 +36,7 @@ const UNSOLVED: Record<string, RegExp> = {
   "16": /^After the first crash the process was started again \d+ ms later, not 50$/,
   "17":
     /^It has gone home, and [1-9] orders are leased: nobody gets them until that is over, in 30 s$/,
+  "21": /^3 orders were received and none was acknowledged: all of them are leased, and come back/,
   "18":
     /^The mail was called stuck: it was added first, but it has been in hand for a moment only$/,
   "22": /^order_2 has paid 22 and has no points: its worker died at the second of its chances$/,
@@ -189,6 +191,43 @@ Deno.test("deno task learn checks what is saved, says what is wrong, and goes on
   await learner.hears("03 · Several workers");
   await learner.hears("✗  The crew is ann, bob");
   assertEquals(await learner.leave(), 0);
+});
+
+Deno.test("deno task learn in a terminal has keys for a hint, the next and the last, and to quit", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "redis-patterns-" });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  for (const { name } of exercises) {
+    await Deno.copyFile(new URL(`exercises/${name}.ts`, ROOT), `${folder}/${name}.ts`);
+  }
+  const env = { REDIS_URL: "", FORCE_COLOR: "" };
+  const terminal = stack.use(await Terminal.open({ columns: 100, rows: 30, env }));
+  const see = (text: string) => terminal.see(text, 40_000);
+  await terminal.run(`cd ${ROOT.pathname}; stty -a > ${folder}/before`);
+  const learn = `${Deno.execPath()} run -A tools/learn.ts --from ${folder} 07`;
+  await terminal.run(`${learn}; echo left with $?; stty -a > ${folder}/after; echo the-end`);
+  await see("loses the photo");
+  await terminal.press("h");
+  await see("Hint 1");
+  await terminal.press("h");
+  await see("Hint 2");
+  await terminal.press("n");
+  await see("nothing caps its attempts");
+  await terminal.press("p");
+  await see("loses the photo");
+  await Deno.copyFile(
+    new URL("solutions/07_reliable_queue.ts", ROOT),
+    `${folder}/07_reliable_queue.ts`,
+  );
+  await see("1 of 19 solved");
+  await see("nothing caps its attempts");
+  await terminal.press("q");
+  await see("left with 0");
+  await see("the-end");
+  const [before, after] = [`${folder}/before`, `${folder}/after`].map((path) =>
+    Deno.readTextFileSync(path)
+  );
+  assertEquals(after, before, "the terminal was not given back as it was");
 });
 
 Deno.test("deno task learn --once says what is solved, and by its exit code", async () => {

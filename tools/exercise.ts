@@ -6,6 +6,7 @@
  * @module
  */
 
+import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
 import { listSteps, ROOT } from "./example.ts";
 import { run, type RunResult } from "./run.ts";
@@ -96,7 +97,7 @@ export class Checker implements AsyncDisposable {
 
   async #compiles({ name }: Pick<Exercise, "name">): Promise<Verdict> {
     const file = new URL(`${name}.ts`, this.#folder).href;
-    const config = new URL("deno.json", ROOT).pathname; // the file may be elsewhere
+    const config = fileURLToPath(new URL("deno.json", ROOT)); // the file may be elsewhere
     const { ok, stderr } = await this.#deno(["check", "--config", config, file]);
     return ok ? { solved: true } : readFailure(stderr, name);
   }
@@ -109,7 +110,7 @@ export class Checker implements AsyncDisposable {
   #deno(args: string[]): Promise<RunResult> {
     const plain = { NO_COLOR: "1", FORCE_COLOR: "", DENO_NO_UPDATE_CHECK: "1" };
     return run(Deno.execPath(), args, {
-      cwd: ROOT.pathname,
+      cwd: fileURLToPath(ROOT),
       env: { REDIS_URL: this.#redisUrl, ...plain },
       deadlineMs: CHECK_MS,
     });

@@ -8,6 +8,8 @@
  */
 // deno-lint-ignore-file no-console -- a program prints
 
+import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "@std/cli/parse-args";
 import { ROOT } from "./example.ts";
 import { listenForInterrupts, paint, terminalWidth } from "./example_stage.ts";
@@ -26,7 +28,7 @@ const HELP = `The exercises. Edit the file that it names, save it, and it is che
   deno task learn --once 07    check once: exit code 0 if it is solved, else 1
   deno task learn --once       the same for all of them
 
-  --from FOLDER   check the files in there, such as solutions
+  --from FOLDER   check the files in there, such as solutions; nothing is noted
   --help          print this
 
 A hint: deno task hint 07. It starts a Redis of its own.`;
@@ -79,24 +81,20 @@ class Course {
   readonly progress: Progress;
   /** Of each exercise, whether it is solved as it stands. */
   readonly solved: boolean[] = [];
-  /** Nothing is noted of what is not in `exercises/`. */
-  readonly #isOwn: boolean;
 
-  private constructor(exercises: Exercise[], progress: Progress, folder: URL, isOwn: boolean) {
+  private constructor(exercises: Exercise[], progress: Progress, folder: URL) {
     this.exercises = exercises;
     this.progress = progress;
     this.folder = folder;
-    this.#isOwn = isOwn;
   }
 
   static async open(exercises: Exercise[], from: string | undefined): Promise<Course> {
-    const isOwn = from === undefined;
-    const base = new URL(`file://${Deno.cwd()}/`);
-    const folder = isOwn ? new URL("exercises/", ROOT) : new URL(`${from}/`, base);
-    const course = new Course(exercises, await Progress.load(), folder, isOwn);
+    const course = from === undefined
+      ? new Course(exercises, await Progress.load(), new URL("exercises/", ROOT))
+      : new Course(exercises, Progress.ofThisRun(), pathToFileURL(`${resolve(from)}/`));
     for (const exercise of exercises) {
       const text = await course.text(exercise);
-      course.solved.push(isOwn && await course.progress.isSolved(exercise.name, text));
+      course.solved.push(await course.progress.isSolved(exercise.name, text));
     }
     return course;
   }
@@ -106,7 +104,7 @@ class Course {
     const file = new URL(`${name}.ts`, this.folder);
     return await Deno.readTextFile(file).catch((error) => {
       if (error instanceof Deno.errors.NotFound) {
-        throw new AskedWrongly(`There is no ${decodeURI(file.pathname)}`);
+        throw new AskedWrongly(`There is no ${fileURLToPath(file)}`);
       }
       throw error;
     });
@@ -114,8 +112,10 @@ class Course {
 
   /** Where it is, as it would be typed. */
   path({ name }: Exercise): string {
-    const path = decodeURI(new URL(`${name}.ts`, this.folder).pathname);
-    return path.startsWith(ROOT.pathname) ? path.slice(ROOT.pathname.length) : path;
+    const file = new URL(`${name}.ts`, this.folder);
+    return file.href.startsWith(ROOT.href)
+      ? file.href.slice(ROOT.href.length)
+      : fileURLToPath(file);
   }
 
   /** Checks an exercise, and notes it if it is solved. */
@@ -123,7 +123,7 @@ class Course {
     const text = await this.text(exercise);
     const verdict = await checker.check(exercise);
     this.solved[this.exercises.indexOf(exercise)] = verdict.solved;
-    if (verdict.solved && this.#isOwn) await this.progress.noteSolved(exercise.name, text);
+    if (verdict.solved) await this.progress.noteSolved(exercise.name, text);
     return verdict;
   }
 
@@ -208,7 +208,7 @@ class Desk implements Disposable {
   #wake = () => {};
 
   constructor(folder: URL) {
-    this.#watcher = Deno.watchFs(decodeURI(folder.pathname), { recursive: false });
+    this.#watcher = Deno.watchFs(fileURLToPath(folder), { recursive: false });
     this.#interrupts.signal.addEventListener("abort", () => this.#tell("quit"));
     void this.#watch();
     if (!this.hasKeys) return;

@@ -20,10 +20,10 @@ const FILE = new URL(".cache/learn.json", ROOT);
 
 /** How far somebody is, with the exercises in one folder. */
 export class Progress {
-  readonly #file: URL;
+  readonly #file: URL | undefined;
   readonly #known: Record<string, Known>;
 
-  private constructor(file: URL, known: Record<string, Known>) {
+  private constructor(file: URL | undefined, known: Record<string, Known>) {
     this.#file = file;
     this.#known = known;
   }
@@ -36,6 +36,11 @@ export class Progress {
     } catch {
       return new Progress(file, {}); // cut off or edited: found again by checking
     }
+  }
+
+  /** Nothing is known, and nothing is kept: for files that are not the checkout's own. */
+  static ofThisRun(): Progress {
+    return new Progress(undefined, {});
   }
 
   /** Forgets all of it. */
@@ -67,6 +72,7 @@ export class Progress {
 
   async #note(name: string, news: Known): Promise<void> {
     this.#known[name] = { ...this.#known[name], ...news };
+    if (!this.#file) return;
     await Deno.mkdir(new URL(".", this.#file), { recursive: true });
     await Deno.writeTextFile(this.#file, `${JSON.stringify(this.#known, null, 2)}\n`);
   }
