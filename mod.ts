@@ -22,9 +22,12 @@
 export {
   connect,
   type ConnectedClient,
+  type ConnectedCluster,
+  type ConnectedSentinel,
   type ConnectOptions,
   type TlsOptions,
 } from "./redis/connect.ts";
+export type { ClusterOptions, SentinelOptions } from "./redis/places.ts";
 export type { CommandArgument, RedisClient } from "./redis/client.ts";
 export { type Codec, type CodecOption, DecodeError } from "./redis/codec.ts";
 export { RedisConnectionError, RedisFullError } from "./redis/errors.ts";
@@ -56,6 +59,7 @@ export type {
   Waiting,
 } from "./queue/leased_types.ts";
 export type { DedupeOptions, DedupeWindow, QueueDedupeOptions } from "./queue/dedupe.ts";
+export type { Durability } from "./queue/durability.ts";
 export type { LogLimits } from "./queue/limits.ts";
 export type { RateLimit } from "./queue/rate_limit.ts";
 export { listQueues, type RegisteredQueue } from "./queue/registry.ts";

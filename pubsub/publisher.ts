@@ -4,7 +4,8 @@
  * @module
  */
 import { call } from "../redis/call.ts";
-import { checkClient, type RedisClient } from "../redis/client.ts";
+import type { RedisClient } from "../redis/client.ts";
+import { checkClient } from "../redis/topology.ts";
 import { DEFAULT_MAX_PAYLOAD_BYTES, encode } from "../redis/codec.ts";
 import { checkOptions, optionNames } from "../redis/options.ts";
 import { checkCount } from "../redis/timers.ts";

@@ -12,7 +12,8 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { addressOf, checkClient, type RedisClient } from "../redis/client.ts";
+import { addressOf, type NodeClient, type RedisClient } from "../redis/client.ts";
+import { checkClient } from "../redis/topology.ts";
 import { DecodeError } from "../redis/codec.ts";
 import { explain, isRetryable, RedisConnectionError } from "../redis/errors.ts";
 import { checkOptions, checkSignal, optionNames } from "../redis/options.ts";
@@ -134,7 +135,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   readonly #onEvent: ((event: SubscriberEvent) => void) | undefined;
   readonly #closing = new AbortController();
   readonly #forget: () => void;
-  #client: RedisClient | undefined;
+  #client: NodeClient | undefined;
   #loop: Promise<void> | undefined;
   #subscribed = deferred();
   #lostAt: number | undefined;
@@ -354,13 +355,13 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   }
 
   /** Makes what is subscribed what is wanted; one after the other, since calls may cross. */
-  #reconcile(client: RedisClient): Promise<void> {
+  #reconcile(client: NodeClient): Promise<void> {
     const turn = this.#turn.then(() => this.#subscribeAndLeave(client));
     this.#turn = turn.catch(() => {}); // thrown to whoever asked for it
     return turn;
   }
 
-  async #subscribeAndLeave(client: RedisClient): Promise<void> {
+  async #subscribeAndLeave(client: NodeClient): Promise<void> {
     for (const kind of KINDS) {
       const [wanted, live] = [this.#wanted[kind], this.#live[kind]];
       const missing = [...wanted.keys()].filter((name) => !live.has(name));
@@ -412,7 +413,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   }
 
   /** Waits until the connection is lost, or silent for too long, and returns why. */
-  async #lost(client: RedisClient): Promise<Error> {
+  async #lost(client: NodeClient): Promise<Error> {
     const gone = new AbortController();
     const leave = (error: unknown) => gone.abort(explain(error, addressOf(this.#parent)));
     const onClose = () => leave(new Error("closed"));

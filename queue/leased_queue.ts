@@ -12,10 +12,12 @@
  * @module
  */
 import { call } from "../redis/call.ts";
-import { checkClient, type RedisClient } from "../redis/client.ts";
+import type { RedisClient } from "../redis/client.ts";
+import { checkClient } from "../redis/topology.ts";
 import { codecOf, DEFAULT_MAX_PAYLOAD_BYTES } from "../redis/codec.ts";
 import { type QueueKeys, queueKeys } from "../redis/keys.ts";
 import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
+import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
 import { checkCount, checkMs, within } from "../redis/timers.ts";
@@ -24,6 +26,7 @@ import { Claimer } from "./claimer.ts";
 import { Consumer } from "./consumer.ts";
 import { deduper } from "./dedupe.ts";
 import { DEAD_LETTER_OPTIONS, type Delivery, NACK_OPTIONS, type Settlement } from "./delivery.ts";
+import { Confirmer, durabilityOf } from "./durability.ts";
 import { Enqueuer } from "./enqueuer.ts";
 import { explaining } from "./explain.ts";
 import { checkFeed, type FeedOptions, one } from "./feed.ts";
@@ -98,6 +101,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   readonly #leaseMs: number;
   readonly #settle: SettleOptions;
   readonly #rate: string;
+  readonly #confirmer: Confirmer | undefined;
   readonly #enqueuer: Enqueuer<T, I>;
   readonly #reader: Reader<T, I>;
   readonly #consumer: Consumer<T>;
@@ -157,6 +161,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.#send = this.#explaining((args) => call(client, args, { raw: true }));
     const reading = { name, codec: codecOf(codec), validate: validator(name, schema) };
     this.#reader = new Reader(reading);
+    const durability = durabilityOf(options.durability);
+    this.#confirmer = durability &&
+      new Confirmer(
+        new OwnConnection(client, this.#keys.wake),
+        durability,
+        (send) => this.#explaining(send),
+      );
     this.#enqueuer = new Enqueuer({
       ...this.#parts(),
       ...reading,
@@ -166,6 +177,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       maxBytes,
       dedupe: deduper(dedupe),
       counting: this.#settle.counting,
+      confirmer: this.#confirmer,
     });
     this.#inspector = new Inspector({
       ...this.#parts(),
@@ -536,7 +548,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     } catch {
       // Whoever awaits an ack hears of it there.
     } finally {
-      await this.#consumer.close();
+      await Promise.all([this.#consumer.close(), this.#confirmer?.close()]);
     }
   }
 

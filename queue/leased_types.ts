@@ -7,6 +7,7 @@ import type { CodecOption } from "../redis/codec.ts";
 import { type OptionNames, optionNames } from "../redis/options.ts";
 import type { Backoff } from "./backoff.ts";
 import type { DedupeOptions, QueueDedupeOptions } from "./dedupe.ts";
+import type { Durability } from "./durability.ts";
 import type { AttemptError } from "./envelope.ts";
 import type { LogLimits } from "./limits.ts";
 import type { Mode } from "./message.ts";
@@ -116,6 +117,13 @@ export interface LeasedQueueOptions<T, I = T> {
    */
   rateLimit?: RateLimit;
   /**
+   * Waits, at each enqueue, until replicas have the message: `enqueue` then gives `confirmed`. Without it a
+   * message that was enqueued is lost if its master dies before a replica has it.
+   *
+   * @default enqueue does not wait, and says nothing of replicas
+   */
+  durability?: Durability;
+  /**
    * Checks payloads: before they are sent, and when they are handed out. What is refused then is dead at
    * once, whatever `maxAttempts` says, and `maxDead` bounds what is kept.
    *
@@ -137,6 +145,7 @@ export const QUEUE_OPTIONS: OptionNames = optionNames<LeasedQueueOptions<unknown
   dedupe: true,
   keepCompleted: true,
   keepFailed: true,
+  durability: true,
   maxReady: true,
   onFull: true,
   rateLimit: true,
@@ -187,6 +196,11 @@ export interface Enqueued {
   readonly id: string;
   /** Whether a message with this id or key was there already, so that this one was not stored. */
   readonly duplicate: boolean;
+  /**
+   * Where the queue has a `durability`: whether enough replicas had the message in time. False is no
+   * failure: it is stored, and lost only if its master dies before they have it.
+   */
+  readonly confirmed?: boolean;
 }
 
 /** How many messages are in each state. */

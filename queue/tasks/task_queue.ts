@@ -11,7 +11,8 @@
  */
 import { Buffer } from "node:buffer";
 import { call } from "../../redis/call.ts";
-import { checkClient, type RedisClient } from "../../redis/client.ts";
+import type { RedisClient } from "../../redis/client.ts";
+import { checkClient } from "../../redis/topology.ts";
 import { type Codec, codecOf } from "../../redis/codec.ts";
 import { checkText, type QueueKeys, queueKeys } from "../../redis/keys.ts";
 import { checkOptions, checkSignal, type OptionNames } from "../../redis/options.ts";

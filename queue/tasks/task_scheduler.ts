@@ -14,7 +14,8 @@
  * @module
  */
 import { call } from "../../redis/call.ts";
-import { checkClient, type RedisClient } from "../../redis/client.ts";
+import type { RedisClient } from "../../redis/client.ts";
+import { checkClient } from "../../redis/topology.ts";
 import { isRetryable, replyWord } from "../../redis/errors.ts";
 import { type QueueKeys, queueKeys, type ScheduleKeys, scheduleKeys } from "../../redis/keys.ts";
 import { checkOptions, checkSignal, optionNames } from "../../redis/options.ts";
