@@ -19,8 +19,7 @@ import { type Declared, declaredIn } from "./watch/declared.ts";
 import { look } from "./watch/look.ts";
 import { openWatch } from "./watch/server.ts";
 
-const KEYS = "p produce 10 · w add a worker · k kill -9 one · t SIGTERM one · f freeze one · " +
-  "r restart Redis · q quit";
+const KEYS = "p produce 10 · w worker · k kill -9 · t SIGTERM · f freeze · r Redis · q quit";
 const STYLES: Style[] = ["cyan", "magenta", "green", "blue", "yellow"];
 /** How long after a key the picture is taken: what it has set off is under way. */
 const SETTLE_MS = 600;

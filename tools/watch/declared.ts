@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { queueKeys } from "../../redis/keys.ts";
+import { queueKeys } from "@workshop/redis-patterns";
 
 /** What is looked at. */
 export interface Declared {
@@ -26,7 +26,7 @@ export function declaredIn(code: string[]): Declared {
   };
 }
 
-/** The keys a name may stand for, by what they are; none is spelled but in `redis/keys.ts`. */
+/** The keys a name may stand for, by what they are; those of queues as the package tells them. */
 export function keysOf(name: string): { key: string; role: Role }[] {
   const { ready, lapsed, leased, leases, delayed, dead, workers } = queueKeys(name);
   const own = { ready, lapsed, leased, leases, delayed, dead, workers };
