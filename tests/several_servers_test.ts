@@ -364,6 +364,36 @@ clusterTest(
   },
 );
 
+clusterTest(
+  "sharded channels are at one master, and are heard of again when they moved",
+  async (cluster) => {
+    await using redis = await connect({ url: cluster.url });
+    const events: string[] = [];
+    await using subscriber = new Subscriber<number>(redis, {
+      sharded: true,
+      onEvent: ({ type }) => void events.push(type),
+    });
+    const publisher = new Publisher(redis, { sharded: true });
+    await subscriber.subscribe("{eu}:orders", "{eu}:mails");
+    assertEquals(await publisher.publish("{eu}:orders", 1), 1);
+    await eventually(() => assertEquals(subscriber.take()?.payload, 1));
+    await assertRejects(() => subscriber.subscribe("us"), TypeError, `slot ${slotOf("eu")}`);
+    await assertRejects(() => subscriber.psubscribe("{eu}:*"), TypeError, "patterns");
+    assertEquals(await new Publisher(redis).publish("{eu}:orders", 2), 0); // another kind of channel
+    assertEquals(subscriber.take(), undefined);
+
+    const from = await cluster.masterOf("{eu}");
+    const to = cluster.nodes.slice(0, 3).find((node) => node !== from)!;
+    await cluster.moveSlot("{eu}", to);
+    await eventually(async () => {
+      await publisher.publish("{eu}:mails", 3);
+      await pause(50);
+      assertEquals(subscriber.take()?.payload, 3);
+    }, 15_000);
+    assert(events.includes("gap"), "said that something may have been missed");
+  },
+);
+
 sentinelTest(
   "a worker works on after kill -9 of the master, and after it was frozen",
   async (all) => {
