@@ -326,6 +326,26 @@ Deno.test("deno task hint says what it does not understand, and which exercises 
   assertStringIncludes(wrong.stderr, "Not understood: --all");
 });
 
+Deno.test("deno task hint tells one hint more each time, and at last where the solution is", async () => {
+  // The program notes it in the checkout; whatever was noted there is put back.
+  const file = new URL(".cache/learn.json", ROOT);
+  const before = await Deno.readTextFile(file).catch(() => undefined);
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => before === undefined ? Deno.remove(file) : Deno.writeTextFile(file, before));
+  const hint = async (...args: string[]) => {
+    const env = { NO_COLOR: "1", FORCE_COLOR: "" };
+    const all = ["run", "-A", "tools/hint.ts", "02", ...args];
+    const { ok, stdout, stderr } = await run(Deno.execPath(), all, { cwd: ROOT.pathname, env });
+    assert(ok, stderr);
+    return { hints: stdout.match(/^\d\. /gm)?.length, last: stdout.split("\n").at(-1) };
+  };
+  assertEquals(await hint("--again"), { hints: 1, last: "Hint 1 of 3." });
+  assertEquals(await hint(), { hints: 2, last: "Hint 2 of 3." });
+  const last = "That was the last hint. The solution: solutions/02_list_queue.ts";
+  assertEquals(await hint(), { hints: 3, last });
+  assertEquals(await hint(), { hints: 3, last });
+});
+
 Deno.test("Progress keeps hints and what was solved, and forgets what was edited since", async () => {
   const folder = await Deno.makeTempDir({ prefix: "redis-patterns-" });
   const file = new URL(`file://${folder}/new/learn.json`);
