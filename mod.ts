@@ -22,9 +22,12 @@
 export {
   connect,
   type ConnectedClient,
+  type ConnectedCluster,
+  type ConnectedSentinel,
   type ConnectOptions,
   type TlsOptions,
 } from "./redis/connect.ts";
+export type { ClusterOptions, SentinelOptions } from "./redis/places.ts";
 export type { CommandArgument, RedisClient } from "./redis/client.ts";
 export { type Codec, type CodecOption, DecodeError } from "./redis/codec.ts";
 export { RedisConnectionError, RedisFullError } from "./redis/errors.ts";
@@ -40,6 +43,11 @@ export {
 } from "./queue/priority_queue.ts";
 export { StreamQueue, type StreamQueueOptions } from "./queue/stream_queue.ts";
 export { LeasedQueue } from "./queue/leased_queue.ts";
+export {
+  type PartitionedEnqueueOptions,
+  PartitionedQueue,
+  type PartitionedQueueOptions,
+} from "./queue/partitioned_queue.ts";
 export type {
   ConsumerInfo,
   Counts,
@@ -49,12 +57,14 @@ export type {
   Found,
   FoundState,
   LeasedQueueOptions,
+  PeekOptions,
   PeekState,
   PurgeOptions,
   RedriveOptions,
   Waiting,
 } from "./queue/leased_types.ts";
 export type { DedupeOptions, DedupeWindow, QueueDedupeOptions } from "./queue/dedupe.ts";
+export type { Durability } from "./queue/durability.ts";
 export type { LogLimits } from "./queue/limits.ts";
 export type { RateLimit } from "./queue/rate_limit.ts";
 export { listQueues, type RegisteredQueue } from "./queue/registry.ts";

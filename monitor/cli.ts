@@ -19,7 +19,17 @@ import { type Command, type Context, EXIT } from "./cli_context.ts";
 import { doctor } from "./cli_doctor.ts";
 import { type Asked, AskedWrongly, commandIn, readFlags } from "./cli_flags.ts";
 import { helpFor, helpForAll } from "./cli_help.ts";
-import { consumers, dead, delayed, pending, queues, recent, stats, task } from "./cli_look.ts";
+import {
+  consumers,
+  dead,
+  delayed,
+  pending,
+  queues,
+  recent,
+  schedules,
+  stats,
+  task,
+} from "./cli_look.ts";
 import { note, onTerminal, paint, print, printJson } from "./cli_print.ts";
 import { hasLimits } from "./probe.ts";
 import { messageOf, Monitor, UnknownQueueError } from "./snapshot.ts";
@@ -48,6 +58,7 @@ const COMMANDS: readonly Command[] = [
   recent,
   delayed,
   dead,
+  schedules,
   task,
   redrive,
   purge,

@@ -5,13 +5,22 @@
  * @module
  */
 import type { PeekState, RegisteredQueue, Waiting } from "@workshop/redis-patterns";
+import type { TaskRecord } from "@workshop/redis-patterns/tasks";
 import { type Command, type Context, EXIT } from "./cli_context.ts";
 import { type Column, note, onTerminal, paint, print, printJson, table } from "./cli_print.ts";
-import { duration, inert, instant, payloadText, rate } from "./format.ts";
+import { duration, inert, instant, payloadText, rate, whenOf } from "./format.ts";
 import { HANDS, holdersOf } from "./holders.ts";
 import { hasLimits, judge } from "./probe.ts";
-import { attemptOf, describe, kindName, shapeOf, STATE_STYLES } from "./message_text.ts";
-import { type MessageRecord, QueueRecords } from "./records.ts";
+import {
+  attemptOf,
+  describe,
+  kindName,
+  shapeOf,
+  STATE_STYLES,
+  taskText,
+  valueText,
+} from "./message_text.ts";
+import { type MessageRecord, QueueRecords, recordsOf } from "./records.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
 
 /** How many messages a list shows when nobody says how many. */
@@ -93,7 +102,7 @@ export const stats: Command = {
     `the oldest is that is ready or in hand, since it could be claimed; how many a second came and were ` +
     `acknowledged; how long they waited and ran (95 of 100 took no longer); how many consumers are there.
 
-In a PriorityQueue the age of what is ready is that of the most urgent message, which comes out next.
+In a PriorityQueue the oldest of each priority counts, so one that starves behind more urgent ones is seen.
 
 With a limit it is a probe: one line that says why, and the exit code is 0 if all is well, 1 if a limit is ` +
     `exceeded, 2 if Redis is down, 3 if it was asked wrongly.`,
@@ -245,23 +254,35 @@ export const consumers: Command = {
   },
 };
 
-/** A message and its queue. */
+/** A message and its queue; of a task, what is on record. */
 interface Row {
   readonly queue: string;
+  readonly kind: RegisteredQueue["kind"];
   readonly message: Waiting<unknown>;
+  readonly task?: TaskRecord | undefined;
 }
 
 const inQueue: Column<Row> = { head: "queue", of: ({ queue }) => queue };
 const idColumn: Column<Row> = { head: "id", of: ({ message }) => message.id };
 const payloadColumn: Column<Row> = {
   head: "payload",
-  of: ({ message }) => [...payloadText(message)].slice(0, 200).join(""),
+  of: (row) => [...textOf(row)].slice(0, 200).join(""),
   elastic: true,
 };
 
+/** A payload; of a task its name in front, and how far it is in its place. */
+function textOf({ kind, message, task }: Row): string {
+  return kind === "tasks" ? taskText(message, task) : payloadText(message);
+}
+
 /** A message for a script: what the library says of it, the payload decoded or else its text. */
-function jsonOf({ queue, message: { raw, ...message } }: Row): unknown {
-  return { queue, ...message, ...(!("payload" in message) && { raw }) };
+function jsonOf({ queue, message: { raw, ...message }, task }: Omit<Row, "kind">): object {
+  return { queue, ...message, ...(!("payload" in message) && { raw }), ...(task && { task }) };
+}
+
+/** The same of what has a record and perhaps a message. */
+function jsonOfRecord({ queue, id, state, at, message, task }: MessageRecord): unknown {
+  return { ...(message ? jsonOf({ queue, message, task }) : { queue, id, task }), state, at };
 }
 
 /** The first messages of a state, of all chosen queues. */
@@ -276,7 +297,11 @@ async function first(context: Context, state: PeekState): Promise<Row[]> {
         limit: Math.min(PAGE, left),
         ...(cursor && { cursor }),
       });
-      rows.push(...page.messages.map((message) => ({ queue: registered.name, message })));
+      const records = await recordsOf(context.monitor.tasks(registered), page.messages);
+      rows.push(...page.messages.map((message) => {
+        const { name: queue, kind } = registered;
+        return { queue, kind, message, task: records.get(message.id) };
+      }));
       left -= page.messages.length;
       cursor = page.cursor;
       if (!cursor) break;
@@ -402,8 +427,8 @@ export const dead: Command = {
   },
 };
 
-function shortPayload({ message }: Row): string {
-  return [...payloadText(message)].slice(0, 40).join("");
+function shortPayload(row: Row): string {
+  return [...textOf(row)].slice(0, 40).join("");
 }
 
 /** Most dead letters of a queue that are grouped; the library keeps 10,000 unless told otherwise. */
@@ -420,6 +445,7 @@ async function deadByError(context: Context): Promise<number> {
     for (let left = context.asked.limit ?? GROUPED; left > 0;) {
       const page = await queue.peek("dead", {
         limit: Math.min(PAGE, left),
+        payloads: false,
         ...(cursor && { cursor }),
       });
       for (const message of page.messages) {
@@ -449,13 +475,67 @@ async function deadByError(context: Context): Promise<number> {
   return EXIT.ok;
 }
 
+export const schedules: Command = {
+  name: "schedules",
+  summary: "what is added by the clock, and when next",
+  about:
+    "Lists the schedules of all queues of tasks, what fires next in front: the pattern and its time zone, " +
+    "or the interval; the next ticks, the last, how often it fired. A next tick that is over says that no " +
+    "scheduler runs.",
+  flags: ["queue"],
+  examples: [["schedules", "of all queues"], ["schedules --queue tasks --json", "of one"]],
+  run: async (context) => {
+    const { asked: { queues }, monitor } = context;
+    const now = await monitor.now();
+    show(context, {
+      rows: await monitor.schedules({ ...(queues && { queues }), upcoming: 2 }),
+      none: "There is no schedule.",
+      json: (schedule) => schedule,
+      columns: [
+        { head: "queue", of: ({ queue }) => queue },
+        { head: "schedule", of: ({ name }) => name, elastic: true },
+        { head: "task", of: ({ type }) => type ?? "", spare: 3 },
+        { head: "when", of: whenOf },
+        {
+          head: "next",
+          of: ({ nextAt }) => nextAt === undefined ? "never" : fromNow(nextAt, now),
+          right: true,
+          style: ({ nextAt = now }) => nextAt < now - LATE_MS ? "red" : undefined,
+        },
+        {
+          head: "then",
+          of: ({ upcoming = [] }) => upcoming.map((at) => fromNow(at, now)).join(", "),
+          spare: 1,
+        },
+        {
+          head: "last",
+          of: ({ lastAt }) => lastAt === undefined ? "-" : fromNow(lastAt, now),
+          right: true,
+          spare: 4,
+        },
+        { head: "fired", of: ({ firings }) => firings, right: true, spare: 5 },
+        { head: "skipped", of: ({ skipped }) => skipped, right: true, spare: 2 },
+      ],
+    });
+    return EXIT.ok;
+  },
+};
+
+/** From when on a tick that nobody fired is late, in milliseconds. */
+const LATE_MS = 5_000;
+
+function fromNow(at: number, now: number): string {
+  return at > now ? `in ${duration(at - now)}` : `${duration(now - at)} ago`;
+}
+
 export const recent: Command = {
   name: "recent",
   summary: "what happened last",
   about:
     "Lists the messages to which something happened last, the latest in front: completed and failed " +
     "(where the queue keeps a log: keepCompleted, keepFailed), dead, in hand, and ready. What was " +
-    "acknowledged and is not kept is gone.",
+    "acknowledged and is not kept is gone. Of tasks there are records, also of those that are done: what " +
+    "they are called, and how far they are. What one has given is shown by monitor task ID.",
   flags: ["queue", "limit"],
   examples: [["recent", `the last ${LIST}`], ["recent --queue emails --limit 100", "of one queue"]],
   run: async (context) => {
@@ -466,30 +546,22 @@ export const recent: Command = {
     show(context, {
       rows,
       none: "Nothing has happened yet, or nothing is kept of it.",
-      json: ({ queue, state, at, message }) => ({
-        ...jsonOf({ queue, message }) as object,
-        state,
-        at,
-      }),
+      json: jsonOfRecord,
       columns: [
         { head: "when", of: ({ at }) => `${duration(Math.max(0, now - at))} ago`, right: true },
-        inQueue as unknown as Column<MessageRecord>,
-        { head: "id", of: ({ message }) => message.id },
+        { head: "queue", of: ({ queue }) => queue },
+        { head: "id", of: ({ id }) => id },
         { head: "state", of: ({ state }) => state, style: ({ state }) => STATE_STYLES[state] },
         { head: "attempt", of: attemptOf, right: true, spare: 2 },
         {
           head: "took",
-          of: ({ message: { receivedAt, finishedAt } }) =>
-            receivedAt && finishedAt ? duration(finishedAt - receivedAt) : "",
+          of: tookOf,
           right: true,
           spare: 1,
         },
         {
-          head: "payload or error",
-          of: ({ state, queue, message }) =>
-            state === "dead" || state === "failed"
-              ? message.reason ?? message.errors.at(-1)?.message
-              : payloadColumn.of({ queue, message }),
+          head: "payload, task or error",
+          of: whatOf,
           elastic: true,
         },
       ],
@@ -498,12 +570,30 @@ export const recent: Command = {
   },
 };
 
+function tookOf({ state, message, task }: MessageRecord): string {
+  const { receivedAt = task?.startedAt, finishedAt = task?.changedAt } = message ?? {};
+  const isOver = task ? state === "done" : true;
+  return isOver && receivedAt && finishedAt ? duration(finishedAt - receivedAt) : "";
+}
+
+function whatOf({ queue, kind, state, message, task }: MessageRecord): string | undefined {
+  const { reason = task?.reason, errors = task?.error ? [task.error] : [] } = message ?? {};
+  const ended = state === "dead" || state === "failed";
+  const error = ended ? reason ?? errors.at(-1)?.message : task?.error?.message;
+  if (task) {
+    const progress = "progress" in task ? `at ${valueText(task.progress)}` : undefined;
+    return [task.type, error ?? progress].filter(Boolean).join("  ");
+  }
+  if (ended) return error;
+  return message && String(payloadColumn.of({ queue, kind, message }));
+}
+
 export const task: Command = {
   name: "task",
   summary: "one message: where it is, its attempts, errors and payload",
   about:
-    "Looks for a message by its id, in all queues unless --queue says where. A dead letter is found at " +
-    "once; else a queue is gone through in short steps, about a second for a million messages. Logs are " +
+    "Looks for a message by its id, in all queues unless --queue says where. Of a task there is a record, " +
+    "with what it gave, found at once, and so is a dead letter; else a queue is gone through in short steps, about a second for a million messages. Logs are " +
     "looked at as well. Exit code 1 if there is none.",
   flags: ["queue"],
   argument: "an id",
@@ -516,11 +606,7 @@ export const task: Command = {
     const id = asked.argument!;
     const found = await new QueueRecords(monitor).find(id, { queues: asked.queues });
     if (asked.json) {
-      printJson(found.map(({ state, at, queue, message }) => ({
-        ...jsonOf({ queue, message }) as object,
-        state,
-        at,
-      })));
+      printJson(found.map(jsonOfRecord));
     } else {
       const now = await monitor.now();
       if (found.length > 0) print(found.map((record) => describe(record, now)).join("\n\n"));

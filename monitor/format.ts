@@ -138,3 +138,11 @@ export function payloadText({ payload, raw }: { payload?: unknown; raw: Uint8Arr
     ? new TextDecoder().decode(raw)
     : JSON.stringify(payload) ?? String(payload);
 }
+
+/** When a schedule fires: its pattern and the zone of it, or `every 5 s`. */
+export function whenOf(
+  { cron, timeZone, everyMs }: { cron?: string; timeZone?: string; everyMs?: number },
+): string {
+  if (everyMs !== undefined) return `every ${duration(everyMs)}`;
+  return [cron ?? "?", timeZone].filter(Boolean).join(" ");
+}

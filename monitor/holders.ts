@@ -35,7 +35,7 @@ export async function holdersOf(
   const queue = monitor.open(registered);
   const [infos, { messages }] = await Promise.all([
     queue.consumers(),
-    queue.peek("leased", { limit: HANDS }),
+    queue.peek("leased", { limit: HANDS, payloads: false }),
   ]);
   const byName = new Map<string, Holder>();
   for (const info of infos) {

@@ -20,10 +20,19 @@ import {
   ReliableQueue,
   StreamQueue,
 } from "@workshop/redis-patterns";
-import { TaskQueue } from "@workshop/redis-patterns/tasks";
+import { type Schedule, TaskMonitor, TaskScheduler } from "@workshop/redis-patterns/tasks";
 
 /** A queue of any kind, as the monitor sees it: payloads are whatever they are. */
 export type AnyQueue = LeasedQueue<unknown>;
+
+/** A queue of tasks whose map nobody knows here. */
+export type AnyTasks = TaskMonitor<Record<string, (payload: unknown) => unknown>>;
+
+/** A schedule, and the queue of its tasks. */
+export interface QueueSchedule extends Schedule {
+  /** The queue's name. */
+  readonly queue: string;
+}
 
 /** One queue at one moment. */
 export interface QueueSnapshot extends RegisteredQueue {
@@ -106,9 +115,8 @@ export class UnknownQueueError extends Error {
 /** How many queues are looked at together: Redis serves others in between. */
 const TOGETHER = 50;
 
-/** Most messages and bytes in hand that are looked at, whatever is asked for. */
+/** How many messages in hand are looked at in one go. */
 const HANDS_PAGE = 100;
-const HANDS_BYTES = 4_194_304;
 
 /**
  * Which options the queue's own programs use nobody can tell, and Redis does not keep them. So these bury
@@ -127,14 +135,15 @@ const UNKNOWN_RECORDS = {
 };
 
 /** How each kind is opened. A program of another version may have entered one that is not among these. */
-const KINDS = new Map<string, (client: RedisClient, name: string) => AnyQueue>([
+const KINDS = new Map<string, (client: RedisClient, name: string) => AnyQueue | AnyTasks>([
   ["list", (client, name) => new ReliableQueue<unknown>(client, name, UNKNOWN_OPTIONS)],
   ["priority", (client, name) => new PriorityQueue<unknown>(client, name, UNKNOWN_OPTIONS)],
   ["stream", (client, name) => new StreamQueue<unknown>(client, name, UNKNOWN_OPTIONS)],
-  ["tasks", (client, name) => {
-    const queue: unknown = new TaskQueue(client, { name, ...UNKNOWN_OPTIONS, ...UNKNOWN_RECORDS });
-    return queue as AnyQueue;
-  }],
+  [
+    "tasks",
+    (client, name): AnyTasks =>
+      new TaskMonitor(client, { name, ...UNKNOWN_OPTIONS, ...UNKNOWN_RECORDS }),
+  ],
 ]);
 
 /** Looks at queues; see the module. It owns no connection, and the client stays yours to close. */
@@ -142,6 +151,7 @@ export class Monitor {
   /** Where the queues are. */
   readonly client: RedisClient;
   readonly #queues = new Map<string, AnyQueue>();
+  readonly #tasks = new Map<AnyQueue, AnyTasks>();
   readonly #stats = new Map<AnyQueue, { at: number; windowMs?: number; stats: QueueStats }>();
 
   /** Looks through this client; sends nothing yet. */
@@ -193,9 +203,36 @@ export class Monitor {
         }, which is not known here`,
       );
     }
-    const queue = make(this.client, name);
+    const made = make(this.client, name);
+    const queue = made instanceof TaskMonitor ? made.queue as unknown as AnyQueue : made;
+    if (made instanceof TaskMonitor) this.#tasks.set(queue, made);
     this.#queues.set(key, queue);
     return queue;
+  }
+
+  /** What looks at the tasks of a queue of the registry; undefined for a queue of another kind. */
+  tasks(registered: Pick<RegisteredQueue, "name" | "kind">): AnyTasks | undefined {
+    return this.#tasks.get(this.open(registered));
+  }
+
+  /**
+   * The schedules of all queues of tasks, or of those that are named: what fires next in front.
+   *
+   * @param options `upcoming`: as for {@linkcode TaskScheduler.list}.
+   * @throws {UnknownQueueError} for a name that is not in the registry.
+   */
+  async schedules(
+    { queues, upcoming = 0 }: { queues?: readonly string[]; upcoming?: number } = {},
+  ): Promise<QueueSchedule[]> {
+    const registered = queues
+      ? await Promise.all(queues.map((name) => this.registered(name)))
+      : await this.list();
+    const found: QueueSchedule[] = [];
+    for (const { name: queue } of registered.filter(({ kind }) => kind === "tasks")) {
+      const scheduler = new TaskScheduler(this.client, { name: queue });
+      for (const one of await scheduler.list({ upcoming })) found.push({ ...one, queue });
+    }
+    return found.sort((a, b) => (a.nextAt ?? Infinity) - (b.nextAt ?? Infinity) || 0);
   }
 
   /** Redis's clock, in milliseconds since 1970. */
@@ -238,11 +275,7 @@ export class Monitor {
     { windowMs, hands = 100, statsAgeMs = 0 }: Omit<LookOptions, "queues"> = {},
   ): Promise<QueueSnapshot> {
     const queue = this.open(registered);
-    const [counts, stats, consumers] = await Promise.all([
-      queue.counts(),
-      this.#statsOf(queue, { at, windowMs, statsAgeMs }),
-      queue.consumers(),
-    ]);
+    const { counts, stats, consumers } = await this.#glance(queue, { at, windowMs, statsAgeMs });
     const oldestLeasedMs = counts.leased > 0 && hands > 0
       ? await oldestInHand(queue, at, hands)
       : undefined;
@@ -257,16 +290,19 @@ export class Monitor {
     };
   }
 
-  async #statsOf(
+  async #glance(
     queue: AnyQueue,
     { at, windowMs, statsAgeMs }: { at: number; windowMs?: number; statsAgeMs: number },
-  ): Promise<QueueStats> {
+  ): Promise<Pick<QueueSnapshot, "counts" | "stats" | "consumers">> {
     const known = this.#stats.get(queue);
     const age = known ? at - known.at : Infinity;
-    if (known && known.windowMs === windowMs && age >= 0 && age < statsAgeMs) return known.stats;
-    const stats = await queue.stats({ windowMs });
+    if (known && known.windowMs === windowMs && age >= 0 && age < statsAgeMs) {
+      const [counts, consumers] = await Promise.all([queue.counts(), queue.consumers()]);
+      return { counts, stats: known.stats, consumers };
+    }
+    const { counts, stats, consumers } = await queue.snapshot({ windowMs });
     if (statsAgeMs > 0) this.#stats.set(queue, { at, windowMs, stats });
-    return stats;
+    return { counts, stats, consumers };
   }
 }
 
@@ -277,12 +313,10 @@ async function oldestInHand(
   most: number,
 ): Promise<number | undefined> {
   let oldest: number | undefined;
-  let bytes = 0;
-  for (let seen = 0, cursor: string | undefined; seen < most && bytes < HANDS_BYTES;) {
+  for (let seen = 0, cursor: string | undefined; seen < most;) {
     const limit = Math.min(HANDS_PAGE, most - seen);
-    const page = await queue.peek("leased", { limit, ...(cursor && { cursor }) });
-    for (const { readyAt, raw } of page.messages) {
-      bytes += raw.length;
+    const page = await queue.peek("leased", { limit, payloads: false, ...(cursor && { cursor }) });
+    for (const { readyAt } of page.messages) {
       if (readyAt > 0) oldest = Math.max(oldest ?? 0, at - readyAt);
     }
     seen += page.messages.length;

@@ -6,10 +6,12 @@
  * @module
  */
 import { type QueueStats, RedisConnectionError, type Waiting } from "@workshop/redis-patterns";
+import type { TaskRecord } from "@workshop/redis-patterns/tasks";
 import { diedOf } from "./cli_act.ts";
 import { payloadText } from "./format.ts";
 import { type Holder, holdersOf } from "./holders.ts";
 import type { Link } from "./link.ts";
+import { recordsOf } from "./records.ts";
 import { messageOf, type Monitor, type Snapshot } from "./snapshot.ts";
 
 /** The pages of a queue. */
@@ -29,6 +31,8 @@ export interface QueuePage extends Looking {
   /** The first messages; of those that match, if there is a filter. */
   readonly messages: readonly Waiting<unknown>[];
   readonly holders: readonly Holder[];
+  /** What is on record of these, if they are tasks. */
+  readonly tasks: ReadonlyMap<string, TaskRecord>;
   /** Whether there are more than were looked at. */
   readonly more: boolean;
 }
@@ -153,18 +157,15 @@ export class Feed {
 }
 
 async function readPage(monitor: Monitor, looking: Looking): Promise<QueuePage> {
-  const queue = await monitor.queue(looking.queue);
+  const registered = await monitor.registered(looking.queue);
+  const queue = monitor.open(registered);
   const { tab, filter } = looking;
   if (tab === "workers") {
-    const all = await holdersOf(
-      monitor,
-      await monitor.registered(looking.queue),
-      await monitor.now(),
-    );
+    const all = await holdersOf(monitor, registered, await monitor.now());
     const holders = all.filter(({ consumer, info }) =>
       `${consumer} ${info?.host ?? ""}`.toLowerCase().includes(filter.toLowerCase())
     );
-    return { ...looking, messages: [], holders, more: false };
+    return { ...looking, messages: [], holders, tasks: new Map(), more: false };
   }
   const messages: Waiting<unknown>[] = [];
   let cursor: string | undefined;
@@ -175,7 +176,8 @@ async function readPage(monitor: Monitor, looking: Looking): Promise<QueuePage> 
     cursor = page.cursor;
     if (!cursor) break;
   }
-  return { ...looking, messages, holders: [], more: cursor !== undefined };
+  const records = await recordsOf(monitor.tasks(registered), messages);
+  return { ...looking, messages, holders: [], tasks: records, more: cursor !== undefined };
 }
 
 /** Which messages a filter means: of dead ones by what they died of, also by id and payload. */

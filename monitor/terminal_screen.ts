@@ -28,7 +28,7 @@ export type Page =
     readonly kind: "message";
     readonly queue: string;
     readonly tab: Tab;
-    readonly record: MessageRecord;
+    readonly record: MessageRecord & { readonly message: Waiting<unknown> };
   };
 
 /** A line that can be chosen. */
@@ -265,7 +265,7 @@ export class Screen {
     this.scrolled = Math.max(0, this.scrolled + step);
     const { page } = this;
     if (page.kind !== "message") return;
-    const rows: Row[] = [{ key: page.record.message.id, message: page.record.message }];
+    const rows: Row[] = [{ key: page.record.id, message: page.record.message }];
     if (input === "R") this.#redrive(rows, 0);
     if (input === "D") this.#remove(rows, 0);
   }
@@ -276,13 +276,23 @@ export class Screen {
     if ("queue" in row) this.#go({ kind: "queue", queue: row.queue.name, tab: "dead" });
     else if ("message" in row && page.kind === "queue" && page.tab !== "workers") {
       const { message } = row;
+      const { id } = message;
+      const task = this.known.page?.tasks.get(id);
       const at = message.deadAt ?? message.dueAt ?? message.readyAt;
       const kind = this.queue?.kind ?? "list";
       this.scrolled = 0;
       this.page = {
         ...page,
         kind: "message",
-        record: { queue: page.queue, kind, state: page.tab, at, message },
+        record: {
+          queue: page.queue,
+          kind,
+          id,
+          state: task?.state ?? page.tab,
+          at,
+          message,
+          ...(task && { task }),
+        },
       };
     }
   }

@@ -21,7 +21,8 @@ import {
   sparkline,
   whole,
 } from "./format.ts";
-import { describe } from "./message_text.ts";
+import type { TaskRecord } from "@workshop/redis-patterns/tasks";
+import { describe, taskText } from "./message_text.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
 import { type Row, type Screen, selectionText } from "./terminal_screen.ts";
 import { type Tab, TABS } from "./terminal_feed.ts";
@@ -306,14 +307,22 @@ function Queue(
         ))}
         <Text dimColor>{queue ? `  ready ${whole(queue.counts.ready)}` : ""}</Text>
       </Line>
-      <Head tab={tab} width={width} />
+      <Head tab={tab} width={width} isTasks={queue?.kind === "tasks"} />
       {shown.map((row, i) => {
         const here = top + i === cursor;
         return (
           <Box key={row.key}>
             <Cell width={2} bold>{markOf(screen, row, here)}</Cell>
             {"message" in row && (
-              <MessageCells row={row} tab={tab} now={now} here={here} width={width} />
+              <MessageCells
+                row={row}
+                kind={queue?.kind}
+                task={screen.known.page?.tasks.get(row.message.id)}
+                tab={tab}
+                now={now}
+                here={here}
+                width={width}
+              />
             )}
             {"holder" in row && <ConsumerCells row={row} here={here} width={width} />}
           </Box>
@@ -335,7 +344,9 @@ const WHEN: Record<Tab, string> = { dead: "died", delayed: "due in", leased: "ag
 /** How wide ids are shown; our own have 19 to 25 characters. */
 const ID_WIDTH = 25;
 
-function Head({ tab, width }: { tab: Tab; width: number }): JSX.Element {
+function Head(
+  { tab, width, isTasks }: { tab: Tab; width: number; isTasks: boolean },
+): JSX.Element {
   if (tab === "workers") {
     return (
       <Box>
@@ -358,14 +369,16 @@ function Head({ tab, width }: { tab: Tab; width: number }): JSX.Element {
       <Cell width={8} right dim>{WHEN[tab]}</Cell>
       <Cell width={7} right dim>{tab === "leased" ? "attempt" : "tried"}</Cell>
       {tab === "leased" && width >= 90 && <Cell width={12} dim>consumer</Cell>}
-      <Cell grow dim>{tab === "dead" ? "reason" : "payload"}</Cell>
+      <Cell grow dim>{tab === "dead" ? "reason" : isTasks ? "task" : "payload"}</Cell>
     </Box>
   );
 }
 
 function MessageCells(
-  { row: { message }, tab, now, here, width }: {
+  { row: { message }, kind, task, tab, now, here, width }: {
     row: Extract<Row, { message: unknown }>;
+    kind: string | undefined;
+    task: TaskRecord | undefined;
     tab: Tab;
     now: number;
     here: boolean;
@@ -374,7 +387,11 @@ function MessageCells(
 ): JSX.Element {
   const { id, attempts, deadAt = 0, dueAt = 0, readyAt, consumer = "", reason = "" } = message;
   const when = tab === "dead" ? now - deadAt : tab === "delayed" ? dueAt - now : now - readyAt;
-  const text = tab === "dead" ? reason : payloadText(message);
+  const text = tab === "dead"
+    ? reason
+    : kind === "tasks"
+    ? taskText(message, task)
+    : payloadText(message);
   return (
     <>
       <Cell width={ID_WIDTH} bold={here} inverse={here}>{inert(id) || "(foreign entry)"}</Cell>

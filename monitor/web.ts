@@ -17,7 +17,7 @@ import { type QueueOptions, Queues } from "./server/queues.ts";
 import { type Source, sourceOf } from "./server/source.ts";
 import { appOf } from "./web/app.ts";
 import { Operations } from "./web/operations.ts";
-import type { Schedule, Schedules } from "./web/schedules.ts";
+import { type Schedule, type Schedules, taskSchedules } from "./web/schedules.ts";
 import { Watch } from "./web/watch.ts";
 
 export type { QueueOptions, Schedule, Schedules };
@@ -49,7 +49,11 @@ export interface DashboardOptions {
   hosts?: readonly string[];
   /** Options of the queues through which programs enqueue and receive, by the queue's name. */
   queueOptions?: (name: string) => QueueOptions;
-  /** What is enqueued by the clock, for the page of schedules. */
+  /**
+   * What is enqueued by the clock, for the page of schedules.
+   *
+   * @default the schedules of all queues of tasks
+   */
   schedules?: Schedules;
   /**
    * The largest body of a request, in bytes.
@@ -114,7 +118,7 @@ export class Dashboard implements AsyncDisposable {
       readOnly = false,
       hosts = [],
       queueOptions = () => ({}),
-      schedules,
+      schedules = taskSchedules(() => this.#source.monitor()),
       maxBodyBytes = 1_310_720,
       maxWaiting = 200,
       maxStreams = 100,

@@ -53,7 +53,7 @@ export class Consumer<T> {
 
   constructor(made: ConsumerParts<T>) {
     this.#made = made;
-    this.#own = new OwnConnections(made.client);
+    this.#own = new OwnConnections(made.client, made.keys.wake);
   }
 
   /** Calls back what waits, and closes its connections. */

@@ -42,6 +42,7 @@ if seen then last, valid, then_said = string.match(seen, "^(%d+) (%d+)\\n?(.*)$"
 if last and tonumber(batch) <= tonumber(last) then
   -- One that was given up comes late: nobody waits for it, and what it is to become is not known.
   if batch ~= last then return redis.error_reply("ERR a later batch of this producer was stored") end
+  redis.call("PEXPIRE", replays, 2 * replay_ms)  -- a write, or a WAIT behind it would wait for nothing
   local said = {}  -- the reply was lost: the same again
   for word in string.gmatch(then_said ~= "" and then_said or plain, "[^\\n]+") do
     said[#said + 1] = word

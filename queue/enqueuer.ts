@@ -14,6 +14,7 @@ import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import { checkDedupe, type Deduper } from "./dedupe.ts";
+import { type Confirmer, together } from "./durability.ts";
 import { writeEnvelope } from "./envelope.ts";
 import { REPLAY_MS, type Stored } from "./enqueue_script.ts";
 import type { LeasedScripts } from "./leased_scripts.ts";
@@ -69,6 +70,8 @@ export interface EnqueuerParts<T, I> {
   onFull: OnFull;
   /** Whether the queue counts: "1", or "0". */
   counting: string;
+  /** Has writes confirmed by replicas, if that is wanted. */
+  confirmer: Confirmer | undefined;
 }
 
 /** See the module. */
@@ -82,7 +85,11 @@ export class Enqueuer<T, I> {
 
   constructor(made: EnqueuerParts<T, I>) {
     this.#made = made;
-    this.#merger = new Merger((items) => this.#store(items));
+    const { confirmer } = made;
+    const store = (items: Item[]) => this.#store(items);
+    this.#merger = new Merger(
+      confirmer ? together((items) => this.#storeConfirmed(confirmer, items)) : store,
+    );
     this.#room = new Room((item) => this.#merger.add(item));
     this.#registration = new Registration(made.kind, made.name);
   }
@@ -179,11 +186,21 @@ export class Enqueuer<T, I> {
     return enqueued;
   }
 
+  /** The same, and whether replicas have it. */
+  async #storeConfirmed(
+    confirmer: Confirmer,
+    items: Item[],
+  ): Promise<(Enqueued | undefined)[]> {
+    let confirmed = false;
+    const stored = await this.#store(items, confirmer.sending((yes) => confirmed = yes));
+    return stored.map((enqueued) => enqueued && { ...enqueued, confirmed });
+  }
+
   /**
    * One script for a turn's messages, repeated under the same number when its reply was lost. Gives
    * undefined for those for which there was no room.
    */
-  async #store(items: Item[]): Promise<(Enqueued | undefined)[]> {
+  async #store(items: Item[], send = this.#made.send): Promise<(Enqueued | undefined)[]> {
     // Plain messages travel bare. Beside one with a name that is ready at once they do not, so that all
     // stay in order.
     const mixed = items.some((item) => item.due === "+0");
@@ -203,9 +220,9 @@ export class Enqueuer<T, I> {
       max_ready: this.#made.maxReady,
       counting: this.#made.counting,
     };
-    const { send, keys, scripts } = this.#made;
+    const { keys, scripts } = this.#made;
     const storing = this.#persist(() => scripts.enqueue.run(send, keys, args, rest));
-    const registering = this.#registration.renew(send);
+    const registering = this.#registration.renew(this.#made.send);
     let stored: Stored;
     try {
       stored = await storing;

@@ -18,6 +18,7 @@ import {
   type Counts,
   type Found,
   type FoundState,
+  type PeekOptions,
   type PeekState,
   PURGE_OPTIONS,
   type PurgeOptions,
@@ -47,10 +48,7 @@ const CURSORS: Partial<Record<PeekState, RegExp>> = {
   ready: /^(\d{1,15}|\d{1,20}-\d{1,20})$/,
 };
 
-const PEEK_OPTIONS = optionNames<{ limit?: number; cursor?: string }>({
-  limit: true,
-  cursor: true,
-});
+const PEEK_OPTIONS = optionNames<PeekOptions>({ limit: true, cursor: true, payloads: true });
 
 const FIND_OPTIONS = optionNames<{ states?: readonly FoundState[] }>({ states: true });
 const FOUND_STATES: readonly FoundState[] = ["ready", "leased", "delayed", "dead"];
@@ -128,9 +126,14 @@ export class Inspector<T> {
   /** One page of a state. */
   async peek(
     state: PeekState,
-    options: { limit?: number; cursor?: string },
+    options: PeekOptions,
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
-    const { limit = 20, cursor = "0" } = checkOptions("peek", options, PEEK_OPTIONS);
+    const { limit = 20, cursor = "0", payloads = true } = checkOptions(
+      "peek",
+      options,
+      PEEK_OPTIONS,
+    );
+    checkSwitch("payloads", payloads);
     checkState("peek", state, ["ready", "leased", "delayed", "dead", "completed", "failed"]);
     checkCount("limit", limit, { max: MAX_BATCH });
     if (typeof cursor !== "string" || !(CURSORS[state] ?? POSITION).test(cursor)) {
@@ -141,12 +144,19 @@ export class Inspector<T> {
     const seen: Seen[] = [];
     let from = cursor;
     for (let most = FIRST_STEP; seen.length < limit;) {
-      const args = { state, from, most: Math.min(most, limit - seen.length) };
+      const args = {
+        state,
+        from,
+        most: Math.min(most, limit - seen.length),
+        payloads: payloads ? "1" : "0",
+      };
       const { entries, next } = await this.#scripts.peek.run(this.#send, this.#keys, args);
       seen.push(...entries);
       from = next;
       if (next === "") break;
-      most = nextStep(most, entries.reduce((sum, [entry]) => sum + (entry?.length ?? 0), 0));
+      // Redis has to read what it leaves out.
+      const weight = ([entry, , , cut]: Seen) => (entry?.length ?? 0) + Number(cut ?? 0);
+      most = nextStep(most, entries.reduce((sum, entry) => sum + weight(entry), 0));
     }
     const shown = await Promise.all(seen.map((entry) => this.#show(state, entry)));
     const messages = shown.filter((message) => message !== undefined); // some went meanwhile
@@ -324,7 +334,7 @@ export class Inspector<T> {
       const range = ["ZRANGE", this.#keys.dead_at, String(from), String(from + most - 1)];
       return (await this.#send(range) as Buffer[]).map((id) => ({ id: String(id), chosen: true }));
     }
-    const args = { state: "dead", from, most };
+    const args = { state: "dead", from, most, payloads: "1" };
     const { entries } = await this.#scripts.peek.run(this.#send, this.#keys, args);
     return await Promise.all(entries.map(async (seen) => {
       const message = await this.#show("dead", seen);

@@ -83,8 +83,8 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   constructor(made: LeasedIntakeOptions<T>) {
     this.#made = made;
-    this.#taking = new OwnConnection(made.client);
-    this.#settling = new OwnConnection(made.client);
+    this.#taking = new OwnConnection(made.client, made.keys.wake);
+    this.#settling = new OwnConnection(made.client, made.keys.wake);
     this.#settleSend = made.explain((args) => this.#settling.call(args));
     this.#claimer = new Claimer(made);
     this.#settler = new Settler({

@@ -12,10 +12,12 @@
  * @module
  */
 import { call } from "../redis/call.ts";
-import { checkClient, type RedisClient } from "../redis/client.ts";
+import type { RedisClient } from "../redis/client.ts";
+import { checkClient } from "../redis/topology.ts";
 import { codecOf, DEFAULT_MAX_PAYLOAD_BYTES } from "../redis/codec.ts";
 import { type QueueKeys, queueKeys } from "../redis/keys.ts";
 import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
+import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
 import { checkCount, checkMs, within } from "../redis/timers.ts";
@@ -24,6 +26,7 @@ import { Claimer } from "./claimer.ts";
 import { Consumer } from "./consumer.ts";
 import { deduper } from "./dedupe.ts";
 import { DEAD_LETTER_OPTIONS, type Delivery, NACK_OPTIONS, type Settlement } from "./delivery.ts";
+import { Confirmer, durabilityOf } from "./durability.ts";
 import { Enqueuer } from "./enqueuer.ts";
 import { explaining } from "./explain.ts";
 import { checkFeed, type FeedOptions, one } from "./feed.ts";
@@ -40,6 +43,7 @@ import type {
   Found,
   FoundState,
   LeasedQueueOptions,
+  PeekOptions,
   PeekState,
   PurgeOptions,
   RedriveOptions,
@@ -97,6 +101,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   readonly #leaseMs: number;
   readonly #settle: SettleOptions;
   readonly #rate: string;
+  readonly #confirmer: Confirmer | undefined;
   readonly #enqueuer: Enqueuer<T, I>;
   readonly #reader: Reader<T, I>;
   readonly #consumer: Consumer<T>;
@@ -156,6 +161,13 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     this.#send = this.#explaining((args) => call(client, args, { raw: true }));
     const reading = { name, codec: codecOf(codec), validate: validator(name, schema) };
     this.#reader = new Reader(reading);
+    const durability = durabilityOf(options.durability);
+    this.#confirmer = durability &&
+      new Confirmer(
+        new OwnConnection(client, this.#keys.wake),
+        durability,
+        (send) => this.#explaining(send),
+      );
     this.#enqueuer = new Enqueuer({
       ...this.#parts(),
       ...reading,
@@ -165,6 +177,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       maxBytes,
       dedupe: deduper(dedupe),
       counting: this.#settle.counting,
+      confirmer: this.#confirmer,
     });
     this.#inspector = new Inspector({
       ...this.#parts(),
@@ -395,14 +408,14 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * `"dead"`: the oldest in front; these have a `reason` and `deadAt`. `"leased"`: in no order; these have
    * a `consumer`, `leaseExpiresAt` and a `token`. `"completed"` and `"failed"`: the newest in front, where
    * the queue keeps them; these have `receivedAt`, `finishedAt` and `consumer`.
-   * @param options `limit`: from 1 to 1,000, 20 by default. `cursor`: where the page before ended.
-   * Pages count from the front, so what moves meanwhile shifts them.
-   * @throws {TypeError} for another state.
+   * @param options `payloads: false` leaves those in Redis. Pages count from the front, so what moves
+   * meanwhile shifts them.
+   * @throws {TypeError} for another state, or an unknown option.
    * @throws {RangeError} for a bad `limit` or `cursor`.
    */
   async peek(
     state: PeekState,
-    options: { limit?: number; cursor?: string } = {},
+    options: PeekOptions = {},
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
     return await this.#inspector.peek(state, options);
   }
@@ -535,7 +548,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     } catch {
       // Whoever awaits an ack hears of it there.
     } finally {
-      await this.#consumer.close();
+      await Promise.all([this.#consumer.close(), this.#confirmer?.close()]);
     }
   }
 

@@ -7,6 +7,7 @@ import type { CodecOption } from "../redis/codec.ts";
 import { type OptionNames, optionNames } from "../redis/options.ts";
 import type { Backoff } from "./backoff.ts";
 import type { DedupeOptions, QueueDedupeOptions } from "./dedupe.ts";
+import type { Durability } from "./durability.ts";
 import type { AttemptError } from "./envelope.ts";
 import type { LogLimits } from "./limits.ts";
 import type { Mode } from "./message.ts";
@@ -116,6 +117,13 @@ export interface LeasedQueueOptions<T, I = T> {
    */
   rateLimit?: RateLimit;
   /**
+   * Waits, at each enqueue, until replicas have the message: `enqueue` then gives `confirmed`. Without it a
+   * message that was enqueued is lost if its master dies before a replica has it.
+   *
+   * @default enqueue does not wait, and says nothing of replicas
+   */
+  durability?: Durability;
+  /**
    * Checks payloads: before they are sent, and when they are handed out. What is refused then is dead at
    * once, whatever `maxAttempts` says, and `maxDead` bounds what is kept.
    *
@@ -137,6 +145,7 @@ export const QUEUE_OPTIONS: OptionNames = optionNames<LeasedQueueOptions<unknown
   dedupe: true,
   keepCompleted: true,
   keepFailed: true,
+  durability: true,
   maxReady: true,
   onFull: true,
   rateLimit: true,
@@ -187,6 +196,11 @@ export interface Enqueued {
   readonly id: string;
   /** Whether a message with this id or key was there already, so that this one was not stored. */
   readonly duplicate: boolean;
+  /**
+   * Where the queue has a `durability`: whether enough replicas had the message in time. False is no
+   * failure: it is stored, and lost only if its master dies before they have it.
+   */
+  readonly confirmed?: boolean;
 }
 
 /** How many messages are in each state. */
@@ -200,8 +214,10 @@ export interface Counts {
   /** Given up. */
   readonly dead: number;
   /**
-   * How long the message that comes out next has waited, in milliseconds, if there is one. It counts
-   * from when it could be claimed: one that was delayed, or came back, from then on.
+   * How long the oldest message has waited, in milliseconds, if one waits: of those that come out next, and
+   * in a `PriorityQueue` of the first ones of each priority (of the sixteen most urgent, and of the last), so
+   * that one that starves is seen. It counts from when a message could be claimed: one that was delayed,
+   * or came back, from then on.
    */
   readonly oldestReadyMs?: number;
   /** There, and true, while the queue is paused. */
@@ -211,14 +227,35 @@ export interface Counts {
 /** States whose messages can be looked at; the last two are logs. */
 export type PeekState = "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
 
+/** Which messages are looked at, and how. */
+export interface PeekOptions {
+  /**
+   * How many, from 1 to 1,000.
+   *
+   * @default 20
+   */
+  limit?: number;
+  /** Where the page before ended. */
+  cursor?: string;
+  /**
+   * `false` leaves payloads in Redis: for lists, where they may be large and may be secret. `raw` is empty
+   * then (of a task it is its name), and `bytes` tells their size.
+   *
+   * @default true
+   */
+  payloads?: boolean;
+}
+
 /** A message that was looked at and left where it is. */
 export interface Waiting<T> {
   /** Its id; empty for an entry that is no message of this library. */
   readonly id: string;
-  /** The data, decoded; absent where it could not be. */
+  /** The data, decoded; absent where it could not be, or was left in Redis. */
   readonly payload?: T;
   /** The data as it stands in Redis, byte for byte. */
   readonly raw: Uint8Array;
+  /** How many bytes the data has, also where it was left in Redis. */
+  readonly bytes: number;
   /** How often it was handed over and came back. */
   readonly attempts: number;
   /** When it was enqueued, in milliseconds since 1970, by its producer's clock. */

@@ -14,7 +14,8 @@
  * @module
  */
 import { call } from "../redis/call.ts";
-import { checkClient, type CommandArgument, type RedisClient } from "../redis/client.ts";
+import type { CommandArgument, RedisClient } from "../redis/client.ts";
+import { checkClient } from "../redis/topology.ts";
 import {
   type Codec,
   codecOf,
@@ -142,7 +143,7 @@ export class ListQueue<T = unknown> implements AsyncDisposable {
     // Redis itself takes no string above 512 MiB.
     this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
     this.#merger = new Merger((values) => this.#push(values));
-    this.#own = new OwnConnections(client);
+    this.#own = new OwnConnections(client, this.#key);
   }
 
   /**

@@ -11,12 +11,20 @@ import { LOOK, type ReadyKind } from "./ready_lua.ts";
 /** Where a scan looks: the parts of a queue that have no index by id. */
 export type Place = "delayed" | "ready" | "lapsed" | "leased";
 
-/** An entry that was looked at, its time, and the field of the HASH that it is in, if it is in one. */
-export type Seen = [entry: Buffer | null, at: Buffer | number, field: Buffer | string | null];
+/**
+ * An entry that was looked at, its time, and the field of the HASH that it is in, if it is in one; and how
+ * many bytes of its payload were left out, if they were.
+ */
+export type Seen = [
+  entry: Buffer | null,
+  at: Buffer | number,
+  field: Buffer | string | null,
+  cut?: Buffer | number | null,
+];
 
 /**
- * Ready, leased, delayed, dead; how long the next one to come out has waited, or -1; and 1 if the
- * queue is paused.
+ * Ready, leased, delayed, dead; how long the oldest of those has waited that stand in front, or -1; and 1
+ * if the queue is paused.
  */
 export const countsOf = (kind: ReadyKind): LeasedScript<never, number[]> =>
   leasedScript(kind, {
@@ -24,39 +32,73 @@ export const countsOf = (kind: ReadyKind): LeasedScript<never, number[]> =>
     args: [],
     reply: (raw) => (raw as number[]).map(Number),
     lua: `${plainly(kind)}${MESSAGE}${LOOK[kind]}
-local next_message = redis.call("LINDEX", lapsed, -1) or next_out()
-local h = next_message and parse(next_message)
+local oldest = -1
+local function meet(message)
+  local h = parse(message)
+  oldest = math.max(oldest, now - h.at - h.later, 0)
+end
+local apart = redis.call("LINDEX", lapsed, -1)
+if apart then meet(apart) end
+for _, message in ipairs(heads()) do meet(message) end
 return {
   waiting_in_all(), redis.call("HLEN", leased), redis.call("ZCARD", delayed),
-  redis.call("ZCARD", dead_at), h and math.max(0, now - h.at - h.later) or -1, paused() and 1 or 0
+  redis.call("ZCARD", dead_at), oldest, paused() and 1 or 0
 }`,
   });
+
+/** The first line of a task's body is its name. */
+const NAME_STAYS = `body_at = string.match(entry, "^[^\\n]*\\n()", body_at) or body_at`;
 
 /**
  * Up to `most` entries of a state from position `from` on, each with its time; leased ones with when
  * the lease ends, and their field; dead ones with their id. Where the positions are not numbers from 0 on (the hands are a
- * HASH, which has no order) the next one is given.
+ * HASH, which has no order) the next one is given. `payloads`: "0" leaves them out and says how many bytes
+ * they have; of a task its name stays.
  */
-export const peekOf = (kind: ReadyKind): LeasedScript<"state" | "from" | "most", Page> =>
+export const peekOf = (
+  kind: ReadyKind,
+): LeasedScript<"state" | "from" | "most" | "payloads", Page> =>
   leasedScript(kind, {
     name: "peek",
-    args: ["state", "from", "most"],
+    args: ["state", "from", "most", "payloads"],
     reply: readPage,
-    lua: `${plainly(kind)}${LOOK[kind]}
+    lua: `${plainly(kind)}${MESSAGE}${LOOK[kind]}
 local entries, following = {}, {}
+
+-- In front of the message there may be a line of the log, or why it died.
+local function without_payload(entry)
+  local from = 1
+  if state == "dead" then from = (string.find(entry, "\\n", 1, true) or 0) + 1
+  elseif state == "completed" or state == "failed" then
+    from = string.match(entry, "^%d+ %d+ %S*\\n()") or 1
+  end
+  local body_at = from - 1 + parse(string.sub(entry, from)).body_at
+  ${kind === "tasks" ? NAME_STAYS : ""}
+  return string.sub(entry, 1, body_at - 1), #entry - body_at + 1
+end
+
+local function given(next)
+  if payloads == "0" then
+    for _, seen in ipairs(entries) do
+      if seen[1] then seen[1], seen[4] = without_payload(seen[1]) end
+    end
+  end
+  return {entries, next}
+end
+
 if state == "leased" then
   -- A small hash comes whole, whatever is asked for: then the position inside it goes behind a dot.
   local at, skip = string.match(from, "^(%d+)%.?(%d*)$")
   skip = tonumber(skip) or 0
   local found = redis.call("HSCAN", leased, at, "COUNT", most)
   for i = 2 * skip + 1, #found[2], 2 do
-    if #entries == tonumber(most) then return {entries, at .. "." .. (i - 1) / 2} end
+    if #entries == tonumber(most) then return given(at .. "." .. (i - 1) / 2) end
     local field = found[2][i]
     local ends = redis.call("ZSCORE", leases, (string.gsub(field, ":%d+$", "")))
     local _, message = bare(found[2][i + 1])
     entries[#entries + 1] = {message, ends or 0, field}
   end
-  return {entries, found[1] ~= "0" and found[1] .. ".0" or ""}
+  return given(found[1] ~= "0" and found[1] .. ".0" or "")
 end
 local first = tonumber(from) or redis.call("LLEN", lapsed)  -- behind an id there is what never lapsed
 local last = first + most  -- one more, to know whether there are more
@@ -85,9 +127,9 @@ else
     entries[#entries + 1] = {entry, found[i + 1], id}
   end
 end
-if #entries <= tonumber(most) then return {entries, ""} end
+if #entries <= tonumber(most) then return given("") end
 entries[#entries] = nil
-return {entries, following[#entries] or string.format("%d", first + most)}`,
+return given(following[#entries] or string.format("%d", first + most))`,
   });
 
 /**

@@ -70,16 +70,19 @@ export class Reader<T, I> {
   }
 
   /** An entry that was looked at, as it is shown; undefined for what is gone, or only a mark. */
-  async show(state: PeekState, [entry, at, field]: Seen): Promise<Waiting<T> | undefined> {
+  async show(state: PeekState, [entry, at, field, cut]: Seen): Promise<Waiting<T> | undefined> {
     if (!entry) return undefined;
     const log = state === "completed" || state === "failed" ? readLogEntry(entry) : undefined;
     const reasonEnd = state === "dead" ? entry.indexOf(10) : -1;
     const message = log?.message ?? entry.subarray(reasonEnd + 1);
     const envelope = readEnvelope(message);
     if (envelope?.cancelled) return undefined;
+    const isCut = cut !== undefined && cut !== null;
+    const raw = new Uint8Array(envelope?.body ?? (isCut ? [] : entry));
     const shown: Waiting<T> = {
       id: state === "dead" ? String(field) : envelope?.id ?? "",
-      raw: new Uint8Array(envelope?.body ?? entry),
+      raw,
+      bytes: raw.length + Number(cut ?? 0),
       attempts: envelope?.attempts ?? 0,
       enqueuedAt: envelope?.enqueuedAt ?? 0,
       readyAt: envelope?.waitsFrom ?? 0,
@@ -101,8 +104,9 @@ export class Reader<T, I> {
         ...(log.receivedAt !== undefined && { receivedAt: log.receivedAt }),
       }),
     };
+    if (isCut) return shown;
     try {
-      const payload = this.#codec.decode(shown.raw) as unknown as T;
+      const payload = this.#codec.decode(raw) as unknown as T;
       return { ...shown, payload: this.#validate ? await this.#validate(payload) : payload };
     } catch {
       return shown; // without a payload: the raw bytes are there

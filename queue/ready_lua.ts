@@ -84,11 +84,15 @@ local function put_back(message) put({message}) end`,
   tasks: STREAM,
 };
 
+/** Of how many priorities the first message is looked at, besides the last one. */
+const HEADS = 16;
+
 /**
  * Looking into `ready`. page(first, last, after): the messages from one position to another, oldest first;
  * newest(first, most, after): the same from the other end. Where positions shift, or cost to be counted,
  * each also gives for every message what comes back as `after`. strike(position, message, mark, after):
- * takes one out that newest gave, or leaves a mark. next_out: what goes out next, or nil.
+ * takes one out that newest gave, or leaves a mark. heads: what goes out next, if anything does; where
+ * priorities differ, the first of each.
  */
 export const LOOK: Record<ReadyKind, string> = {
   list: `
@@ -99,14 +103,32 @@ local function page(first, last)
 end
 local function newest(first, most) return redis.call("LRANGE", ready, first, first + most - 1) end
 local function strike(position, _, mark) redis.call("LSET", ready, position, mark) end
-local function next_out() return redis.call("LINDEX", ready, -1) end`,
+local function heads() return {redis.call("LINDEX", ready, -1) or nil} end`,
   priority: `
 local function page(first, last) return redis.call("ZRANGE", ready, first, last) end
 local function newest(first, most)
   return redis.call("ZRANGE", ready, first, first + most - 1, "REV")
 end
 local function strike(_, message) redis.call("ZREM", ready, message) end
-local function next_out() return redis.call("ZRANGE", ready, 0, 0)[1] end`,
+-- One that starves behind others is met: the first of the most urgent priorities, and of the last one.
+local function heads()
+  local found, bytes, of_one = {}, 0, 4398046511104
+  local function first(after)
+    return redis.call("ZRANGE", ready, after, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
+  end
+  local function priority_of(entry) return math.floor((entry[2] - 1) / of_one) end
+  local head = first("-inf")
+  while head[1] and #found < ${HEADS} and bytes < 262144 do
+    found[#found + 1] = head[1]
+    bytes = bytes + #head[1]
+    head = first(string.format("(%.0f", (priority_of(head) + 1) * of_one))
+  end
+  if head[1] then
+    local last = redis.call("ZRANGE", ready, -1, -1, "WITHSCORES")
+    found[#found + 1] = first(string.format("(%.0f", priority_of(last) * of_one))[1]
+  end
+  return found
+end`,
   stream: STREAM_LOOK,
   tasks: STREAM_LOOK,
 };

@@ -5,7 +5,8 @@
  * @module
  */
 import { call } from "../redis/call.ts";
-import { checkClient, type RedisClient } from "../redis/client.ts";
+import type { RedisClient } from "../redis/client.ts";
+import { checkClient } from "../redis/topology.ts";
 import { REGISTRY_KEY } from "../redis/keys.ts";
 import { checkOptions, optionNames } from "../redis/options.ts";
 import { defineScript, type Send } from "../redis/script.ts";

@@ -229,9 +229,9 @@ end
 
 local function strike(_, _, _, id) redis.call("XDEL", ready, id) end
 
-local function next_out()
+local function heads()
   local first = redis.call("XRANGE", ready, begins(), "+", "COUNT", 1)[1]
-  return first and message_of(first)
+  return {first and message_of(first)}
 end`;
 
 /** See ADOPT. At most a hundred at a time. */

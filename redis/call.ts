@@ -10,31 +10,52 @@
  */
 import { Buffer } from "node:buffer";
 import { RESP_TYPES } from "redis";
-import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
+import { addressOf, type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
 import { type Deadline, deadlinesOf } from "./deadlines.ts";
-import { explain, isTakenBack, RedisConnectionError } from "./errors.ts";
-import { checkOpen, lastTrouble } from "./supervise.ts";
+import { explain, isTakenBack, RedisConnectionError, replyWord } from "./errors.ts";
+import { checkOpen, isOneOfSeveral, lastTrouble } from "./supervise.ts";
 import { nextTurn } from "./timers.ts";
 
 /** How long a command may take by default, in milliseconds. */
 export const DEFAULT_DEADLINE_MS = 5_000;
 
+/** How a command is sent. */
+export interface CallOptions {
+  /** How long it may take, in milliseconds. @default {5_000} */
+  deadlineMs?: number;
+  /** Whether bulk strings come back as `Buffer`s. @default {false} */
+  raw?: boolean;
+}
+
 /** Replies as bytes: text would replace what is not UTF-8, and the original would be gone. */
 const AS_BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer };
 
 /**
- * Sends one command and waits for its reply, `deadlineMs` at most.
+ * Sends one command and waits for its reply, `deadlineMs` at most: to the server of the client, or to
+ * the one of its servers that has the command's key.
  *
- * @param options `raw`: bulk strings come back as `Buffer`s. `deadlineMs`: 5,000 by default.
  * @throws {RedisConnectionError} when there is no connection or no reply.
  */
 export function call(
   client: RedisClient,
   args: readonly CommandArgument[],
-  { deadlineMs = DEFAULT_DEADLINE_MS, raw = false }: { deadlineMs?: number; raw?: boolean } = {},
+  options: CallOptions = {},
+): Promise<unknown> {
+  try {
+    const route = checkOpen(client);
+    if (route) return route.call(args, options);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  return send(client as NodeClient, args, options);
+}
+
+function send(
+  client: NodeClient,
+  args: readonly CommandArgument[],
+  { deadlineMs = DEFAULT_DEADLINE_MS, raw = false }: CallOptions,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    checkOpen(client);
     const unsent = new Unsent();
     const over = async () => {
       unsent.takeBack();
@@ -55,7 +76,9 @@ export function call(
       resolve(reply);
     }, (error) => {
       deadlines.remove(deadline);
-      reject(isTakenBack(error) ? offline(client, deadlineMs) : explain(error, addressOf(client)));
+      if (isTakenBack(error)) reject(offline(client, deadlineMs));
+      else if (replyWord(error) === "MOVED" && !isOneOfSeveral(client)) reject(lone(client, error));
+      else reject(explain(error, addressOf(client)));
     });
   });
 }
@@ -90,6 +113,16 @@ function offline(client: RedisClient, deadlineMs: number): RedisConnectionError 
   return new RedisConnectionError(
     `not connected${trouble && ` (${trouble})`}, waited ${deadlineMs} ms`,
     { address: addressOf(client) },
+  );
+}
+
+/** A node of a cluster that was connected to as if it were alone: it does not have all keys. */
+function lone(client: NodeClient, cause: unknown): RedisConnectionError {
+  const address = addressOf(client);
+  return new RedisConnectionError(
+    `it is a node of a cluster, and another node has the key: connect to the cluster, by ` +
+      `connect({ cluster: { nodes: ["${address}"] } }) or the URL redis+cluster://${address}`,
+    { address, fatal: true, cause },
   );
 }
 

@@ -9,9 +9,15 @@
  * @module
  */
 import process from "node:process";
-import { createClient, type RedisClientType } from "redis";
+import {
+  createClient,
+  type RedisClientType,
+  type RedisClusterType,
+  type RedisSentinelType,
+} from "redis";
 import { call } from "./call.ts";
-import { addressOf } from "./client.ts";
+import { addressOf, type NodeClient, type RedisClient } from "./client.ts";
+import { connectSeveral } from "./connect_several.ts";
 import {
   describe,
   isFatal,
@@ -21,6 +27,14 @@ import {
   replyWord,
 } from "./errors.ts";
 import { checkOptions, checkSignal, optionNames } from "./options.ts";
+import {
+  type ClusterOptions,
+  type Places,
+  placesOfCluster,
+  placesOfSentinel,
+  placesOfUrl,
+  type SentinelOptions,
+} from "./places.ts";
 import { show } from "./show.ts";
 import { adopt, type ConnectionEvent, supervise } from "./supervise.ts";
 import { backoffMs, checkMs, DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
@@ -37,11 +51,17 @@ const FIRST_PAUSE_MS = 100;
 /** Options of {@linkcode connect}. */
 export interface ConnectOptions {
   /**
-   * `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS, or `unix:///path`.
+   * `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS, or `unix:///path`. Several
+   * servers: `redis+cluster://host:port,host:port`, or `redis+sentinel://host:port,host:port/name`; what
+   * comes back is then the client of a cluster, or of Sentinels, whatever TypeScript takes it for.
    *
    * @default $REDIS_URL where reading it is allowed already, else `redis://127.0.0.1:6379`
    */
   url?: string;
+  /** The nodes of a Redis Cluster, instead of a `url`. */
+  cluster?: ClusterOptions;
+  /** The Sentinels that watch a master, instead of a `url`. */
+  sentinel?: SentinelOptions;
   /**
    * How long to try, in milliseconds.
    *
@@ -94,6 +114,8 @@ export interface TlsOptions {
 
 const CONNECT_OPTIONS = optionNames<ConnectOptions>({
   url: true,
+  cluster: true,
+  sentinel: true,
   timeoutMs: true,
   heartbeatMs: true,
   signal: true,
@@ -106,6 +128,12 @@ const CONNECT_OPTIONS = optionNames<ConnectOptions>({
 
 /** The client that {@linkcode connect} returns: the one of `npm:redis`, connected. */
 export type ConnectedClient = RedisClientType;
+
+/** The client that {@linkcode connect} returns for a cluster: the one of `npm:redis`, connected. */
+export type ConnectedCluster = RedisClusterType;
+
+/** The client that {@linkcode connect} returns behind Sentinels: the one of `npm:redis`, connected. */
+export type ConnectedSentinel = RedisSentinelType;
 
 /**
  * Connects to Redis.
@@ -133,9 +161,18 @@ export type ConnectedClient = RedisClientType;
  * await redis.close();
  * ```
  */
+export function connect(
+  options: ConnectOptions & { cluster: ClusterOptions },
+): Promise<ConnectedCluster & AsyncDisposable>;
+/** Connects to the master that Sentinels watch; see the other form. */
+export function connect(
+  options: ConnectOptions & { sentinel: SentinelOptions },
+): Promise<ConnectedSentinel & AsyncDisposable>;
+/** Connects to one server, or to whatever the URL names; see the other form. */
+export function connect(options?: ConnectOptions): Promise<ConnectedClient & AsyncDisposable>;
 export async function connect(
   options: ConnectOptions = {},
-): Promise<ConnectedClient & AsyncDisposable> {
+): Promise<(ConnectedClient | ConnectedCluster | ConnectedSentinel) & AsyncDisposable> {
   // Not shown: connect("redis://ann:secret@host"), or a password under another name.
   checkOptions("connect", options, CONNECT_OPTIONS, { secret: true });
   checkSignal(options.signal);
@@ -146,6 +183,21 @@ export async function connect(
     throw new TypeError(`name must be printable, without spaces: ${JSON.stringify(name)}`);
   }
   signal?.throwIfAborted();
+  const places = placesOf(options);
+  if (places) {
+    const client = await connectSeveral(places, {
+      timeoutMs,
+      heartbeatMs,
+      signal,
+      onEvent,
+      name,
+      tls: tlsOf(places.tls, options.tls),
+      unreachable: (cause, address) =>
+        unreachable(cause, address, `tried for ${timeoutMs} ms; ${hintTls(places.tls)}`, places),
+    }) as ConnectedCluster | ConnectedSentinel;
+    if (onEvent) await tellEviction(client, onEvent);
+    return disposable(client);
+  }
   const client = create(options, timeoutMs);
   adopt(client); // before connect(): an error without a listener ends the process
   const address = addressOf(client);
@@ -162,8 +214,12 @@ export async function connect(
     const cause = error instanceof DeadlineError ? last : error;
     throw unreachable(cause, address, `tried for ${timeoutMs} ms; ${tlsHint(client)}`);
   }
-  if (heartbeatMs > 0) supervise(client, { heartbeatMs, onEvent });
+  if (heartbeatMs > 0) supervise(client as NodeClient, { heartbeatMs, onEvent });
   if (onEvent) await tellEviction(client, onEvent);
+  return disposable(client);
+}
+
+function disposable<C extends RedisClient>(client: C): C & AsyncDisposable {
   return Object.assign(client, {
     [Symbol.asyncDispose]: async () => {
       if (client.isOpen) await client.close();
@@ -171,9 +227,31 @@ export async function connect(
   });
 }
 
+/** Several servers, if they are named; the URL of the environment only where nothing else is. */
+function placesOf(options: ConnectOptions): Places | undefined {
+  const { cluster, sentinel, url, username, password } = options;
+  const given = Object.entries({ url, cluster, sentinel })
+    .filter(([, value]) => value !== undefined).map(([name]) => name);
+  if (given.length > 1) throw new TypeError(`Either ${given.join(" or ")}, not both`);
+  const from = url ?? (given.length === 0 ? environmentUrl() : undefined);
+  const places = cluster
+    ? placesOfCluster(cluster)
+    : sentinel
+    ? placesOfSentinel(sentinel)
+    : typeof from === "string"
+    ? placesOfUrl(from)
+    : undefined;
+  if (!places) return undefined;
+  return {
+    ...places,
+    username: username ?? places.username,
+    password: password ?? places.password,
+  };
+}
+
 /** Says so if the server evicts; an account that may not ask does without. */
 async function tellEviction(
-  client: ConnectedClient,
+  client: RedisClient,
   onEvent: (event: ConnectionEvent) => void,
 ): Promise<void> {
   const info = await call(client, ["INFO", "memory"]).catch(() => "");
@@ -195,7 +273,7 @@ function create(options: ConnectOptions, timeoutMs: number): ConnectedClient {
       // Otherwise the client asks the environment, and without that permission connects in a loop.
       maintNotifications: "disabled",
       socket: {
-        ...tlsOf(url, tls),
+        ...tlsOf(url.startsWith("rediss:"), tls),
         connectTimeout: timeoutMs,
         reconnectStrategy: (retries: number, cause: Error) => {
           if (isFatal(cause)) return cause;
@@ -228,13 +306,26 @@ async function open(client: ConnectedClient): Promise<void> {
   }
 }
 
-function unreachable(error: unknown, address: string, circumstances: string): RedisConnectionError {
+function unreachable(
+  error: unknown,
+  address: string,
+  circumstances: string,
+  places?: Places,
+): RedisConnectionError {
   const cause = error ?? new DeadlineError(`no answer`);
   const options = { address, cause, fatal: isFatal(cause) };
   const reason = replyWord(cause) || !(cause instanceof RedisConnectionError)
     ? describe(cause)
     : describe(cause.cause ?? cause);
   if (options.fatal) return new RedisConnectionError(reason, options);
+  if (places) {
+    const what = places.kind === "cluster" ? "node of the cluster" : "Sentinel, or its master,";
+    return new RedisConnectionError(
+      `no ${what} answered: ${reason} (${circumstances}). Are they running? Start some with ` +
+        `"deno task redis --${places.kind}" in a checkout of redis-patterns`,
+      options,
+    );
+  }
   return new RedisConnectionError(
     `${reason} (${circumstances}). Is it running? Start one with "redis-server", ` +
       `"docker run --rm -p 6379:6379 redis" or, in a checkout of redis-patterns, ` +
@@ -246,17 +337,19 @@ function unreachable(error: unknown, address: string, circumstances: string): Re
 /** A port that speaks TLS drops a plain client, and the other way round both wait: say so. */
 function tlsHint(client: ConnectedClient): string {
   const { tls } = client.options.socket as { tls?: boolean };
+  return hintTls(tls === true);
+}
+
+function hintTls(tls: boolean): string {
   return tls
     ? "by TLS, so not if the server is there without TLS (redis://)"
     : "without TLS, so not if the server expects TLS (rediss://)";
 }
 
 /** Only what is documented: an unchecked certificate is no option. */
-function tlsOf(url: string, tls?: TlsOptions): TlsOptions {
+function tlsOf(byTls: boolean, tls?: TlsOptions): TlsOptions {
   if (tls === undefined) return {};
-  if (!url.startsWith("rediss:")) {
-    throw new TypeError(`tls is for rediss://, not for ${JSON.stringify(redactUrl(url))}`);
-  }
+  if (!byTls) throw new TypeError("tls is for rediss://, and this is not");
   const { ca, cert, key, servername } = tls;
   const given = Object.entries({ ca, cert, key, servername }).filter(([, value]) => value);
   return Object.fromEntries(given);

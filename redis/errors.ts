@@ -94,8 +94,28 @@ const PASSING = new Set([
   "MISCONF",
 ]);
 
+/**
+ * First words of replies by which one of several servers says that it has done nothing: another one
+ * has the key, or none has it at the moment.
+ */
+const ELSEWHERE = new Set([
+  "MOVED",
+  "ASK",
+  "READONLY",
+  "TRYAGAIN",
+  "CLUSTERDOWN",
+  "MASTERDOWN",
+  "LOADING",
+  "UNBLOCKED",
+]);
+
 /** First words of replies that no repetition mends: who we are, or what we may do, is refused. */
 const REFUSED = new Set(["WRONGPASS", "NOAUTH", "NOPERM", "NOPROTO"]);
+
+/** Whether a server said that it has done nothing, since the key is, or may be, somewhere else. */
+export function isElsewhere(error: unknown): boolean {
+  return ELSEWHERE.has(replyWord(error));
+}
 
 /** Errors of the client library that are raised before a command is written (HAZARDS of v6). */
 const NOT_SENT = new Set([

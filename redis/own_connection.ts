@@ -4,16 +4,24 @@
  * One connection is one queue of commands: a `GET` behind a `BRPOP 5` takes five seconds. So
  * whatever blocks (`BRPOP`, a subscription) gets a duplicate of the client it was given. There is
  * one way to get well again: a connection that failed, or did not answer within the block time and
- * some grace, is thrown away, and the next use makes a new one.
+ * some grace, is thrown away, and the next use makes a new one. Where there are several servers it is to
+ * the one that has the key, and is thrown away as well when another one has it.
  *
  * It ends with `close()`, or when the client it was made from is closed.
  *
  * @module
  */
 import { call } from "./call.ts";
-import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
-import { explain, isConnectionError, isFatal, RedisConnectionError, replyWord } from "./errors.ts";
-import { checkOpen, whenEnded } from "./supervise.ts";
+import { addressOf, type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
+import {
+  explain,
+  isConnectionError,
+  isElsewhere,
+  isFatal,
+  RedisConnectionError,
+  replyWord,
+} from "./errors.ts";
+import { checkOpen, joinRoute, routeOf, whenEnded } from "./supervise.ts";
 import { DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Longest single wait in Redis, in milliseconds: the pace at which a dead server is noticed. */
@@ -37,16 +45,26 @@ const OPEN_MS = 5_000;
 /** A duplicate of a client that is made when needed and replaced when it fails. */
 export class OwnConnection implements AsyncDisposable {
   readonly #parent: RedisClient;
-  #client: RedisClient | undefined;
-  #opening: Promise<RedisClient> | undefined;
-  #connecting: RedisClient | undefined;
+  readonly #key: string | undefined;
+  /** The shared client of the same server: it calls back what waits here. */
+  #home: NodeClient | undefined;
+  #client: NodeClient | undefined;
+  #opening: Promise<NodeClient> | undefined;
+  #connecting: NodeClient | undefined;
   #id: string | undefined;
   #closed = false;
   readonly #forget: () => void;
 
-  constructor(parent: RedisClient) {
+  /** @param key What it is for: where there are several servers, the one that has it. */
+  constructor(parent: RedisClient, key?: string) {
     this.#parent = parent;
-    this.#forget = whenEnded(parent, () => void this.close());
+    this.#key = key;
+    const forgetEnd = whenEnded(parent, () => void this.close());
+    const forgetMoved = routeOf(parent)?.onMoved(() => void this.#leaveIfMoved());
+    this.#forget = () => {
+      forgetEnd();
+      forgetMoved?.();
+    };
   }
 
   /** Whether `close()` was called, by its owner or by the end of the parent. */
@@ -59,7 +77,7 @@ export class OwnConnection implements AsyncDisposable {
    *
    * @throws The reason of `signal`, when it aborts before the connection stands.
    */
-  async client(signal?: AbortSignal): Promise<RedisClient> {
+  async client(signal?: AbortSignal): Promise<NodeClient> {
     checkOpen(this.#parent);
     if (this.#closed) throw this.#error("the connection was closed", true);
     if (this.#client?.isReady) return this.#client;
@@ -116,6 +134,26 @@ export class OwnConnection implements AsyncDisposable {
     return await this.#seeThrough(both(), { waits: true, signal });
   }
 
+  /**
+   * Sends a command that does not wait, and `then`, which may take `thenMs`, behind it in the same write.
+   *
+   * @returns The replies to both.
+   */
+  async callThen(
+    args: readonly CommandArgument[],
+    then: readonly CommandArgument[],
+    { thenMs }: { thenMs: number },
+  ): Promise<[unknown, unknown]> {
+    const client = await this.client();
+    const options = { deadlineMs: GRACE_MS + thenMs, raw: true };
+    const both = [call(client, args, options), call(client, then, options)] as const;
+    both[1].catch(() => {}); // where both fail, the first one tells why
+    const replies = both[0].then(async (
+      reply,
+    ): Promise<[unknown, unknown]> => [reply, await both[1]]);
+    return await this.#seeThrough(replies, { waits: false, signal: undefined });
+  }
+
   /** Sends a command that does not wait. */
   async call(args: readonly CommandArgument[], signal?: AbortSignal): Promise<unknown> {
     const client = await this.client(signal);
@@ -129,10 +167,10 @@ export class OwnConnection implements AsyncDisposable {
   }
 
   /** The reply; when `signal` aborts, a command that waits is called back, and cut if that fails. */
-  async #seeThrough(
-    reply: Promise<unknown>,
-    { waits, signal }: { waits: boolean; signal?: AbortSignal },
-  ): Promise<unknown> {
+  async #seeThrough<R>(
+    reply: Promise<R>,
+    { waits, signal }: { waits: boolean; signal?: AbortSignal | undefined },
+  ): Promise<R> {
     let ended: AbortController | undefined;
     let cut = false;
     const onAbort = () => {
@@ -144,7 +182,10 @@ export class OwnConnection implements AsyncDisposable {
     try {
       return await reply;
     } catch (error) {
-      if (isConnectionError(error)) this.discard();
+      if (isConnectionError(error) || isElsewhere(error)) {
+        this.discard();
+        routeOf(this.#parent)?.doubt();
+      }
       throw cut ? signal?.reason : error;
     } finally {
       ended?.abort();
@@ -175,7 +216,7 @@ export class OwnConnection implements AsyncDisposable {
     const client = this.#client;
     if (!client?.isOpen) return;
     const closing = async () => {
-      if (client.isReady && this.#parent.isReady) await this.#unblock(ms).catch(() => {});
+      if (client.isReady && this.#home?.isReady) await this.#unblock(ms).catch(() => {});
       await client.close();
     };
     // close() waits for replies in flight, and for ever if the server is gone.
@@ -187,10 +228,18 @@ export class OwnConnection implements AsyncDisposable {
     return this.close();
   }
 
-  async #open(): Promise<RedisClient> {
-    const client = this.#parent.duplicate({
+  /** Another server may have the key now: what waits at the old one would wait in vain. */
+  async #leaveIfMoved(): Promise<void> {
+    const home = await routeOf(this.#parent)?.node(this.#key).catch(() => undefined);
+    if (home !== this.#home) this.discard();
+  }
+
+  async #open(): Promise<NodeClient> {
+    const route = routeOf(this.#parent);
+    const home = this.#home = route ? await route.node(this.#key) : this.#parent as NodeClient;
+    const client = home.duplicate({
       socket: {
-        ...(this.#parent.options as { socket?: object } | undefined)?.socket,
+        ...(home.options as { socket?: object } | undefined)?.socket,
         reconnectStrategy: false, // one way to get well again: ours
         connectTimeout: OPEN_MS,
         socketTimeout: undefined,
@@ -199,6 +248,7 @@ export class OwnConnection implements AsyncDisposable {
       maintNotifications: "disabled",
       pingInterval: undefined,
     });
+    if (route) joinRoute(client);
     client.on("error", () => {}); // the command that it hits is rejected with it
     this.#connecting = client;
     try {
@@ -206,6 +256,7 @@ export class OwnConnection implements AsyncDisposable {
       this.#id = await clientId(client);
     } catch (error) {
       client.destroy();
+      route?.doubt();
       if (error instanceof DeadlineError) throw this.#error(`no connection within ${OPEN_MS} ms`);
       throw explain(error, addressOf(this.#parent));
     } finally {
@@ -237,8 +288,8 @@ export class OwnConnection implements AsyncDisposable {
   }
 
   async #unblock(deadlineMs = 1_000): Promise<void> {
-    if (this.#id === undefined) return;
-    await call(this.#parent, ["CLIENT", "UNBLOCK", this.#id], { deadlineMs });
+    if (this.#id === undefined || !this.#home) return;
+    await call(this.#home, ["CLIENT", "UNBLOCK", this.#id], { deadlineMs });
   }
 
   #error(message: string, fatal = false): RedisConnectionError {
@@ -252,12 +303,15 @@ export class OwnConnection implements AsyncDisposable {
  */
 export class OwnConnections implements AsyncDisposable {
   readonly #parent: RedisClient;
+  readonly #key: string;
   readonly #lent = new Set<OwnConnection>();
   #idle: OwnConnection | undefined;
   #closed = false;
 
-  constructor(parent: RedisClient) {
+  /** @param key What they are for; see {@linkcode OwnConnection}. */
+  constructor(parent: RedisClient, key: string) {
     this.#parent = parent;
+    this.#key = key;
   }
 
   /** Runs `use` with a connection that nobody else uses meanwhile. */
@@ -270,7 +324,7 @@ export class OwnConnections implements AsyncDisposable {
     }
     const connection = this.#idle && !this.#idle.closed
       ? this.#idle
-      : new OwnConnection(this.#parent);
+      : new OwnConnection(this.#parent, this.#key);
     this.#idle = undefined;
     this.#lent.add(connection);
     try {
@@ -297,7 +351,7 @@ export class OwnConnections implements AsyncDisposable {
 }
 
 /** The server's number of this connection; undefined where asking for it is not allowed. */
-async function clientId(client: RedisClient): Promise<string | undefined> {
+async function clientId(client: NodeClient): Promise<string | undefined> {
   try {
     return String(await call(client, ["CLIENT", "ID"]));
   } catch (error) {

@@ -11,7 +11,8 @@
  * @module
  */
 import { setTimeout as setNodeTimeout } from "node:timers";
-import { addressOf, type RedisClient } from "./client.ts";
+import type { CallOptions } from "./call.ts";
+import { addressOf, type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
 import { describe, explain, isFatal, RedisConnectionError } from "./errors.ts";
 import { DeadlineError, nextTurn, settlesWithin } from "./timers.ts";
 
@@ -27,7 +28,27 @@ export type ConnectionEvent =
    */
   | { type: "evicting"; address: string; policy: string };
 
+/** Where the commands of a client go that has several servers; see routed.ts. */
+export interface Route {
+  /** Sends a command to the server that has its key. */
+  call(args: readonly CommandArgument[], options: CallOptions): Promise<unknown>;
+  /** A client, ready, of the server that has `key`; of any, where there is no key. */
+  node(key?: string): Promise<NodeClient>;
+  /** Something came to nothing there: the key may be somewhere else by now. */
+  doubt(): void;
+  /** Tells `listener` when keys are somewhere else than before. Gives what ends that. */
+  onMoved(listener: () => void): () => void;
+  /** What last went wrong, for messages. */
+  readonly trouble: unknown;
+  /** Whether keys are spread by slots. */
+  readonly slots: boolean;
+}
+
 interface Supervision {
+  /** Where commands go, if not to the one server of this client. */
+  readonly route: Route | undefined;
+  /** Whether it is one of several servers: others have what it has not. */
+  isOneOfSeveral: boolean;
   /** Set while the client is closed only in order to be opened again. */
   reviving: boolean;
   /** What last went wrong with the connection, for messages. */
@@ -45,10 +66,15 @@ const known = new WeakMap<RedisClient, Supervision>();
  * hear of its end. Without a listener Node ends the process at the first lost connection, and Deno
  * goes on with a client that is open but dead.
  */
-export function adopt(client: RedisClient): Supervision {
+export function adopt(client: RedisClient, route?: Route): Supervision {
   let supervision = known.get(client);
   if (supervision) return supervision;
-  const created: Supervision = supervision = { reviving: false, onEnd: new Set() };
+  const created: Supervision = supervision = {
+    route,
+    isOneOfSeveral: false,
+    reviving: false,
+    onEnd: new Set(),
+  };
   known.set(client, created);
   client.on("error", (error) => created.lastError = error);
   client.on("ready", () => created.lastError = undefined);
@@ -62,12 +88,14 @@ export function adopt(client: RedisClient): Supervision {
     ended();
   });
   client.on("end", ended);
+  client.on("disconnect", ended); // what a cluster's says
   return created;
 }
 
 /** What last went wrong with the client's connection, as a phrase; "" if nothing did. */
 export function lastTrouble(client: RedisClient): string {
-  const { lastError } = adopt(client);
+  const { lastError: own, route } = adopt(client);
+  const lastError = route?.trouble ?? own;
   return lastError === undefined ? "" : describe(lastError);
 }
 
@@ -78,14 +106,35 @@ export function whenEnded(client: RedisClient, listener: () => void): () => void
   return () => onEnd.delete(listener);
 }
 
+/** Where the commands of a client go, if not to one server. */
+export function routeOf(client: RedisClient): Route | undefined {
+  return adopt(client).route;
+}
+
+/** Says that a client is one of those of a route, which knows what to make of `MOVED`. */
+export function joinRoute<C extends RedisClient>(client: C): C {
+  adopt(client).isOneOfSeveral = true;
+  return client;
+}
+
+/** Whether a client is one of those of a route. */
+export function isOneOfSeveral(client: RedisClient): boolean {
+  return adopt(client).isOneOfSeveral;
+}
+
+/** Whether a client has been looked at before. */
+export function isKnown(client: RedisClient): boolean {
+  return known.has(client);
+}
+
 /**
- * Refuses a client that is closed for good.
+ * Refuses a client that is closed for good. Gives where its commands go, if not to its one server.
  *
  * @throws {RedisConnectionError} with `fatal`, since nobody will open it again.
  */
-export function checkOpen(client: RedisClient): void {
+export function checkOpen(client: RedisClient): Route | undefined {
   const supervision = adopt(client);
-  if (client.isOpen || supervision.reviving) return;
+  if (client.isOpen || supervision.reviving) return supervision.route;
   const address = addressOf(client);
   const { endedBy: cause } = supervision;
   const message = cause === undefined
@@ -104,7 +153,7 @@ export function checkOpen(client: RedisClient): void {
  * connection of their own (`client.duplicate()`) for that reason and for many others.
  */
 export function supervise(
-  client: RedisClient,
+  client: NodeClient,
   { heartbeatMs, onEvent = () => {} }: {
     heartbeatMs: number;
     onEvent?: (event: ConnectionEvent) => void;
@@ -161,7 +210,7 @@ export function supervise(
 }
 
 /** Whether nothing at all comes back; an error reply (NOPERM, LOADING) is a sign of life. */
-async function isSilent(client: RedisClient, deadlineMs: number): Promise<boolean> {
+async function isSilent(client: NodeClient, deadlineMs: number): Promise<boolean> {
   const ping = client.sendCommand(["PING"], { timeout: 0 });
   return !await settlesWithin(ping, deadlineMs) && client.isReady;
 }
@@ -171,7 +220,7 @@ async function isSilent(client: RedisClient, deadlineMs: number): Promise<boolea
  * in its handshake may be treated so: one that waits to reconnect has a loop of its own, which a
  * second `connect()` would double.
  */
-async function revive(client: RedisClient, supervision: Supervision): Promise<void> {
+async function revive(client: NodeClient, supervision: Supervision): Promise<void> {
   const wasReady = client.isReady;
   supervision.reviving = true;
   client.destroy();

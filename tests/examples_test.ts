@@ -22,7 +22,9 @@ import type { RedisServer } from "../tools/redis_server.ts";
 import { run } from "../tools/run.ts";
 import { eventually, serverTest } from "./support.ts";
 
+/** No step takes longer, and no course. */
 const RUN_MS = 20_000;
+const COURSE_MS = 600_000;
 const STOP_MS = 3_000;
 const MAX_LINES: Record<string, number> = {
   "producer.ts": 30,
@@ -38,6 +40,9 @@ const steps = [...await listSteps(), ...await listTutorials()];
 const files = exampleFiles(steps);
 await download(files);
 
+/** File to how long it ran, with what runs beside it. */
+const took = new Map<string, number>();
+
 for (const step of steps) {
   Deno.test(`${step.path} is complete, short and in shape, and its page is true`, async () => {
     await checkFolder(step);
@@ -47,7 +52,9 @@ for (const step of steps) {
 for (const path of files) {
   serverTest(`${path} prints what it promises under its permissions`, async (server) => {
     const example = await readExample(path);
+    const startedAt = performance.now();
     const { played, commands } = await watch(example, server);
+    took.set(path, performance.now() - startedAt);
     for (const { process, ending } of played) checkEnding(process, ending.code);
     const wrong = difference(example.expect, played[0]!.process.stdout);
     if (wrong) fail(wrong);
@@ -68,6 +75,30 @@ for (const path of files) {
     assertEquals(await keysLeft(server), [], "keys were left behind");
   });
 }
+
+for (const route of ["polling", "blocking"]) {
+  Deno.test(`the whole course, ${route}, takes no longer than ten minutes`, () => {
+    const paths = steps.map(({ path }) => `${path}/${route}.ts`);
+    const ran = paths.filter((path) => took.has(path));
+    if (ran.length === 0) return; // a filter chose this test alone
+    assertEquals(ran, paths, "steps that were not run");
+    const ms = paths.reduce((sum, path) => sum + took.get(path)!, 0);
+    assert(ms < COURSE_MS, `it took ${Math.round(ms / 1_000)} s`);
+    const longest = paths.toSorted((a, b) => took.get(b)! - took.get(a)!)[0]!;
+    console.log(
+      `${paths.length} steps in ${Math.round(ms / 1_000)} s, ` +
+        `at most ${Math.round(took.get(longest)! / 1_000)} s (${longest})`,
+    );
+  });
+}
+
+Deno.test("every step stands in the table of the course, and leads there", async () => {
+  const table = await Deno.readTextFile(new URL("examples/README.md", ROOT));
+  for (const { path } of steps) {
+    const link = `(${path.replace("examples/", "")}/README.md)`;
+    assert(table.includes(link), `examples/README.md has no link to ${path}`);
+  }
+});
 
 /** Now, so that no test waits for it and no program reports it on standard error. */
 async function download(paths: string[]): Promise<void> {
@@ -225,7 +256,7 @@ function checkShape(path: string, text: string): void {
   assert(!MIRRORS.test(path) || /tutorial/i.test(text), `${name} says nothing of its tutorial`);
   const exercise = text.slice(text.indexOf("\n## Exercise\n"));
   assert(
-    exercise.includes(`\`deno task learn ${number}\`: `) || ["00", "19", "22"].includes(number!),
+    exercise.includes(`\`deno task learn ${number}\`: `) || ["00", "19"].includes(number!),
     `${name} does not name its exercise`,
   );
   for (const [command, of] of text.matchAll(/deno task (?:ex|learn|hint) (\d\d)/g)) {

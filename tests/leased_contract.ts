@@ -61,6 +61,8 @@ export type MakeQueue = <T = unknown>(
 
 /** What a test of the contract gets. */
 export interface LeasedFixture extends Fixture {
+  /** What queues are made with. */
+  client: ConnectedClient;
   /** A queue under the test's name, closed after the test. */
   queue<T = unknown>(options?: LeasedQueueOptions<T>, client?: RedisClient): ContractQueue<T>;
   /** The key that a suffix stands for: `ready`, `dead:at` … */
@@ -105,7 +107,7 @@ export function leasedTests(makeQueue: MakeQueue): LeasedTest {
     redisTest(title, async (test) => {
       const queues: ContractQueue<unknown>[] = [];
       const faulty: { proxy: FaultyProxy; client: ConnectedClient }[] = [];
-      const { redis, name } = test;
+      const { redis: client, master: redis, name } = test;
       const prefix = `queue:{${name}}:`;
       const bytes = redis.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
       const key = (suffix: string) => prefix + suffix;
@@ -123,8 +125,10 @@ export function leasedTests(makeQueue: MakeQueue): LeasedTest {
       };
       const fixture: LeasedFixture = {
         ...test,
-        queue: <T>(options?: LeasedQueueOptions<T>, client: RedisClient = redis) => {
-          const queue = makeQueue<T>(client, name, options);
+        redis, // for looking, and for plain commands
+        client,
+        queue: <T>(options?: LeasedQueueOptions<T>, from: RedisClient = client) => {
+          const queue = makeQueue<T>(from, name, options);
           queues.push(queue as ContractQueue<unknown>);
           return queue;
         },
@@ -156,9 +160,9 @@ export function leasedTests(makeQueue: MakeQueue): LeasedTest {
         lapse: () => setBack("leases"),
         makeDue: () => setBack("delayed"),
         intrude: async (...entries) => {
-          await using probe = makeQueue(redis, `${name}:probe`);
+          await using probe = makeQueue(client, `${name}:probe`);
           await probe.enqueue(0);
-          const kind = await redis.type(`queue:{${name}:probe}:ready`);
+          const kind = await client.type(`queue:{${name}:probe}:ready`);
           for (const [i, entry] of entries.entries()) {
             const command = {
               list: ["LPUSH", key("ready"), entry],
@@ -167,8 +171,8 @@ export function leasedTests(makeQueue: MakeQueue): LeasedTest {
             }[kind];
             await redis.sendCommand(command as string[]);
           }
-          const left = await redis.keys(`queue:{${name}:probe}:*`);
-          if (left.length > 0) await redis.unlink(left);
+          const left = await client.keys(`queue:{${name}:probe}:*`);
+          if (left.length > 0) await client.unlink(left);
         },
         blocked: (count) =>
           eventually(async () => {
@@ -2241,7 +2245,7 @@ function carrying(name: string, test: LeasedTest): void {
     await using other = new (queue.constructor as new (
       client: RedisClient,
       name: string,
-    ) => ContractQueue<string>)(test.redis, `${test.name}:other`);
+    ) => ContractQueue<string>)(test.client, `${test.name}:other`);
     await other.enqueue("other", { id: "x" });
     assertEquals(await queue.receive(), undefined);
     assertEquals((await queue.enqueue("mine", { id: "x" })).duplicate, false);
@@ -2250,7 +2254,7 @@ function carrying(name: string, test: LeasedTest): void {
     await theirs.ack();
     assertEquals(await other.receive(), undefined);
     assertEquals((await take(queue)).payload, "mine");
-    await test.redis.unlink(["replays", "seq"].map((key) => `queue:{${test.name}:other}:${key}`));
+    await test.client.unlink(["replays", "seq"].map((key) => `queue:{${test.name}:other}:${key}`));
   });
 }
 
@@ -2278,7 +2282,7 @@ function surviving(name: string, test: LeasedTest): void {
   for (const mode of MODES) {
     test(`${name}.consume survives CLIENT KILL, each message once (${mode})`, async (test) => {
       const queue = test.queue<number>();
-      const admin = await test.connect();
+      const admin = await test.connect({ url: test.url });
       const stop = new AbortController();
       const seen: number[] = [];
       const consumed = (async () => {

@@ -190,6 +190,56 @@ function peeking(name: string, test: LeasedTest): void {
     assertEquals([delayed!.id, delayed!.readyAt], [id, delayed!.enqueuedAt + 60_000]);
   });
 
+  test(`${name}.peek leaves payloads in Redis when it is told to, and says how large they are`, async (test) => {
+    const kept = { keepCompleted: { count: 10 }, keepFailed: { count: 10 }, maxAttempts: 9 };
+    const queue = test.queue<string>(kept);
+    const large = "secret".repeat(20_000);
+    for (const payload of [large, "secret\nof two lines", ""]) {
+      await queue.enqueue(payload);
+      await (await take(queue)).ack();
+      await queue.enqueue(payload);
+      const error = new Error("an error stays");
+      await (await take(queue)).nack({ delayMs: 0, error });
+      await (await take(queue)).deadLetter("no\nsuch address");
+      await queue.enqueue(payload, { id: `my ${payload.length}` });
+      await take(queue);
+      await queue.enqueue(payload, { delayMs: 60_000, dedupe: { key: "some key" } });
+    }
+    await test.redis.lPush(test.key("completed"), "somebody else's");
+    await queue.pause();
+    for (const payload of [large, "secret", ""]) await queue.enqueue(payload);
+    const before = await test.dump();
+    for (const state of ["ready", "leased", "delayed", "dead", "completed", "failed"] as const) {
+      const whole = (await queue.peek(state)).messages;
+      const { messages } = await queue.peek(state, { payloads: false });
+      assertGreaterOrEqual(messages.length, state === "delayed" ? 1 : 3, state);
+      const known = whole.map(({ payload: _, raw, ...rest }) => ({ ...rest, bytes: raw.length }));
+      assertEquals(messages.map(({ raw: _, ...rest }) => rest), known, state);
+      for (const message of messages) {
+        assert(!("payload" in message), state);
+        assertEquals(message.raw.length, 0, state);
+      }
+    }
+    assertEquals(await test.dump(), before);
+    assertEquals((await queue.peek("dead", { payloads: false })).messages[0]!.errors.length, 1);
+    const not = { payloads: "no" } as unknown as { payloads: boolean };
+    await assertRejects(() => queue.peek("dead", not), TypeError, "payloads");
+  });
+
+  test(`${name}.peek without payloads is no more for Redis to send than their headers`, async (test) => {
+    const queue = test.queue<string>();
+    await queue.enqueueMany(Array.from({ length: 20 }, () => "x".repeat(100_000)));
+    const sent = async () => {
+      const info = await test.redis.info("stats");
+      return Number(/total_net_output_bytes:(\d+)/.exec(info)![1]);
+    };
+    const first = await sent();
+    const { messages } = await queue.peek("ready", { payloads: false });
+    const cost = await sent() - first;
+    assertEquals(messages.map(({ bytes }) => bytes), Array(20).fill(100_002));
+    assertLess(cost, 100_000); // with payloads, 2,000,000
+  });
+
   test(`${name}.peek shows who has what is leased, until when, and how to settle it`, async (test) => {
     const [queue, other] = [test.queue<string>({ leaseMs: 60_000 }), test.queue<string>()];
     await queue.enqueue("a", { id: "mine" });

@@ -81,7 +81,7 @@ function logging(name: string, test: LeasedTest): void {
         return { ...rest, receivedAt, errors: errors.map(({ message }) => message) };
       };
       const { priority } = deliveries[0]!;
-      const common = { id, payload: { to: "ann" }, consumer, priority };
+      const common = { id, payload: { to: "ann" }, bytes: 12, consumer, priority };
       const receivedAt = deliveries.map((delivery) => delivery.receivedAt);
       const errors = ["Error: no 1", "Error: no 2"];
       assertEquals(completed.map(shown), [

@@ -3,8 +3,14 @@
  *
  * @module
  */
-import { assertEquals, assertRejects } from "@std/assert";
-import { type Priority, PriorityQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  type Priority,
+  PriorityQueue,
+  queueKeys,
+  ReliableQueue,
+  StreamQueue,
+} from "@workshop/redis-patterns";
 import { leasedQueueContract, leasedTests } from "./leased_contract.ts";
 import { underRoles } from "./roles.ts";
 import { redisTest } from "./support.ts";
@@ -52,6 +58,46 @@ reliableTest("ReliableQueue keeps each message as one string in a list", async (
   assertEquals([header!.split(" ")[0], body], [id, '{"to":"ann"}']);
   assertEquals(await test.redis.exists(test.key("seq")), 0);
 });
+
+redisTest(
+  "PriorityQueue.counts sees the one that starves behind more urgent ones",
+  async ({ redis, name }) => {
+    await using queue = new PriorityQueue<string>(redis, name);
+    const age = async () => (await queue.counts()).oldestReadyMs;
+    const secondsAgo = async (seconds: number, priority: Priority) => {
+      const now = Date.now;
+      Date.now = () => now() - seconds * 1_000;
+      try {
+        await queue.enqueue("starves", { priority });
+      } finally {
+        Date.now = now;
+      }
+    };
+    const isAbout = async (seconds: number) => {
+      const ms = (await age())!;
+      assert(ms >= seconds * 1_000 - 100 && ms < seconds * 1_000 + 10_000, `${ms} ms`);
+    };
+    assertEquals(await age(), undefined);
+    await queue.enqueue("urgent", { priority: "high" });
+    await isAbout(0);
+    await secondsAgo(60, "medium");
+    await isAbout(60);
+    await secondsAgo(120, -1_024);
+    await isAbout(120);
+    await secondsAgo(180, 1_023);
+    await isAbout(180);
+    for (let priority = 4; priority < 60; priority++) await queue.enqueue("more", { priority });
+    await isAbout(180); // more priorities than are looked at, and it is the last
+    await secondsAgo(240, "low");
+    await isAbout(240);
+    // Somebody else's scores and members lead it nowhere.
+    await redis.zAdd(queueKeys(name).ready, [
+      { score: -Infinity, value: "mine" },
+      { score: Infinity, value: "no message" },
+    ]);
+    await isAbout(240);
+  },
+);
 
 redisTest("PriorityQueue.receive gives the most urgent first", async ({ redis, name }) => {
   await using queue = new PriorityQueue<string>(redis, name);

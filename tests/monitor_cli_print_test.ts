@@ -125,6 +125,7 @@ Deno.test("diedOf looks into the reason and all errors, whatever the case", () =
     raw: new Uint8Array(),
     attempts: 0,
     enqueuedAt: 0,
+    bytes: 0,
     readyAt: 0,
     priority: 0,
   };
@@ -270,6 +271,7 @@ Deno.test("main lists its commands, and each has a help whose examples it unders
     "recent",
     "delayed",
     "dead",
+    "schedules",
     "task",
     "redrive",
     "purge",

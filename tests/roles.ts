@@ -8,6 +8,7 @@
  * @module
  */
 import { type CommandArgument, connect, type RedisClient } from "@workshop/redis-patterns";
+import type { NodeClient } from "../redis/client.ts";
 import { LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
 import { consumersScript } from "../queue/presence.ts";
 import { statsScript } from "../queue/stats.ts";
@@ -46,15 +47,15 @@ const known = new WeakMap<RedisClient, RedisClient>();
 /** The same client, under the accounts. */
 export function underRoles(client: RedisClient): RedisClient {
   if (!ownServer) return client;
-  if (!known.has(client)) known.set(client, new RoleClient(client));
+  if (!known.has(client)) known.set(client, new RoleClient(client as NodeClient));
   return known.get(client)!;
 }
 
-class RoleClient implements RedisClient {
-  readonly #client: RedisClient;
-  readonly #as = new Map<Role, Promise<RedisClient>>();
+class RoleClient implements NodeClient {
+  readonly #client: NodeClient;
+  readonly #as = new Map<Role, Promise<NodeClient>>();
 
-  constructor(client: RedisClient) {
+  constructor(client: NodeClient) {
     this.#client = client;
     client.on("end", () => this.#as.clear());
   }
@@ -83,12 +84,12 @@ class RoleClient implements RedisClient {
     this.#client.destroy();
   }
 
-  // deno-lint-ignore no-explicit-any -- as RedisClient has it
-  duplicate(overrides?: any): RedisClient {
+  // deno-lint-ignore no-explicit-any -- as NodeClient has it
+  duplicate(overrides?: any): NodeClient {
     return this.#client.duplicate({ ...overrides, username: "worker", password: PASSWORD });
   }
 
-  // deno-lint-ignore no-explicit-any -- as RedisClient has it
+  // deno-lint-ignore no-explicit-any -- as NodeClient has it
   async sendCommand(args: readonly CommandArgument[], options?: any): Promise<unknown> {
     const role = roleOf(args);
     let opening = this.#as.get(role);
@@ -99,14 +100,16 @@ class RoleClient implements RedisClient {
     return await (await opening).sendCommand(args, options);
   }
 
-  subscribe: RedisClient["subscribe"] = (...args) => this.#client.subscribe(...args);
-  pSubscribe: RedisClient["pSubscribe"] = (...args) => this.#client.pSubscribe(...args);
-  unsubscribe: RedisClient["unsubscribe"] = (...args) => this.#client.unsubscribe(...args);
-  pUnsubscribe: RedisClient["pUnsubscribe"] = (...args) => this.#client.pUnsubscribe(...args);
-  on: RedisClient["on"] = (...args) => this.#client.on(...args);
-  off: RedisClient["off"] = (...args) => this.#client.off(...args);
+  subscribe: NodeClient["subscribe"] = (...args) => this.#client.subscribe(...args);
+  pSubscribe: NodeClient["pSubscribe"] = (...args) => this.#client.pSubscribe(...args);
+  unsubscribe: NodeClient["unsubscribe"] = (...args) => this.#client.unsubscribe(...args);
+  sSubscribe: NodeClient["sSubscribe"] = (...args) => this.#client.sSubscribe(...args);
+  sUnsubscribe: NodeClient["sUnsubscribe"] = (...args) => this.#client.sUnsubscribe(...args);
+  pUnsubscribe: NodeClient["pUnsubscribe"] = (...args) => this.#client.pUnsubscribe(...args);
+  on: NodeClient["on"] = (...args) => this.#client.on(...args);
+  off: NodeClient["off"] = (...args) => this.#client.off(...args);
 
-  async #open(role: Role): Promise<RedisClient> {
+  async #open(role: Role): Promise<NodeClient> {
     const client = this.#client.duplicate({ username: role, password: PASSWORD });
     client.on("error", () => {}); // whoever waits for a reply hears of it
     this.#client.on("end", () => client.isOpen && client.destroy());

@@ -228,6 +228,33 @@ Deno.test("supervise says which permission it lacks, and which it cannot hand on
   assertMatch(scoped, /TypeError: runtimeArgs must say what children may do/);
 });
 
+Deno.test("supervise hands on the right to read REDIS_URL, also where it is the only variable", async () => {
+  const file = new URL("../queue/tasks/supervise.ts", import.meta.url).href;
+  const script = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
+  const child = script(`const of = (variable) =>
+    Deno.permissions.querySync({ name: "env", variable }).state === "granted";
+    console.log(of("REDIS_URL"), of("HOME"));`);
+  const parent = script(`import { supervise } from ${JSON.stringify(file)};
+    await supervise({ module: ${JSON.stringify(child)}, processes: 1 }).ended;`);
+  const said = async (...flags: string[]) => {
+    const args = [
+      "run",
+      "--no-prompt",
+      "--no-lock",
+      "--allow-run",
+      "--allow-net",
+      ...flags,
+      parent,
+    ];
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" })
+      .output();
+    return new TextDecoder().decode(stdout).trim() || new TextDecoder().decode(stderr);
+  };
+  assertEquals(await said(), "false false");
+  assertEquals(await said("--allow-env=REDIS_URL"), "true false");
+  assertEquals(await said("--allow-env"), "true true");
+});
+
 /** Starts a supervisor in a process of its own, and waits for its three children. */
 async function program(crew: Crew, how: string, what = "heed") {
   const child = new Deno.Command(Deno.execPath(), {

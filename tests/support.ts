@@ -8,13 +8,18 @@
  */
 import { assertEquals } from "@std/assert";
 import { connect, type ConnectedClient, type ConnectOptions } from "@workshop/redis-patterns";
+import { slotOf, SLOTS } from "../redis/slots.ts";
+import { RedisCluster } from "../tools/redis_cluster.ts";
+import { RedisSentinel } from "../tools/redis_sentinel.ts";
 import { RedisServer } from "../tools/redis_server.ts";
 
 /** What a test gets. */
 export interface Fixture {
-  /** Connected to the file's server; closed after the test. */
+  /** Connected to the file's server, or cluster, or master with Sentinels; closed after the test. */
   redis: ConnectedClient;
-  /** The server's URL. */
+  /** Connected to the one server that has the keys of the test's name, to look at them. */
+  master: ConnectedClient;
+  /** The URL of that server. */
   url: string;
   /** A prefix that no other test uses: name queues and keys by it. */
   name: string;
@@ -23,11 +28,35 @@ export interface Fixture {
 }
 
 const given = Deno.env.get("REDIS_URL");
-const own = given ? undefined : await RedisServer.start();
+
+/** On what the tests of this run are: one server, `cluster` or `sentinel`. */
+export const topology = given ? "" : Deno.env.get("REDIS_TOPOLOGY") ?? "";
+
+const own = given ? undefined : await start();
 const url = given ?? own!.url;
 
 /** The server of this test file, if it is our own: nobody minds what is done to it. */
 export const ownServer = own && { url };
+
+function start(): Promise<RedisServer | RedisCluster | RedisSentinel> {
+  switch (topology) {
+    case "":
+      return RedisServer.start();
+    case "cluster":
+      return RedisCluster.start();
+    case "sentinel":
+      return RedisSentinel.start();
+  }
+  throw new Error(`REDIS_TOPOLOGY must be cluster or sentinel, but is "${topology}"`);
+}
+
+/** Of the one server that has the keys of this name. */
+async function masterUrl(name: string): Promise<string> {
+  // Nobody fails over here, so it is where the slots were put: to ask takes longer than most tests.
+  if (own instanceof RedisCluster) return own.nodes[Math.floor(slotOf(name) * 3 / SLOTS)]!.url;
+  if (own instanceof RedisSentinel) return (await own.master()).url;
+  return url;
+}
 
 if (own) Deno.test.afterAll(() => own.stop());
 
@@ -41,10 +70,11 @@ export function redisTest(
   options: { ignore?: boolean } = {},
 ): void {
   Deno.test(title, options, async () => {
-    const watcher = await connect({ url, heartbeatMs: 0 });
+    const name = `test:${crypto.randomUUID().slice(0, 8)}`;
+    const at = await masterUrl(name);
+    const watcher = await connect({ url: at, heartbeatMs: 0 });
     try {
       const before = await connectedClients(watcher);
-      const name = `test:${crypto.randomUUID().slice(0, 8)}`;
       const clients: ConnectedClient[] = [];
       const open = async (options: ConnectOptions = {}) => {
         const client = await connect({ url, ...options });
@@ -52,10 +82,13 @@ export function redisTest(
         return client;
       };
       try {
-        await limit(run({ redis: await open(), url, name, connect: open }), title);
+        const redis = await open();
+        const master = topology ? await open({ url: at }) : redis;
+        await limit(run({ redis, master, url: at, name, connect: open }), title);
         await removeKeys(watcher, name);
       } finally {
-        for (const client of clients) if (client.isOpen) client.destroy();
+        // A Sentinel's client takes a moment.
+        for (const client of clients) if (client.isOpen) await client.destroy();
       }
       // A server that others use too has no baseline.
       if (own) await eventually(async () => assertEquals(await connectedClients(watcher), before));

@@ -149,7 +149,7 @@ redisTest(
     await using queue = queueOf(redis, name);
     await using scheduler = new TaskScheduler<Tasks>(redis, { name });
     scheduler.start();
-    await scheduler.every("pulse", 200, "ping", null); // while it sleeps: it is told
+    await scheduler.every("pulse", 200, "ping"); // while it sleeps: it is told
     const ids: string[] = [];
     for (let i = 0; i < 4; i++) {
       const delivery = await queue.receive({ waitMs: 2_000 });
@@ -759,6 +759,8 @@ redisTest("the names and payloads of schedules are checked by the compiler", asy
     scheduler.cron("a", "* * * * *", "send_mail", null),
     // @ts-expect-error it takes { to: string }
     scheduler.cron("a", "* * * * *", "send_report", { to: 5 }),
+    // @ts-expect-error a payload is missing
+    scheduler.cron("a", "* * * * *", "send_report"),
     // @ts-expect-error it takes nothing
     scheduler.every("a", 500, "ping", { to: "ann" }),
     // @ts-expect-error an interval has no zone

@@ -17,8 +17,10 @@ import {
   Worker,
 } from "@workshop/redis-patterns";
 import {
+  type PayloadOf,
   type Task,
   type TaskContext,
+  type TaskName,
   TaskProducer,
   TaskWorker,
 } from "@workshop/redis-patterns/tasks";
@@ -34,6 +36,7 @@ interface Tasks {
   process_data(payload: { data: number }): { processed_data: number };
   send_mail(payload: Mail): void;
   sweep(): number;
+  thin_out(payload?: { keep: number }): void;
 }
 
 const toDate = (text: string) => new Date(text);
@@ -141,16 +144,28 @@ export async function typesOfTasks(redis: RedisClient): Promise<void> {
   await producer.addMany([{ type: "send_mail", payload: { data: 42 } }]);
   // @ts-expect-error no payload, but there has to be one
   await producer.add("send_mail", null);
-  await producer.add("sweep", null);
+  // @ts-expect-error a payload is missing
+  await producer.add("send_mail");
+  // @ts-expect-error nor in one of many
+  await producer.addMany([{ type: "send_mail" }]);
+  await producer.add("sweep");
+  await producer.add("sweep", null, { delayMs: 5 });
   // @ts-expect-error it takes none
   await producer.add("sweep", { all: true });
+  await producer.add("thin_out");
+  await producer.add("thin_out", { keep: 5 });
+  // @ts-expect-error JSON knows no undefined
+  await producer.add("thin_out", undefined);
+  const generic = <K extends TaskName<Tasks>>(type: K, payload: PayloadOf<Tasks, K>) =>
+    producer.add(type, payload);
+  await generic("send_mail", { to: "ann" });
   // @ts-expect-error either runAt or delayMs, in milliseconds
   await producer.schedule("sweep", null, { delay: 5 });
   // @ts-expect-error its result is another one
   const wrong: string = await producer.task("process_data", "id").result();
   const [first, second] = await producer.addMany([
     { type: "process_data", payload: { data: processed_data } },
-    { type: "sweep", payload: null },
+    { type: "sweep" },
   ]);
   const doubled: number = (await first.result()).processed_data;
   const swept: number = await second.result();
@@ -161,10 +176,21 @@ export async function typesOfTasks(redis: RedisClient): Promise<void> {
   // @ts-expect-error a result is there at the end only
   outcome.result;
 
+  new TaskProducer<Tasks>(redis, { schemas: { send_mail: z.object({ to: z.string() }) } });
+  // What it takes may be more than what a handler gets.
+  const text = z.object({ to: z.string().default("ann") });
+  const number = v.object({ data: v.pipe(v.union([v.number(), v.string()]), v.transform(Number)) });
+  new TaskProducer<Tasks>(redis, { schemas: { send_mail: text, process_data: number } });
+  // @ts-expect-error the schema gives something else
+  new TaskProducer<Tasks>(redis, { schemas: { send_mail: z.object({ to: z.number() }) } });
+  // @ts-expect-error there is no such task
+  new TaskProducer<Tasks>(redis, { schemas: { sendmail: text } });
+
   const handlers = {
     process_data: ({ data }: { data: number }) => ({ processed_data: 2 * data }),
     send_mail: async ({ to }: Mail, { progress }: TaskContext) => await progress(to.length),
     sweep: () => swept,
+    thin_out: (payload: { keep: number } | null) => void payload?.keep,
   };
   new TaskWorker<Tasks>(redis, { handlers });
   const own = new TaskProducer<typeof handlers>(redis); // the handlers are a map, too
@@ -176,6 +202,13 @@ export async function typesOfTasks(redis: RedisClient): Promise<void> {
       ...handlers,
       // @ts-expect-error gives another result
       process_data: ({ data }) => ({ processed: data }),
+    },
+  });
+  new TaskWorker<Tasks>(redis, {
+    handlers: {
+      ...handlers,
+      // @ts-expect-error what was left out comes as null, and not as undefined
+      thin_out: ({ keep } = { keep: 3 }) => void keep,
     },
   });
   new TaskWorker<Tasks>(redis, {
@@ -196,6 +229,7 @@ Deno.test("the compiler says what is wrong with a task", async () => {
     const producer = new TaskProducer<Tasks>(null as never);
     await producer.add("proces_data", { data: 42 });
     await producer.add("process_data", { data: "42" });
+    await producer.add("process_data");
     new TaskWorker<Tasks>(null as never, { handlers: { process_data: ({ data }) => data * 2 } });
     const result: string = await producer.task("process_data", "id").result();
   `;
@@ -213,9 +247,10 @@ Deno.test("the compiler says what is wrong with a task", async () => {
       const error of [
         /Argument of type '"proces_data"' is not assignable to parameter of type '"process_data"'/,
         /Type 'string' is not assignable to type 'number'/,
+        /Expected 2-3 arguments, but got 1/,
         /Type 'number' is not assignable to type '\{ processed_data: number/,
         /Type '\{ processed_data: number; \}' is not assignable to type 'string'/,
-        /Found 4 errors/,
+        /Found 5 errors/,
       ]
     ) assertMatch(said, error);
   } finally {

@@ -39,6 +39,7 @@ export function coursePatterns(names: string[]): string[] {
     name,
     `${name}:processing`,
     `${name}:dead`,
+    `${name}:bank`,
     `charge:${name}:*`,
     `queue:{${name}}:*`,
   ];

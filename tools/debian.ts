@@ -29,20 +29,29 @@ export async function debianRoot(packages: string[]): Promise<string> {
   return `${cacheDir()}/${ID}${VERSION_ID}-${Deno.build.arch}/${packages.join("+")}`;
 }
 
+/** Where packages come from. */
+export interface DebianSource {
+  /** Also from the release's backports, where the system's own lists lack them. @default {false} */
+  backports?: boolean;
+}
+
 /**
  * Unpacks `packages`, with those of their dependencies the system lacks, and returns the folder
  * that then holds their `usr/bin`, `usr/lib`, …. An earlier unpack is used as it is.
  *
  * @throws {Error} where there is no apt, or it cannot provide the packages
  */
-export async function unpackDebian(packages: string[]): Promise<string> {
+export async function unpackDebian(
+  packages: string[],
+  { backports = false }: DebianSource = {},
+): Promise<string> {
   const root = await debianRoot(packages);
   if (await exists(root)) return root;
   await Deno.mkdir(cacheDir(), { recursive: true });
   const work = await Deno.makeTempDir({ dir: cacheDir(), prefix: "unpacking-" });
   try {
     say(`unpacking Debian packages into ${root} (${packages.join(", ")}; nothing is installed)`);
-    await download(packages, work);
+    await download(packages, work, backports);
     await unpack(work, `${work}/root`);
     await settle(`${work}/root`, root);
   } finally {
@@ -70,7 +79,7 @@ export function exists(path: string): Promise<boolean> {
 }
 
 /** Puts the package files into `work`: by the system's package lists, else by fresh ones. */
-async function download(packages: string[], work: string): Promise<void> {
+async function download(packages: string[], work: string, backports: boolean): Promise<void> {
   // Running as root apt would drop to a user who may not write below our home.
   const options = ["-q", "-o", "APT::Sandbox::User="];
   const first = await obtain(packages, work, options);
@@ -80,9 +89,28 @@ async function download(packages: string[], work: string): Promise<void> {
   await Deno.mkdir(`${work}/lists/partial`, { recursive: true });
   await Deno.mkdir(`${work}/cache/archives/partial`, { recursive: true });
   options.push("-o", `Dir::State::Lists=${work}/lists`, "-o", `Dir::Cache=${work}/cache`);
+  if (backports) options.push(...await backportsOf(work));
   const update = await apt(["update", ...options], work);
   const second = update.ok ? await obtain(packages, work, options) : update;
   if (!second.ok) throw new Error(`apt-get cannot provide ${packages.join(", ")}: ${why(second)}`);
+}
+
+/** Options for apt to know the release's backports as well, from where the system has its packages. */
+async function backportsOf(work: string): Promise<string[]> {
+  const { VERSION_CODENAME: release } = await osRelease();
+  const format = ["indextargets", "--format", "$(SITE) $(RELEASE)"];
+  const { stdout } = await apt(format, work);
+  const site = stdout.split("\n").map((line) => line.split(" "))
+    .find(([, suite]) => suite === release)?.[0];
+  if (!release || !site) return []; // no Debian, or no lists: what was asked for is not found then
+  const signed = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
+  const suites = [release, `${release}-backports`];
+  const list = suites.map((suite) => `deb ${signed} ${site} ${suite} main\n`).join("");
+  await Deno.writeTextFile(`${work}/sources.list`, list);
+  return [
+    ...["-o", `Dir::Etc::SourceList=${work}/sources.list`, "-o", "Dir::Etc::SourceParts=/dev/null"],
+    ...["-o", `APT::Default-Release=${release}-backports`],
+  ];
 }
 
 /** Downloads `packages` and what they need that is not installed. */

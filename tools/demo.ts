@@ -36,10 +36,10 @@ const HELP = `Shows every pattern of the workshop, polling beside blocking, and 
 It starts a Redis of its own, unless REDIS_URL names one; there it uses queues of its own.`;
 
 /** The steps that show a pattern of their own. The others set things up, or go deeper into one. */
-const PATTERNS = ["02", "04", "06", "07", "08", "09", "11", "12", "13", "14", "19"];
+const PATTERNS = ["02", "04", "06", "07", "08", "09", "11", "12", "13", "14", "15", "16", "19"];
 /** After this time no further step is begun: a demo that takes longer loses its audience. */
-const ENOUGH_MS = 26_000;
-/** No step takes this long unless something hangs. */
+const ENOUGH_MS = 45_000;
+/** No step takes this long unless something hangs; so the demo is over within a minute. */
 const RUN_MS = 15_000;
 
 /** What all runs of the demo share. */
@@ -93,7 +93,7 @@ async function showAll(
     const { done, failed } = await showEach(steps, { stage, interrupts, name });
     if (interrupts.signal.aborted) return 130;
     if (failed) return 1;
-    conclude(done, all - done.length);
+    conclude(done, { missed: steps.slice(done.length), left: all - steps.length });
     if (!web) return 0;
     console.log(`${paint("bold", web.url)} goes on until Ctrl-C.`);
     await new Promise((resolve) => interrupts.signal.addEventListener("abort", resolve));
@@ -219,10 +219,22 @@ function reportFailure(run: Played[]): void {
   }
 }
 
-function conclude(done: StepScore[], left: number): void {
+function conclude(
+  done: StepScore[],
+  { missed, left }: {
+    /** Steps that were to be shown. */
+    missed: Step[];
+    /** How many steps are no part of the show. */
+    left: number;
+  },
+): void {
   const width = Math.min(terminalWidth() ?? 80, 80);
   console.log(`\n${toTable(done, { colours: wantsColours() })}\n`);
   for (const line of wrap(toSentence(done), width)) console.log(line);
+  if (missed.length > 0) {
+    const numbers = missed.map(({ number }) => number).join(", ");
+    console.log(`\nThis machine is slow: there was no time for step ${numbers}.`);
+  }
   const more = left > 0 ? ` (there are ${left} more steps)` : "";
   console.log(`\nNext, one step at a time: deno task ex${more}`);
 }

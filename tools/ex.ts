@@ -1,7 +1,8 @@
 /**
  * `deno task ex 02 --blocking`: one step of the workshop in one terminal. Its processes run side by
- * side, each with its name in front of its lines. It ends when they have ended, with the exit code
- * of the first; with Ctrl-C, which they get, too; or because it was asked wrongly (2).
+ * side, each with its name in front of its lines. In a terminal it is a stage with keys, until `q`; in
+ * a pipe it ends when they have ended, with the exit code of the first. It ends with Ctrl-C, which they
+ * get, too; or because it was asked wrongly (2).
  *
  * @module
  */
@@ -41,7 +42,9 @@ const HELP = `Runs one step of the workshop: its worker and its producer, in thi
   --count N   as many messages
   --help      print this
 
-It starts a Redis of its own, unless REDIS_URL names one.`;
+It starts a Redis of its own, unless REDIS_URL names one. In a terminal it goes on until q:
+p produces 10 more, w adds a worker, k kills one (kill -9), t stops one (SIGTERM), f freezes one
+or lets it go on, r restarts Redis.`;
 
 const NAME_STYLES: Style[] = ["cyan", "magenta", "green", "blue", "yellow"];
 
@@ -110,12 +113,18 @@ async function find(wanted: string, mode: string | undefined, steps: Step[]): Pr
 async function show(example: Example, extra: string[][]): Promise<number> {
   using interrupts = listenForInterrupts();
   // The doctor looks for the user's Redis, so it gets none of ours.
-  const stage = example.path.endsWith("/doctor.ts") ? undefined : await openStage();
+  const isDoctor = example.path.endsWith("/doctor.ts");
+  const isLive = !isDoctor && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const stage = isDoctor ? undefined : await openStage({ aof: isLive });
   try {
     introduce(example, stage, extra);
     const url = stage?.url ?? Deno.env.get("REDIS_URL") ?? "redis://127.0.0.1:6379";
     const prefixes = prefixesOf([example.run, ...example.with]);
     const colours = wantsColours();
+    if (stage && isLive) {
+      const { playLive } = await import("./ex_live.ts");
+      return await playLive(example, { stage, interrupts, extra, colours });
+    }
     const played = await play(example, {
       ...interrupts,
       start: (command, i) => {

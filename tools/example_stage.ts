@@ -20,10 +20,12 @@ export interface Stage {
   isOwn: boolean;
   /** Ends it if it is ours. */
   stop(): Promise<void>;
+  /** Kills it and starts it again in the same place; only if it is ours. */
+  restart?: () => Promise<void>;
 }
 
-/** The server that `REDIS_URL` names, else one of our own. */
-export async function openStage(): Promise<Stage> {
+/** The server that `REDIS_URL` names, else one of our own; with `aof` that keeps its data when killed. */
+export async function openStage({ aof = false } = {}): Promise<Stage> {
   const given = Deno.env.get("REDIS_URL");
   if (given) {
     const { host } = new URL(given); // without its credentials
@@ -31,10 +33,11 @@ export async function openStage(): Promise<Stage> {
     return { url: given, about, isOwn: false, stop: () => Promise.resolve() };
   }
   const { version } = await findRedis();
-  const server = await RedisServer.start();
+  const server = await RedisServer.start({ aof });
   const about =
     `Started a private Redis ${version} on 127.0.0.1:${server.port}; it ends with this program`;
-  return { url: server.url, about, isOwn: true, stop: () => server.stop() };
+  const restart = () => server.kill().then(() => server.restart());
+  return { url: server.url, about, isOwn: true, stop: () => server.stop(), restart };
 }
 
 /** Ctrl-C, as two signals. */

@@ -27,17 +27,34 @@ export interface RedisBinary {
   cli?: string;
   /** The Docker image the server is in, if `command` is docker. */
   image?: string;
+  /** Its program in that image. */
+  program?: string;
 }
 
-const PACKAGES = ["redis-server", "redis-tools"];
-const IMAGE = "redis:7-alpine";
+/** What each engine is called by those that provide it. */
+const ENGINES = {
+  redis: {
+    programs: ["redis-server", "valkey-server"], // either will do
+    packages: ["redis-server", "redis-tools"],
+    formula: "redis",
+    image: "redis:7-alpine",
+  },
+  valkey: {
+    programs: ["valkey-server"],
+    packages: ["valkey-server", "valkey-tools"], // Debian 12 has them in its backports
+    formula: "valkey",
+    image: "valkey/valkey:8-alpine",
+  },
+} as const;
+type Engine = typeof ENGINES[keyof typeof ENGINES];
 /** What the library needs: LMOVE and ZADD GT are 6.2. */
 const OLDEST = [6, 2] as const;
 
 let found: Promise<RedisBinary> | undefined;
 
 /**
- * The redis-server to use on this machine; looked for once per process.
+ * The redis-server to use on this machine; looked for once per process. `$REDIS_ENGINE` says which
+ * kind: `redis` (the default), or `valkey`.
  *
  * @throws {Error} if there is none and none can be provided
  */
@@ -48,62 +65,70 @@ export function findRedis(): Promise<RedisBinary> {
 async function search(): Promise<RedisBinary> {
   const wanted = Deno.env.get("REDIS_SERVER");
   if (wanted) return await probe(wanted, "REDIS_SERVER"); // asked for by name: no second choice
+  const name = Deno.env.get("REDIS_ENGINE") || "redis";
+  if (!Object.hasOwn(ENGINES, name)) {
+    throw new Error(`REDIS_ENGINE must be ${Object.keys(ENGINES).join(" or ")}, but is "${name}"`);
+  }
+  const engine = ENGINES[name as keyof typeof ENGINES];
   const tried: string[] = [];
   for (const attempt of [fromPath, fromDebian, fromHomebrew, fromDocker]) {
     try {
-      const binary = await attempt();
+      const binary = await attempt(engine);
       if (binary) return binary;
     } catch (error) {
       tried.push(`\n  tried: ${(error as Error).message}`);
     }
   }
-  throw new Error(`No redis-server was found.${tried.join("")}\n  To get one: ${await advice()}`);
+  const wish = `No ${engine.programs[0]} was found.`;
+  throw new Error(`${wish}${tried.join("")}\n  To get one: ${await advice()}`);
 }
 
-async function fromPath(): Promise<RedisBinary | undefined> {
-  const path = await which("redis-server", "valkey-server");
+async function fromPath({ programs }: Engine): Promise<RedisBinary | undefined> {
+  const path = await which(...programs);
   return path ? await probe(path, "PATH") : undefined;
 }
 
 /** Unpacks Debian's packages, or uses those that were unpacked before. */
-async function fromDebian(): Promise<RedisBinary | undefined> {
-  const root = await debianRoot(PACKAGES);
+async function fromDebian({ programs, packages }: Engine): Promise<RedisBinary | undefined> {
+  const root = await debianRoot([...packages]);
+  const program = `${root}/usr/bin/${programs[0]}`;
   if (await exists(root)) {
     try {
-      return await probe(`${root}/usr/bin/redis-server`, "debian", await libraryEnv(root));
+      return await probe(program, "debian", await libraryEnv(root));
     } catch { // the system below it has changed: a library is gone, say
       await Deno.remove(root, { recursive: true }).catch(() => {});
     }
   }
   if (!await which("apt-get")) return undefined;
-  await unpackDebian(PACKAGES);
-  return await probe(`${root}/usr/bin/redis-server`, "debian", await libraryEnv(root));
+  await unpackDebian([...packages], { backports: true });
+  return await probe(program, "debian", await libraryEnv(root));
 }
 
-async function fromHomebrew(): Promise<RedisBinary | undefined> {
+async function fromHomebrew({ programs, formula }: Engine): Promise<RedisBinary | undefined> {
   if (!await which("brew")) return undefined;
-  say("installing redis with Homebrew (it is not started as a service)");
-  const install = await run("brew", ["install", "redis"], { deadlineMs: 600_000 });
-  if (!install.ok) throw new Error(`brew install redis: ${install.stderr.slice(-500)}`);
-  const { stdout: prefix } = await run("brew", ["--prefix", "redis"], { deadlineMs: 30_000 });
-  return await probe(`${prefix}/bin/redis-server`, "homebrew");
+  say(`installing ${formula} with Homebrew (it is not started as a service)`);
+  const install = await run("brew", ["install", formula], { deadlineMs: 600_000 });
+  if (!install.ok) throw new Error(`brew install ${formula}: ${install.stderr.slice(-500)}`);
+  const { stdout: prefix } = await run("brew", ["--prefix", formula], { deadlineMs: 30_000 });
+  return await probe(`${prefix}/bin/${programs[0]}`, "homebrew");
 }
 
-async function fromDocker(): Promise<RedisBinary | undefined> {
+async function fromDocker({ programs, image }: Engine): Promise<RedisBinary | undefined> {
   const docker = await which("docker");
   if (!docker) return undefined;
   const info = await run(docker, ["info", "--format", "{{.ServerVersion}}"]);
   if (!info.ok) throw new Error(`docker info: ${info.stderr.split("\n").at(-1)}`);
-  say(`asking Docker for the image ${IMAGE}`);
-  const version = ["run", "--rm", IMAGE, "redis-server", "--version"];
+  say(`asking Docker for the image ${image}`);
+  const version = ["run", "--rm", image, programs[0], "--version"];
   const result = await run(docker, version, { deadlineMs: 300_000 }); // it may have to pull
-  if (!result.ok) throw new Error(`docker run ${IMAGE}: ${result.stderr.slice(-500)}`);
+  if (!result.ok) throw new Error(`docker run ${image}: ${result.stderr.slice(-500)}`);
   return {
     command: docker,
     env: {},
     version: parseVersion(result.stdout, docker),
     source: "docker",
-    image: IMAGE,
+    image,
+    program: programs[0],
   };
 }
 

@@ -9,21 +9,29 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { findRedis } from "./provision.ts";
+import { RedisCluster } from "./redis_cluster.ts";
+import { RedisSentinel } from "./redis_sentinel.ts";
 import { freePort, RedisServer } from "./redis_server.ts";
 
 const DEFAULT_PORT = 6379;
 const HELP = `Starts a private Redis server; its data is gone when it stops.
 
   deno task redis [--port N] [--aof]
+  deno task redis --cluster [--aof]
+  deno task redis --sentinel [--aof]
 
-  --port N   listen on this port (default: ${DEFAULT_PORT} if it is free, else any)
-  --aof      write to disk before answering, so that data survives a crash of the server
-  --help     print this`;
+  --port N    listen on this port (default: ${DEFAULT_PORT} if it is free, else any)
+  --cluster   three masters that share all keys, and a replica of each
+  --sentinel  a master, two replicas, and three Sentinels that watch them
+  --aof       write to disk before answering, so that data survives a crash of the server
+  --help      print this
+
+REDIS_ENGINE=valkey starts Valkey instead of Redis.`;
 
 async function main(): Promise<number> {
   const unknown: string[] = [];
-  const { aof, help, port } = parseArgs(Deno.args, {
-    boolean: ["aof", "help"],
+  const { aof, cluster, help, port, sentinel } = parseArgs(Deno.args, {
+    boolean: ["aof", "cluster", "help", "sentinel"],
     string: ["port"],
     unknown: (arg: string) => unknown.push(arg) < 0,
   });
@@ -37,17 +45,20 @@ async function main(): Promise<number> {
     console.error(HELP);
     return 2;
   }
+  if (cluster && sentinel || (cluster || sentinel) && port !== undefined) {
+    console.error("One of --port, --cluster and --sentinel");
+    console.error(HELP);
+    return 2;
+  }
+  if (cluster) return await serveMany(await RedisCluster.start({ aof }), "cluster");
+  if (sentinel) return await serveMany(await RedisSentinel.start({ aof }), "sentinel");
   return await serve({ port: wanted, aof: aof === true });
 }
 
 async function serve(options: { port: number; aof: boolean }): Promise<number> {
   const { version } = await findRedis();
   await using server = await RedisServer.start(options);
-  // Only from here on: before, Ctrl-C ends us at once, and the janitor cleans up.
-  const { promise: asked, resolve } = Promise.withResolvers<"asked">();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => resolve("asked"));
-  }
+  const asked = untilAsked();
   console.log(`Redis ${version} is ready: ${server.url}`);
   if (server.port !== DEFAULT_PORT) {
     console.log(`In other terminals:     export REDIS_URL=${server.url}`);
@@ -56,6 +67,34 @@ async function serve(options: { port: number; aof: boolean }): Promise<number> {
   if (await Promise.race([asked, server.ended()]) === "asked") return 0;
   console.error(`The server has ended by itself. It said:\n${await server.log()}`);
   return 1;
+}
+
+async function serveMany(all: RedisCluster | RedisSentinel, kind: string): Promise<number> {
+  await using topology = all;
+  const { version } = await findRedis();
+  const asked = untilAsked();
+  console.log(
+    `Redis ${version} is ready as ${kind === "cluster" ? "a cluster" : "a master with Sentinels"}`,
+  );
+  const list = (servers: readonly RedisServer[]) => {
+    return servers.map(({ host, port, pid }) => `${host}:${port} (pid ${pid})`).join("\n  ");
+  };
+  if (topology instanceof RedisCluster) console.log(`  ${list(topology.nodes)}`);
+  else console.log(`  ${list(topology.servers)}\nSentinels:\n  ${list(topology.sentinels)}`);
+  console.log(`In other terminals:     export REDIS_URL="${topology.url}"`);
+  console.log("To see a failover:      kill -9 the pid of the first one");
+  console.log("To stop all of them:    Ctrl-C");
+  await asked;
+  return 0;
+}
+
+/** Only once everything runs: before, Ctrl-C ends us at once, and the janitors clean up. */
+function untilAsked(): Promise<"asked"> {
+  const { promise, resolve } = Promise.withResolvers<"asked">();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => resolve("asked"));
+  }
+  return promise;
 }
 
 if (import.meta.main) {

@@ -29,6 +29,10 @@ export interface RedisServerOptions {
   replicaOf?: { host: string; port: number };
   /** Speak TLS instead of plain text; clients need no certificate. */
   tls?: TlsFiles;
+  /** Be a node of a cluster: the port that is found has one beside it for the others. */
+  bus?: boolean;
+  /** Be a Sentinel: what it is told beside the address it listens on. */
+  sentinel?: string[];
 }
 
 /** The text of `redis.conf` for a server in `dir` that binds `bind`. */
@@ -36,7 +40,11 @@ export function redisConf(
   options: RedisServerOptions,
   { dir, port, bind }: { dir: string; port: number; bind: string },
 ): string {
-  const { aof = false, config = {}, password, replicaOf, tls } = options;
+  const { aof = false, config = {}, password, replicaOf, sentinel, tls } = options;
+  if (sentinel) {
+    const own = [`bind ${bind}`, "protected-mode no", `port ${port}`, `dir ${JSON.stringify(dir)}`];
+    return [...own, ...sentinel].map((line) => `${line}\n`).join("");
+  }
   const lines: [string, string | string[]][] = [
     ["bind", bind],
     ["protected-mode", "no"], // bound to, or published on, the loopback interface only
@@ -48,7 +56,10 @@ export function redisConf(
     ["appendonly", aof ? "yes" : "no"],
     ["appendfsync", "always"],
   ];
-  if (password !== undefined) lines.push(["requirepass", JSON.stringify(password)]);
+  if (password !== undefined) {
+    lines.push(["requirepass", JSON.stringify(password)]);
+    lines.push(["masterauth", JSON.stringify(password)]); // whoever it may come to follow has the same
+  }
   if (replicaOf) lines.push(["replicaof", `${replicaOf.host} ${replicaOf.port}`]);
   if (tls) {
     lines.push(["tls-port", `${port}`], ["tls-auth-clients", "no"]);

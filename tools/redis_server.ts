@@ -56,7 +56,7 @@ export class RedisServer implements AsyncDisposable {
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     const binary = await findRedis();
     for (let tries = 1;; tries++) {
-      const port = options.port ?? freePort();
+      const port = options.port ?? (options.bus ? portWithBus() : freePort());
       const dir = await Deno.makeTempDir({ prefix: "redis-patterns-" });
       const server = new RedisServer(binary, { dir, port, options });
       try {
@@ -75,6 +75,21 @@ export class RedisServer implements AsyncDisposable {
     const { password, tls } = this.#options;
     const user = password === undefined ? "" : `:${encodeURIComponent(password)}@`;
     return `${tls ? "rediss" : "redis"}://${user}${this.host}:${this.port}`;
+  }
+
+  /** The port over which it talks to the other nodes of a cluster. */
+  get busPort(): number {
+    return this.port + 10_000;
+  }
+
+  /** Whether it runs, paused or not. */
+  get running(): boolean {
+    return this.#process !== undefined && !this.#process.ended;
+  }
+
+  /** Whether it is frozen. */
+  get paused(): boolean {
+    return this.#paused;
   }
 
   /** Process id of the server; with Docker that of `docker run`. */
@@ -159,11 +174,22 @@ export class RedisServer implements AsyncDisposable {
   async #launch(): Promise<void> {
     const { dir, port, logPath } = this;
     const bind = this.#binary.image ? "0.0.0.0" : this.host; // Docker publishes on our host only
-    await Deno.writeTextFile(`${dir}/redis.conf`, redisConf(this.#options, { dir, port, bind }));
+    // A server that was here before may have written into its own: a Sentinel does.
+    if (!this.#process) {
+      await Deno.writeTextFile(`${dir}/redis.conf`, redisConf(this.#options, { dir, port, bind }));
+    }
     await Deno.writeTextFile(logPath, "", { append: true });
     const said = (await this.log()).length;
     const files = Object.values(this.#options.tls ?? {});
-    this.#process = new ServerProcess({ binary: this.#binary, dir, port, logPath, files });
+    const sentinel = this.#options.sentinel !== undefined;
+    this.#process = new ServerProcess({
+      binary: this.#binary,
+      dir,
+      port,
+      logPath,
+      files,
+      sentinel,
+    });
     await this.#janitor.watch(this.#process.name);
     const deadline = Date.now() + READY_MS;
     while (!await isReady(this.#options, { dir, port })) {
@@ -203,4 +229,14 @@ export function freePort(preferred = 0): number {
     if (preferred === 0) throw error;
     return freePort();
   }
+}
+
+/** A port whose neighbour 10,000 further, which a cluster's nodes talk over, is free as well. */
+function portWithBus(): number {
+  for (let tries = 0; tries < 200; tries++) {
+    // Below the ports that the system gives to those who ask for any.
+    const port = 11_000 + Math.floor(Math.random() * 11_000);
+    if (freePort(port) === port && freePort(port + 10_000) === port + 10_000) return port;
+  }
+  throw new Error("No two free ports that are 10,000 apart");
 }

@@ -15,6 +15,12 @@ import {
   StreamQueue,
   Worker,
 } from "@workshop/redis-patterns";
+import {
+  type TaskContext,
+  TaskProducer,
+  TaskScheduler,
+  TaskWorker,
+} from "@workshop/redis-patterns/tasks";
 import { Dashboard } from "@workshop/redis-patterns/dashboard";
 import { findChromium } from "./chromium.ts";
 import { RedisServer } from "./redis_server.ts";
@@ -38,6 +44,11 @@ const SHOTS: [name: string, path: string, how: BrowserContextOptions][] = [
   ["confirm", "plan", DESKTOP],
   ["workers", "/workers", DESKTOP],
   ["streams", "/streams", DESKTOP],
+  ["tasks", "/queues/tasks", DESKTOP],
+  ["task", "/queues/tasks/messages/invoice-1042?result=1", DESKTOP],
+  ["running_dark", "/queues/tasks/messages?state=leased", { ...DESKTOP, colorScheme: "dark" }],
+  ["schedules", "/schedules", DESKTOP],
+  ["schedules_phone", "/schedules", PHONE],
 ];
 
 const ERRORS = [
@@ -69,7 +80,7 @@ await web.shutdown();
 await redis.close();
 
 /** Queues as a shop has them in the afternoon. */
-async function shop(redis: ConnectedClient): Promise<Pick<Worker<never>, "stop">[]> {
+async function shop(redis: ConnectedClient): Promise<Stopping[]> {
   const emails = new PriorityQueue<unknown>(redis, "emails", {
     maxAttempts: 2,
     backoff: { baseMs: 0 },
@@ -110,16 +121,72 @@ async function shop(redis: ConnectedClient): Promise<Pick<Worker<never>, "stop">
     }),
   ];
   for (const worker of workers) worker.start();
+  const others = await taskWork(redis);
   await new Promise((resolve) => setTimeout(resolve, 4_000));
-  for (const name of ["emails", "thumbnails", "invoices"]) await anHour(redis, name);
-  return workers;
+  for (const name of ["emails", "thumbnails", "invoices", "tasks"]) await anHour(redis, name);
+  return [...workers, ...others];
+}
+
+/** What has to be stopped at the end. */
+interface Stopping {
+  stop(options: { graceMs: number }): Promise<void>;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** What the shop does with a name: some done, some given up, an album that takes its time; and by the clock. */
+async function taskWork(redis: ConnectedClient): Promise<Stopping[]> {
+  const handlers = {
+    write_invoice: async ({ order }: { order: number }) => {
+      await pause(20);
+      return { invoice: `2026-${order}`, total: 12.4, pages: ["cover", "items"] };
+    },
+    charge_card: async ({ order }: { order: number }) => {
+      await pause(15);
+      if (order % 3 === 0) throw new Error(`card declined for order ${order}`);
+    },
+    print_album: async ({ pages }: { pages: number }, { progress, signal }: TaskContext) => {
+      for (let done = 1; done <= pages && !signal.aborted; done++) {
+        await progress({ done, of: pages });
+        await pause(1_500);
+      }
+    },
+    clean_up: () => {},
+  };
+  const producer = new TaskProducer<typeof handlers>(redis);
+  const scheduler = new TaskScheduler<typeof handlers>(redis);
+  const timeZone = "Europe/Vienna";
+  await scheduler.cron("nightly invoices", "0 3 * * *", "write_invoice", { order: 1 }, {
+    timeZone,
+  });
+  await scheduler.cron("monday albums", "30 8 * * MON", "print_album", { pages: 24 }, { timeZone });
+  await scheduler.every("sweep", 2_000, "clean_up", null);
+  for (let order = 1_036; order <= 1_042; order++) {
+    await producer.add("charge_card", { order });
+    await producer.add("write_invoice", { order }, { id: `invoice-${order}` });
+  }
+  for (const [i, pages] of [24, 36, 80].entries()) {
+    await producer.add("print_album", { pages }, { id: `album-${i + 1}` });
+  }
+  await producer.add("print_album", { pages: 12 }, { id: "album-4", delayMs: 5_400_000 });
+  const worker = new TaskWorker(redis, {
+    handlers,
+    concurrency: 3,
+    maxAttempts: 2,
+    backoff: { baseMs: 0 },
+  });
+  scheduler.start();
+  worker.start();
+  return [worker, { stop: () => scheduler.stop() }];
 }
 
 /** An hour of the past, in the statistics of a queue that is a few seconds old. */
 async function anHour(redis: ConnectedClient, name: string): Promise<void> {
   const minute = Math.floor(Date.now() / 60_000);
   const fields: Record<string, string> = { first: String(minute - 59) };
-  const size = { emails: 60, invoices: 240, thumbnails: 2_600 }[name]!;
+  const size = { emails: 60, invoices: 240, thumbnails: 2_600, tasks: 90 }[name]!;
   for (let ago = 1; ago < 60; ago++) {
     const wave = 1 + 0.35 * Math.sin(ago / 7) + 0.2 * Math.sin(ago / 2.3) + 0.1 * Math.cos(ago * 5);
     const done = Math.round(size * wave);

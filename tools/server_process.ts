@@ -21,6 +21,8 @@ export interface Launch {
   logPath: string;
   /** Files elsewhere that the configuration names. */
   files: string[];
+  /** Whether it is to be a Sentinel. */
+  sentinel: boolean;
 }
 
 /** A redis-server that was started, and may have ended since. */
@@ -47,6 +49,7 @@ export class ServerProcess {
         binary.command,
         ...prefix,
         `${dir}/redis.conf`,
+        ...(launch.sentinel ? ["--sentinel"] : []),
       ],
       env: binary.env,
       stdin: "null",
@@ -101,6 +104,6 @@ function dockerRun({ binary, dir, port, files }: Launch, container: string): str
     ...["run", "--rm", "--name", container, "--user", user],
     ...["--publish", `127.0.0.1:${port}:${port}`],
     ...mounts.flatMap((mount) => ["--volume", mount]),
-    ...[binary.image!, "redis-server"],
+    ...[binary.image!, binary.program!],
   ];
 }

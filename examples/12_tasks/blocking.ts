@@ -45,7 +45,7 @@ async function ask(): Promise<void> {
   await poster.result({ ...how, waitMs: 200 }).catch(tell);
   say("asker", `poster: ${await poster.cancel() ? "called off" : "has ended"}`);
   await poster.result(how).catch(tell);
-  await producer.add("go_home", null);
+  await producer.add("go_home");
 }
 function tell(error: unknown): void {
   if (!(error instanceof TaskError)) throw error;

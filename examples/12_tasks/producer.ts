@@ -24,7 +24,7 @@ const tasks = await producer.addMany([
   { type: "album", payload: { photos: 15 } },
 ]);
 for (const { type, id } of tasks) say("producer", `${type} added, its id is ${id}`);
-await producer.add("go_home", null);
+await producer.add("go_home");
 await producer.close();
 await redis.close();
 

@@ -28,7 +28,7 @@ type Photo = { n: number; photo: string; madeAt: number };
 /** Each task, what it takes and what it gives. */
 export interface Tasks {
   print(photo: Photo, context: TaskContext): Promise<void>;
-  go_home(payload: null): void;
+  go_home(): void;
 }
 
 // This program twice, each a process of its own: with `--child` it works, without it supervises.

@@ -21,7 +21,9 @@ export function sourceOf(redis: RedisClient | string | undefined): Source {
   return {
     monitor: () => {
       if (redis.isReady) return Promise.resolve(monitor);
-      const { socket } = (redis.options ?? {}) as { socket?: { host?: string; port?: number } };
+      const { socket } = ((redis as { options?: object }).options ?? {}) as {
+        socket?: { host?: string; port?: number };
+      };
       const address = `${socket?.host ?? "127.0.0.1"}:${socket?.port ?? 6379}`;
       const lost = "the connection is lost; trying again";
       return Promise.reject(new RedisConnectionError(lost, { address }));

@@ -50,7 +50,7 @@ export interface Parts {
   /** The queues of the job queue server. */
   queues: Queues;
   /** What fires when. */
-  schedules: Schedules | undefined;
+  schedules: Schedules;
   /** The largest body of a request, in bytes. */
   maxBodyBytes: number;
   /** How many requests may wait for a message, and how many pages may listen. */
@@ -256,13 +256,14 @@ export function appOf(parts: Parts): Hono<Env> {
     }
     const ids = form.ids;
     if (scope === "selected" && ids.length === 0) throw badRequest("No message is selected");
+    const tasks = (await watch.registered(name)).kind === "tasks";
     const operation = operations.plan(await watch.queue(name), {
       queue: name,
       verb: known,
       state,
       query: scope === "matching" ? form["q"] ?? "" : "",
       ...(scope === "selected" && { ids }),
-    });
+    }, { tasks });
     return pathOf("operations", operation.id);
   });
   button("/operations/:id/run", (c, form) => {

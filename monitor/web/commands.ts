@@ -6,11 +6,15 @@
  * @module
  */
 import { queueKeys } from "@workshop/redis-patterns";
+import { scheduleKeys } from "@workshop/redis-patterns/tasks";
 import type { Kind } from "../server/queues.ts";
 import type { Verb } from "./operations.ts";
 
 /** A state whose messages can be looked at. */
 export type State = "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
+
+/** Where a message may be; of a task there is a record when it is gone from the queue. */
+export type Place = State | "gone";
 
 /** One key, what it is, and how to look into it. */
 export interface KeyUse {
@@ -86,22 +90,75 @@ export function keysOf(name: string, kind: Kind): KeyUse[] {
     use(keys.stats, "HASH", "what is counted", "HGETALL KEY"),
     use(keys.workers, "HASH", "who says to be there", "HGETALL KEY"),
     use(keys.control, "HASH", "whether it is paused", "HGETALL KEY"),
+    ...(kind === "tasks" ? keysOfTasks(name) : []),
   ];
 }
 
+function keysOfTasks(name: string): KeyUse[] {
+  const keys = { ...queueKeys(name), ...scheduleKeys(name) };
+  const use = (key: string, type: string, holds: string, look: string): KeyUse => {
+    return { key, type, holds, look: look.replace("KEY", word(key)) };
+  };
+  return [
+    use(keys.records, "HASH", "what is on record of each task, by id", "HSCAN KEY 0"),
+    use(
+      keys.records_until,
+      "ZSET",
+      "tasks that ended, by when they are forgotten",
+      "ZRANGE KEY 0 9 WITHSCORES",
+    ),
+    use(keys.events, "STREAM", "what happened to tasks lately", "XREVRANGE KEY + - COUNT 10"),
+    use(keys.schedules, "HASH", "what is added by the clock", "HGETALL KEY"),
+    use(keys.schedules_at, "ZSET", "schedules, by their next tick", "ZRANGE KEY 0 9 WITHSCORES"),
+    use(keys.schedules_fired, "HASH", "when they fired, and how often", "HGETALL KEY"),
+  ];
+}
+
+/** What is on record of a task. */
+function recordOf(name: string, id: string, hasEnded: boolean): KeyUse[] {
+  const { records, records_until } = queueKeys(name);
+  return [
+    {
+      key: records,
+      type: "HASH",
+      holds: "what is on record of the task: where it is, and how far or what it gave",
+      look: `HGET ${word(records)} ${word(id)}`,
+    },
+    ...(hasEnded
+      ? [{
+        key: records_until,
+        type: "ZSET",
+        holds: "when that is forgotten",
+        look: `ZSCORE ${word(records_until)} ${word(id)}`,
+      }]
+      : []),
+  ];
+}
+
+/** Where one message is, and what is on record of it. */
+interface Where {
+  name: string;
+  kind: Kind;
+  state: Place;
+  id: string;
+  dueAt?: number | undefined;
+  lease?: string | undefined;
+}
+
 /** Where one message is. */
-export function keysOfMessage(
-  { name, kind, state, id, dueAt, lease }: {
-    name: string;
-    kind: Kind;
-    state: State;
-    id: string;
-    dueAt?: number | undefined;
-    lease?: string | undefined;
-  },
-): KeyUse[] {
+export function keysOfMessage(where: Where): KeyUse[] {
+  const { name, kind, state, id } = where;
+  return [
+    ...placesOf(where),
+    ...(kind === "tasks" ? recordOf(name, id, state === "gone" || state === "dead") : []),
+  ];
+}
+
+function placesOf({ name, kind, state, id, dueAt, lease }: Where): KeyUse[] {
   const keys = queueKeys(name);
   switch (state) {
+    case "gone":
+      return [];
     case "ready":
       return [READY[kind](keys.ready)];
     case "leased":
@@ -163,16 +220,25 @@ const TO_READY: Record<Kind, string> = {
   tasks: "XADD",
 };
 
+/** Which button, on what. */
+interface Press {
+  name: string;
+  kind: Kind;
+  state: State;
+  verb: Verb;
+  ids?: readonly string[];
+}
+
 /** What stands behind a button that acts on messages. */
-export function behind(
-  { name, kind, state, verb, ids = [] }: {
-    name: string;
-    kind: Kind;
-    state: State;
-    verb: Verb;
-    ids?: readonly string[];
-  },
-): Behind {
+export function behind(press: Press): Behind {
+  const { call, redis } = moving(press);
+  if (press.kind !== "tasks") return { call, redis };
+  const { records, events } = queueKeys(press.name);
+  if (press.verb === "purge") return { call, redis: [...redis, `HDEL ${word(records)}`] };
+  return { call, redis: [...redis, `HSET ${word(records)}`, `XADD ${word(events)}`] };
+}
+
+function moving({ name, kind, state, verb, ids = [] }: Press): Behind {
   const keys = queueKeys(name);
   const id = ids[0] === undefined ? "<id>" : word(ids[0]);
   const list = JSON.stringify(ids.slice(0, 3)).replace(/\]$/, ids.length > 3 ? ", …]" : "]");

@@ -112,7 +112,11 @@ export class ErrorIndex {
     let seen = 0;
     let cursor: string | undefined;
     do {
-      const page = await this.#queue.peek("dead", { limit: PAGE, ...(cursor && { cursor }) });
+      const page = await this.#queue.peek("dead", {
+        limit: PAGE,
+        payloads: false,
+        ...(cursor && { cursor }),
+      });
       for (const { id, reason = "", deadAt = 0 } of page.messages) {
         const { key, title } = groups.size < MAX_GROUPS ? groupOf(reason) : others(groups, reason);
         const group = groups.get(key);

@@ -128,8 +128,9 @@ export function documentOf(page: Page, visit: Visit) {
         <link rel="stylesheet" href={assetUrl("style.css")} />
         <script src={assetUrl("app.js")}></script>
         <script src={assetUrl("uplot.js")} defer></script>
-        <script src={assetUrl("htmx.js")} defer></script>
-        <script src={assetUrl("htmx-sse.js")} defer></script>
+        {/* Not deferred: htmx would then begin at once, now and then before its extension is there. */}
+        <script src={assetUrl("htmx.js")}></script>
+        <script src={assetUrl("htmx-sse.js")}></script>
         {page.status === 503 && (
           <noscript>
             <meta http-equiv="refresh" content="5" />

@@ -17,7 +17,7 @@
 import { randomBytes } from "node:crypto";
 import { notFound, Problem, unavailable } from "../server/problem.ts";
 import { type AnyQueue, messageOf } from "../snapshot.ts";
-import { type Match, readSearch } from "./search.ts";
+import { type Match, readSearch, readsPayloads } from "./search.ts";
 
 /** What can be done with messages. */
 export type Verb = "redrive" | "delete" | "purge" | "give back" | "bury";
@@ -123,12 +123,13 @@ export class Operations {
   }
 
   /**
-   * Begins to count. The search is read now.
+   * Begins to count. The search is read now; `tasks`: as one for tasks.
    *
    * @throws {SearchError} for one that says nothing.
    */
-  plan(queue: AnyQueue, plan: Plan): Operation {
-    const match = readSearch(plan.query);
+  plan(queue: AnyQueue, plan: Plan, { tasks = false } = {}): Operation {
+    const match = readSearch(plan.query, { tasks });
+    const payloads = readsPayloads(plan.query, { tasks });
     const busy = this.list().filter(({ phase }) => phase === "counting" || phase === "running");
     if (busy.length >= MAX_BUSY) {
       throw unavailable(
@@ -163,7 +164,7 @@ export class Operations {
       if (phase !== "running" && phase !== "counting") this.#all.delete(id);
     }
     this.#all.set(own.operation.id, own);
-    this.#guard(own, () => this.#count(own, match));
+    this.#guard(own, () => this.#count(own, { match, payloads }));
     return own.operation;
   }
 
@@ -217,7 +218,10 @@ export class Operations {
     });
   }
 
-  async #count(own: Own, match: Match): Promise<void> {
+  async #count(
+    own: Own,
+    { match, payloads }: { match: Match; payloads: boolean },
+  ): Promise<void> {
     const { operation, queue, ids } = own;
     const { state, verb, query } = operation;
     if (operation.ids && state !== "leased") {
@@ -231,7 +235,11 @@ export class Operations {
       operation.inAll = (await queue.counts())[state as "dead"] ?? 0;
       let cursor: string | undefined;
       do {
-        const page = await queue.peek(state, { limit: PAGE, ...(cursor && { cursor }) });
+        const page = await queue.peek(state, {
+          limit: PAGE,
+          payloads,
+          ...(cursor && { cursor }),
+        });
         own.stop.signal.throwIfAborted();
         for (const message of page.messages) {
           operation.looked++;

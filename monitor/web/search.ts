@@ -7,6 +7,7 @@
  * @module
  */
 import type { Waiting } from "@workshop/redis-patterns";
+import { taskName } from "../message_text.ts";
 import { groupOf } from "./groups.ts";
 
 /** A query that says nothing; its message says why. */
@@ -23,7 +24,7 @@ export const FIELDS: readonly (readonly [example: string, meaning: string])[] = 
   ["timeout", "the word, in the id, the error, or the payload"],
   ["id:order-17", "part of the id"],
   ["error:timeout", "the last error, or why it was given up"],
-  ["type:mail", "the payload's type, task or name"],
+  ["type:mail", "the task's name; else the payload's type, task or name"],
   ["payload.to:ann", "a member of the payload"],
   ["attempts:>2", "how often it was tried: 3, >2, <5"],
   ["older:10m", "enqueued longer ago: 30s, 10m, 2h, 7d"],
@@ -41,15 +42,27 @@ const LOOKED_THROUGH = 65_536;
 /**
  * Reads a query.
  *
+ * @param options `tasks`: the messages are tasks, whose type is their name and whose payload stands behind it.
  * @throws {SearchError} naming what cannot be understood.
  */
-export function readSearch(query: string): Match {
-  const terms = [...query.matchAll(/(-?)(?:([a-z]+(?:\.[^\s:"]+)?):)?(?:"([^"]*)"?|(\S+))/gi)]
-    .map(([, not, field, quoted, plain]) => {
-      const match = readTerm(field ?? "", (quoted ?? plain ?? "").toLowerCase());
-      return not ? (message: Waiting<unknown>) => !match(message) : match;
-    });
+export function readSearch(query: string, { tasks = false } = {}): Match {
+  const terms = termsOf(query).map(([, not, field, quoted, plain]) => {
+    const match = readTerm(field ?? "", (quoted ?? plain ?? "").toLowerCase(), tasks);
+    return not ? (message: Waiting<unknown>) => !match(message) : match;
+  });
   return (message) => terms.every((match) => match(message));
+}
+
+/** Whether a search has to read payloads, which else are left in Redis. */
+export function readsPayloads(query: string, { tasks = false } = {}): boolean {
+  return termsOf(query).some(([, , field = ""]) => {
+    const [name] = field.toLowerCase().split(".");
+    return name === "" || name === "payload" || (name === "type" && !tasks);
+  });
+}
+
+function termsOf(query: string): RegExpExecArray[] {
+  return [...query.matchAll(/(-?)(?:([a-z]+(?:\.[^\s:"]+)?):)?(?:"([^"]*)"?|(\S+))/gi)];
 }
 
 /** The id that a query asks for, if it asks for one and nothing else. */
@@ -57,7 +70,7 @@ export function searchedId(query: string): string | undefined {
   return /^\s*id:(?:"([^"]+)"|(\S+))\s*$/.exec(query)?.slice(1).find((id) => id !== undefined);
 }
 
-function readTerm(field: string, value: string): Match {
+function readTerm(field: string, value: string, tasks: boolean): Match {
   const [name, ...path] = field.split(".");
   const has = (text: unknown) => String(text ?? "").toLowerCase().includes(value);
   switch (name!.toLowerCase()) {
@@ -69,12 +82,13 @@ function readTerm(field: string, value: string): Match {
     case "reason":
       return (message) => has(errorOf(message));
     case "type":
+      if (tasks) return (message) => is(taskName(message), value);
       return ({ payload }) =>
         ["type", "task", "name"].some((key) => is(member(payload, [key]), value));
     case "payload":
       if (path.length === 0) return (message) => has(textOf(message));
       return ({ payload }) => {
-        const found = member(payload, path);
+        const found = member(payload, tasks ? ["payload", ...path] : path);
         return found !== undefined &&
           has(typeof found === "object" ? JSON.stringify(found) : found);
       };

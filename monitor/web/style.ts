@@ -119,7 +119,8 @@ details.help dl { margin-top: 8px }
 .empty pre { display: inline-block; text-align: left; margin: 18px 0 0; max-width: 100% }
 .badge { display: inline-block; font-size: 12px; line-height: 20px; font-weight: 530; padding: 0 8px; border-radius: 6px; background: var(--sunken); color: var(--muted); vertical-align: middle; letter-spacing: 0; white-space: nowrap }
 .badge.warn { background: var(--warn-soft); color: var(--warn) } .badge.bad { background: var(--bad-soft); color: var(--bad) }
-.badge.accent { background: var(--accent-soft); color: var(--accent) }
+.badge.accent { background: var(--accent-soft); color: var(--accent) } .badge.good { color: var(--good) }
+.progress { display: inline-flex; align-items: center; gap: 8px } .progress progress { width: 72px }
 
 /* Overview */
 .totals { display: flex; flex-wrap: wrap; gap: 6px 26px; color: var(--muted); margin-top: 6px }
@@ -159,7 +160,10 @@ dl.pairs dd { margin: 0; text-align: right; overflow-wrap: anywhere }
 dl.pairs.left dd { text-align: left }
 figure { margin: 0 }
 .plot { min-height: 200px } html:not(.js) .plot { display: none }
-.plot .u-legend { font-size: 13px; text-align: left; padding: 6px 0 0 40px; color: var(--muted) }
+.plot .u-legend { display: flex; flex-wrap: wrap; font-size: 13px; text-align: left; padding: 6px 0 0 40px; color: var(--muted) }
+.plot .u-legend .u-series:first-child { order: 1 }
+.plot:not(:hover) .u-legend .u-series:first-child { visibility: hidden }
+.plot:not(:hover) .u-inline.u-live th::after { content: none }
 .plot .u-legend .u-value { color: var(--ink); font-weight: 550; min-width: 34px; display: inline-block }
 .plot .u-legend .u-marker { border-radius: 3px; width: 12px; height: 3px; border-width: 2px }
 .plot td, .plot th { border: 0; padding: 2px 8px 2px 0; font-size: 13px } .plot tr:hover { background: none }

@@ -7,8 +7,9 @@
  * @module
  */
 import type { Counts, QueueStats, RegisteredQueue } from "@workshop/redis-patterns";
+import { NoTaskEventsError, type TaskRecord } from "@workshop/redis-patterns/tasks";
 import type { Source } from "../server/source.ts";
-import { type AnyQueue, messageOf, type QueueSnapshot } from "../snapshot.ts";
+import { type AnyQueue, type AnyTasks, messageOf, type QueueSnapshot } from "../snapshot.ts";
 import { ErrorIndex } from "./groups.ts";
 import type { Schedule, Schedules } from "./schedules.ts";
 import { lookAtStream, type Stream } from "./streams.ts";
@@ -20,6 +21,9 @@ const DETAILS_MS = 2_000;
 
 /** Of how many messages in hand the age of the oldest is told. */
 const HANDS = 20;
+
+/** How many tasks are told to which something happened last. */
+const RECENT = 12;
 
 /** How many queues are asked in one go. */
 const TOGETHER = 100;
@@ -133,14 +137,35 @@ export class Watch {
     return await this.#keep(
       `leased ${name}`,
       DETAILS_MS,
-      () => queue.peek("leased", { limit: 200 }),
+      () => queue.peek("leased", { limit: 200, payloads: false }),
     );
   }
 
   /** The messages that are due next. */
   async dueNext(name: string) {
     const queue = await this.queue(name);
-    return await this.#keep(`due ${name}`, DETAILS_MS, () => queue.peek("delayed", { limit: 20 }));
+    return await this.#keep(
+      `due ${name}`,
+      DETAILS_MS,
+      () => queue.peek("delayed", { limit: 20, payloads: false }),
+    );
+  }
+
+  /** What looks at the tasks of a queue; undefined for a queue of another kind. */
+  async tasks(queue: RegisteredQueue): Promise<AnyTasks | undefined> {
+    return (await this.#source.monitor()).tasks(queue);
+  }
+
+  /** The tasks to which something happened last; undefined where the queue keeps no events. */
+  async recentTasks(queue: RegisteredQueue, tasks: AnyTasks): Promise<TaskRecord[] | undefined> {
+    return await this.#keep(`tasks ${queue.name}`, LIST_MS, async () => {
+      try {
+        return await tasks.recentTasks(RECENT);
+      } catch (error) {
+        if (error instanceof NoTaskEventsError) return undefined;
+        throw error;
+      }
+    });
   }
 
   /** The schedules, from whoever fires them. */

@@ -7,15 +7,15 @@
  *
  * The end is published with its record, so that hearing of it costs no command. It is asked for once after the
  * subscription stands, and again when the connection was lost and every five seconds, since pub/sub may lose
- * a message. In Redis nothing stands for those who ask: who gives up leaves nothing behind, and a second after the last one has
- * left the subscription is gone as well.
+ * a message. In Redis nothing stands for those who ask: who gives up leaves nothing behind, and a second
+ * after the last one has left the subscription is gone as well.
  *
  * @module
  */
 import type { Buffer } from "node:buffer";
 import { clearTimeout, setTimeout as setNodeTimeout } from "node:timers";
 import { call } from "../../redis/call.ts";
-import { addressOf, type RedisClient } from "../../redis/client.ts";
+import { addressOf, type NodeClient, type RedisClient } from "../../redis/client.ts";
 import { explain, isRetryable, RedisConnectionError } from "../../redis/errors.ts";
 import { Merger } from "../../redis/merge.ts";
 import { OwnConnection } from "../../redis/own_connection.ts";
@@ -54,7 +54,7 @@ export class Asker {
   readonly #closing = new AbortController();
 
   constructor(client: RedisClient, key: string, channel: string) {
-    this.#ends = new Ends(client, channel);
+    this.#ends = new Ends(client, channel, key);
     this.#records = new Merger(async (asked) =>
       await call(client, ["HMGET", key, ...asked.map(({ id }) => id)], { raw: true }) as (
         | Buffer
@@ -175,16 +175,20 @@ class Ends {
   readonly #channel: string;
   readonly #asking = new Map<string, Set<Told>>();
   readonly #closing = new AbortController();
-  #client: RedisClient | undefined;
+  #client: NodeClient | undefined;
   #loop: Promise<void> | undefined;
   #rechecking: ReturnType<typeof setInterval> | undefined;
   #lingering: ReturnType<typeof setNodeTimeout> | undefined;
   #left: () => void = () => {};
 
-  constructor(parent: RedisClient, channel: string) {
+  /**
+   * @param key What is on record: the server that has it runs the script, and publishes only if somebody
+   * listens right there.
+   */
+  constructor(parent: RedisClient, channel: string, key: string) {
     this.#parent = parent;
     this.#channel = channel;
-    this.#connection = new OwnConnection(parent);
+    this.#connection = new OwnConnection(parent, key);
   }
 
   /** Whether what is published now is heard. */
@@ -262,6 +266,8 @@ class Ends {
     });
     over.catch(() => {}); // awaited below
     client.on("error", lost);
+    const left = () => lost(new Error("closed")); // thrown away, since another server has the key
+    client.on("end", left);
     try {
       const subscribing = client.subscribe(this.#channel, (raw: Buffer) => this.#heard(raw), true);
       await this.#answered(Promise.race([subscribing, over]));
@@ -272,6 +278,7 @@ class Ends {
       await this.#answered(client.unsubscribe(this.#channel));
     } finally {
       client.off("error", lost);
+      client.off("end", left);
       this.#left = () => {};
     }
   }

@@ -106,16 +106,24 @@ async function nodeChild(
 
 const KINDS = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
 
+/** Where `connect()` looks for the server's address; a child that may not would look elsewhere. */
+const ADDRESS_VARIABLE = "REDIS_URL";
+
 /**
  * Flags that give a child the permissions that this process has. Of one that is granted in part, Deno does
- * not tell which part.
+ * not tell which part; but it can be asked for the one variable that this library reads.
  *
  * @throws {TypeError} without the whole of `--allow-net`: no worker gets far without it.
  */
 function inheritedFlags(): string[] {
   const granted = KINDS.filter((name) => deno!.permissions.querySync({ name }).state === "granted");
   if (granted.length === KINDS.length) return ["--allow-all"];
-  if (granted.includes("net")) return granted.map((name) => `--allow-${name}`);
+  if (granted.includes("net")) {
+    const address = { name: "env", variable: ADDRESS_VARIABLE } as const;
+    const known = deno!.permissions.querySync(address).state === "granted";
+    const variables = known && !granted.includes("env") ? [`--allow-env=${ADDRESS_VARIABLE}`] : [];
+    return [...granted.map((name) => `--allow-${name}`), ...variables];
+  }
   throw new TypeError(
     "runtimeArgs must say what children may do, as in " +
       `{ runtimeArgs: ["--allow-net=127.0.0.1:6379"] }: this program has --allow-net not at all or ` +

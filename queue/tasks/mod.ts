@@ -24,6 +24,7 @@
  *
  * @module
  */
+export { type ScheduleKeys, scheduleKeys } from "../../redis/keys.ts";
 export type { CatchUp, CronOptions, EveryOptions, Overlap } from "./schedule.ts";
 export type {
   Schedule,
@@ -44,16 +45,18 @@ export type { TaskEvent, TaskEventBase, TaskEventGap } from "./task_event.ts";
 export { NoTaskEventsError, type TaskEventsOptions } from "./task_events.ts";
 export type { DeadTask, DelayedTask, ListedTask, PendingTask, TaskPage } from "./task_list.ts";
 export type {
+  BareTaskName,
   PayloadOf,
   ResultOf,
   TaskContext,
   TaskHandlers,
   TaskMap,
   TaskName,
+  WithPayload,
 } from "./task_map.ts";
 export { TaskMonitor, type TaskPageOptions, type TaskQueueStats } from "./task_monitor.ts";
 export { type ScheduleOptions, TaskProducer } from "./task_producer.ts";
-export { type AnyTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
+export { type AnyTask, type NewTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
 export type { TaskRecord, TaskState } from "./task_record.ts";
 export { type HandlerSource, ResultError } from "./handler_source.ts";
 export { stopSignal } from "./stop_signal.ts";

@@ -101,6 +101,8 @@ export interface Schedule {
   readonly overlap?: Overlap;
   /** When it fires next, in milliseconds since 1970, by Redis's clock; absent where it has come to its end. */
   readonly nextAt?: number;
+  /** The ticks behind it, where they were asked for, in milliseconds since 1970. */
+  readonly upcoming?: readonly number[];
   /** The tick that fired last, in milliseconds since 1970, if one has. */
   readonly lastAt?: number;
   /** The id of its task. */

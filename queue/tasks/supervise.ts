@@ -78,9 +78,11 @@ export interface SuperviseOptions {
   /** Arguments of the program. */
   args?: string[];
   /**
-   * Arguments of the runtime, before the module: under Deno, the permissions.
+   * Arguments of the runtime, before the module: under Deno the permissions, and what else this program was
+   * started with, such as `--config`.
    *
-   * @default on Deno, the permissions that this program has as a whole; on Node and Bun, its own
+   * @default on Deno, the permissions that this program has as a whole, and that to read `REDIS_URL`; on Node
+   * and Bun, its own
    */
   runtimeArgs?: string[];
   /** Variables of the environment, besides those of this process. */

@@ -7,8 +7,7 @@ import { checkOptions, checkSignal, optionNames } from "../../redis/options.ts";
 import { checkMs } from "../../redis/timers.ts";
 import type { AttemptError } from "../envelope.ts";
 import { checkMode, type Mode } from "../message.ts";
-import type { AnyTask } from "./task_queue.ts";
-import { INSIDE, type Inside } from "./task_queue.ts";
+import { INSIDE, type Inside, type NewTask } from "./task_queue.ts";
 import type { ResultOf, TaskMap, TaskName } from "./task_map.ts";
 import type { TaskRecord, TaskState } from "./task_record.ts";
 
@@ -256,7 +255,7 @@ export interface AnyTaskQueue {
 export type TaskOf<T extends TaskMap<T>, K extends TaskName<T>> = Task<ResultOf<T, K>>;
 
 /** Tasks of a map, in the order of what was added. */
-export type TasksOf<T extends TaskMap<T>, L extends readonly AnyTask<T>[]> = {
+export type TasksOf<T extends TaskMap<T>, L extends readonly NewTask<T>[]> = {
   -readonly [I in keyof L]: L[I] extends { readonly type: infer K extends TaskName<T> }
     ? TaskOf<T, K>
     : never;

@@ -162,7 +162,7 @@ class EventReader {
     const from = id === BEGINNING ? "-" : id;
     const range = ["XRANGE", events, from, "+", "COUNT", String(PAGE + 1)];
     if (waitMs === 0) return await unlessAborted(this.#send(range), signal) as Entry[];
-    this.#connection ??= new OwnConnection(client);
+    this.#connection ??= new OwnConnection(client, events);
     const wait = (seconds: string) => {
       const ms = String(Math.ceil(Number(seconds) * 1_000));
       return ["XREAD", "COUNT", "1", "BLOCK", ms, "STREAMS", events, id];

@@ -6,6 +6,7 @@
  * interface Tasks {
  *   process_data(payload: { data: number }): { processed_data: number };
  *   send_mail(payload: { to: string }): void;
+ *   sweep(): number;
  * }
  * ```
  *
@@ -20,12 +21,24 @@ export type TaskMap<T> = { [K in keyof T]: (payload: never, context: never) => u
 /** The names of the tasks of a map. */
 export type TaskName<T> = keyof T & string;
 
-/** What a task takes: `null` where its function takes nothing. */
-export type PayloadOf<T, K extends keyof T> = T[K] extends () => unknown ? null
-  : T[K] extends (payload: infer P, context: never) => unknown ? P
+/**
+ * What a task takes: `null` where its function takes nothing, and, since JSON knows no `undefined`, also
+ * where a payload that may be left out (`payload?: …`) is left out.
+ */
+export type PayloadOf<T, K extends keyof T> = T[K] extends
+  (payload: infer P, context: never) => unknown
+  ? T[K] extends () => unknown ? unknown extends P ? null : Exclude<P, undefined> | null : P
   : never;
 
-/** What a task gives. */
+/** The names of the tasks of a map that can be added without a payload: those that take `null`. */
+export type BareTaskName<T extends TaskMap<T>> = {
+  [K in TaskName<T>]: null extends PayloadOf<T, K> ? K : never;
+}[TaskName<T>];
+
+/**
+ * What a task gives. It goes to the asker as JSON, as a payload goes to the handler: of a `Date` comes a
+ * text, so say `string` in the map.
+ */
 export type ResultOf<T, K extends keyof T> = T[K] extends
   (payload: never, context: never) => infer R ? Awaited<R>
   : never;
@@ -62,3 +75,11 @@ export type TaskHandlers<T extends TaskMap<T>> = {
     context: TaskContext,
   ) => ResultOf<T, K> | PromiseLike<ResultOf<T, K>>;
 };
+
+/**
+ * What stands behind a task's name where one is added: its payload and options, or nothing where the task
+ * takes nothing.
+ */
+export type WithPayload<T extends TaskMap<T>, K extends TaskName<T>, O> =
+  | [payload: PayloadOf<T, K>, options?: O]
+  | (null extends PayloadOf<T, K> ? [] : never);

@@ -37,7 +37,13 @@ import {
   type TaskPage,
 } from "./task_list.ts";
 import type { TaskMap } from "./task_map.ts";
-import { type AnyTask, INSIDE, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
+import {
+  type AnyTask,
+  INSIDE,
+  TASK_QUEUE_OPTIONS,
+  TaskQueue,
+  type TaskQueueOptions,
+} from "./task_queue.ts";
 import { readRecord, type TaskRecord } from "./task_record.ts";
 
 /** Most entries of events that a look for recent tasks goes through. */
@@ -75,7 +81,8 @@ const PENDING_OPTIONS: OptionNames = new Set([...PAGE_OPTIONS, "consumer"]);
  * Tells what a queue of tasks holds, does and has done; changes nothing.
  *
  * **Commands:** `queueStats` five scripts in one write, `task` one to three commands, lists one or two
- * scripts a page, `recentTasks` some pages of the events; `events` a connection of its own when blocking. Never `SCAN` or `KEYS`.
+ * scripts a page, `recentTasks` some pages of the events; `events` a connection of its own when blocking.
+ * Never `SCAN` or `KEYS`.
  * **Words:** *pending* is the tutorials' and Redis's word for what was delivered and not acknowledged.
  *
  * @typeParam T The map of tasks.
@@ -119,7 +126,7 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
    * @throws As {@linkcode TaskQueue}.
    */
   constructor(client: RedisClient, options: TaskQueueOptions<T> = {}) {
-    this.queue = new TaskQueue<T>(client, options);
+    this.queue = new TaskQueue<T>(client, checkOptions("TaskMonitor", options, TASK_QUEUE_OPTIONS));
     this.#events = { ...this.queue[INSIDE](), name: this.queue.name };
     this.#send = (args) => call(client, args, { raw: true });
   }
@@ -243,8 +250,9 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
   }
 
   /**
-   * What happens to tasks, as it happens, and what happened before as far as it is kept, until `signal` aborts or the loop is left. A lost connection
-   * does not end it: it goes on where it was, and nothing is told twice.
+   * What happens to tasks, as it happens, and, with `since`, what happened before as far as it is kept;
+   * until `signal` aborts or the loop is left. A lost connection does not end it: it goes on where it was,
+   * and nothing is told twice.
    *
    * What was trimmed before it was read is told as a `"gap"`: events may be missing there.
    *
@@ -262,7 +270,7 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
    * await using producer = new TaskProducer<{ ping(): string }>(redis, { name });
    * await using monitor = new TaskMonitor<{ ping(): string }>(redis, { name });
    * const since = await monitor.cursor();
-   * const task = await producer.add("ping", null);
+   * const task = await producer.add("ping");
    * let cursor: string | undefined;
    * for await (const event of monitor.events({ since })) {
    *   if (event.event !== "gap") console.log(event.event, event.type); // added ping
@@ -306,7 +314,7 @@ export class TaskMonitor<T extends TaskMap<T>> implements AsyncDisposable {
   ): Promise<{ messages: Waiting<AnyTask<T>>[]; cursor?: string; now: number }> {
     const what = state === "leased" ? "pending" : state;
     const [page, time] = await Promise.all([
-      this.queue.peek(state, checkOptions(what, options, names)),
+      this.queue.peek(state, { ...checkOptions(what, options, names), payloads: false }),
       this.#send(["TIME"]),
     ]);
     const [seconds, micros] = (time as unknown[]).map(Number);

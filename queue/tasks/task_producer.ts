@@ -8,8 +8,14 @@ import { checkText } from "../../redis/keys.ts";
 import { checkOptions } from "../../redis/options.ts";
 import { ENQUEUE_OPTIONS, type EnqueueManyOptions, type EnqueueOptions } from "../leased_types.ts";
 import { Task, type TaskOf, type TasksOf } from "./task.ts";
-import type { PayloadOf, ResultOf, TaskMap, TaskName } from "./task_map.ts";
-import { type AnyTask, TaskQueue, type TaskQueueOptions } from "./task_queue.ts";
+import type { PayloadOf, ResultOf, TaskMap, TaskName, WithPayload } from "./task_map.ts";
+import {
+  type AnyTask,
+  type NewTask,
+  TASK_QUEUE_OPTIONS,
+  TaskQueue,
+  type TaskQueueOptions,
+} from "./task_queue.ts";
 
 /** When a task is to be started, and what else is said of it; one of the first two. */
 export interface ScheduleOptions extends EnqueueOptions {
@@ -62,38 +68,59 @@ export class TaskProducer<T extends TaskMap<T>> implements AsyncDisposable {
    * @throws As {@linkcode TaskQueue}.
    */
   constructor(client: RedisClient, options: TaskQueueOptions<T> = {}) {
-    this.queue = new TaskQueue<T>(client, options);
+    this.queue = new TaskQueue<T>(
+      client,
+      checkOptions("TaskProducer", options, TASK_QUEUE_OPTIONS),
+    );
   }
 
   /**
    * Adds a task, to be started as soon as a worker is free.
    *
+   * @param type Its name.
+   * @param rest Its payload, and options: an `id` of your own, `dedupe`, `delayMs` or `runAt`, a `signal`. Where
+   * its handler takes nothing the payload may be left out; it is `null` if options follow.
    * @returns The task; with `duplicate`, the one that was there already.
    * @throws As {@linkcode TaskQueue.enqueue}.
+   *
+   * @example A task that takes nothing
+   * ```ts
+   * import { connect } from "@workshop/redis-patterns";
+   * import { TaskProducer } from "@workshop/redis-patterns/tasks";
+   *
+   * const redis = await connect();
+   * await using producer = new TaskProducer<{ sweep(): number }>(redis, { name: "docs_add" });
+   * const task = await producer.add("sweep");
+   * const same = await producer.add("sweep", null, { id: task.id });
+   * console.log(same.duplicate); // true
+   * await producer.queue.purge("ready");
+   * await redis.close();
+   * ```
    */
   async add<K extends TaskName<T>>(
     type: K,
-    payload: PayloadOf<T, K>,
-    options: EnqueueOptions = {},
+    ...rest: WithPayload<T, K, EnqueueOptions>
   ): Promise<TaskOf<T, K>> {
+    const [payload, options = {}] = rest;
+    const task = rest.length === 0 ? { type } : { type, payload };
     const { id, duplicate } = await this.queue.enqueue(
-      { type, payload } as unknown as AnyTask<T>,
+      task as AnyTask<T>,
       checkOptions("add", options, ENQUEUE_OPTIONS),
     );
-    return new Task<ResultOf<T, K>>(this.queue, id, type, duplicate);
+    return new Task(this.queue, id, type, duplicate);
   }
 
   /**
-   * Adds several tasks, in their order. All are checked before the first is sent.
+   * Adds several tasks, in their order: `{ type, payload }` each. All are checked before the first is sent.
    *
    * @returns The tasks, each in its place.
    * @throws As {@linkcode TaskProducer.add}; then some of them may be stored.
    */
-  async addMany<const L extends readonly AnyTask<T>[]>(
+  async addMany<const L extends readonly NewTask<T>[]>(
     tasks: L,
     options: EnqueueManyOptions = {},
   ): Promise<TasksOf<T, L>> {
-    const enqueued = await this.queue.enqueueMany(tasks, options);
+    const enqueued = await this.queue.enqueueMany(tasks as readonly AnyTask<T>[], options);
     return enqueued.map(({ id, duplicate }, i) =>
       new Task(this.queue, id, tasks[i]!.type, duplicate)
     ) as TasksOf<T, L>;

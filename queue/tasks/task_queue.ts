@@ -11,7 +11,8 @@
  */
 import { Buffer } from "node:buffer";
 import { call } from "../../redis/call.ts";
-import { checkClient, type RedisClient } from "../../redis/client.ts";
+import type { RedisClient } from "../../redis/client.ts";
+import { checkClient } from "../../redis/topology.ts";
 import { type Codec, codecOf } from "../../redis/codec.ts";
 import { checkText, type QueueKeys, queueKeys } from "../../redis/keys.ts";
 import { checkOptions, checkSignal, type OptionNames } from "../../redis/options.ts";
@@ -30,7 +31,7 @@ import {
 import { type LogLimits, logLimits } from "../limits.ts";
 import { checkStandard, type SchemaResult, type StandardSchema } from "../schema.ts";
 import { Asker } from "./asker.ts";
-import type { PayloadOf, TaskMap, TaskName } from "./task_map.ts";
+import type { BareTaskName, PayloadOf, TaskMap, TaskName } from "./task_map.ts";
 import { readRecord, type TaskRecord } from "./task_record.ts";
 
 /** A task of a map, by its name. */
@@ -42,6 +43,18 @@ export type AnyTask<T extends TaskMap<T>> = {
     readonly payload: PayloadOf<T, K>;
   };
 }[TaskName<T>];
+
+/** A task that is to be added: it needs no payload where its handler takes none. */
+export type NewTask<T extends TaskMap<T>> =
+  | AnyTask<T>
+  | {
+    [K in BareTaskName<T>]: {
+      /** Its name. */
+      readonly type: K;
+      /** Left out. */
+      readonly payload?: never;
+    };
+  }[BareTaskName<T>];
 
 /**
  * Options of a `TaskQueue`, and of all that work on one: give them the same. Besides these it takes what
@@ -64,11 +77,12 @@ export interface TaskQueueOptions<T extends TaskMap<T>>
    */
   group?: string;
   /**
-   * Checks payloads, by the task's name; as `schema` of the other queues does.
+   * Checks payloads, by the task's name; as `schema` of the other queues does. It has to give what the handler
+   * takes, and may take more: with `z.coerce.date()` a `Date`, which travels as text, is one again.
    *
    * @default payloads are not checked
    */
-  schemas?: { readonly [K in TaskName<T>]?: StandardSchema<PayloadOf<T, K>> };
+  schemas?: { readonly [K in TaskName<T>]?: StandardSchema<unknown, PayloadOf<T, K>> };
   /**
    * How much is kept of tasks that have come to their end, their results with them: `count` (10,000 by
    * default) and `ageMs` (a day by default). Of the others there is a record as long as they are there.
@@ -105,11 +119,12 @@ export interface Inside {
 }
 
 /**
- * The queue that tasks are in: a {@linkcode StreamQueue} whose messages name a handler, and that keeps a record
- * of each. {@linkcode TaskProducer} and {@linkcode TaskWorker} make it for themselves; this is for operators: counts, dead
- * letters, `redrive`, `pause`.
+ * The queue that tasks are in: a {@linkcode StreamQueue} whose messages name a handler, and that keeps a
+ * record of each. {@linkcode TaskProducer} and {@linkcode TaskWorker} make it for themselves; this is for
+ * operators: counts, dead letters, `redrive`, `pause`.
  *
- * **Guarantee:** at least once, as `StreamQueue`. A task's record is written in the script that moves its message, so it is never behind.
+ * **Guarantee:** at least once, as `StreamQueue`. A task's record is written in the script that moves its
+ * message, so it is never behind.
  * **Redis types:** as `StreamQueue`; a HASH of records, a ZSET of those to be forgotten, a STREAM of events.
  * **Commands:** as `StreamQueue`.
  *
@@ -244,7 +259,12 @@ function endedChannel(keys: QueueKeys): string {
 /** A task that may be of any map. */
 interface AnyPayload {
   readonly type: string;
-  readonly payload: unknown;
+  readonly payload?: unknown;
+}
+
+/** What is left out is null; what is undefined was meant to be something, and is refused as such. */
+function payloadOf(task: AnyPayload): unknown {
+  return "payload" in task ? task.payload : null;
 }
 
 const json = codecOf<unknown>("json");
@@ -255,8 +275,7 @@ const taskCodec: Codec<AnyPayload> = {
     if (typeof task !== "object" || task === null || !("type" in task)) {
       throw new TypeError(`A task is { type, payload }, but this is ${show(task)}`);
     }
-    const { type, payload = null } = task;
-    return `${checkText("task's name", type)}\n${json.encode(payload)}`;
+    return `${checkText("task's name", task.type)}\n${json.encode(payloadOf(task))}`;
   },
   decode(raw) {
     const end = raw.indexOf(10);
@@ -278,7 +297,8 @@ function schemaOf(schemas: Schemas): StandardSchema<AnyPayload> {
       version: 1,
       vendor: "redis-patterns",
       validate(value) {
-        const { type, payload } = value as AnyPayload;
+        const { type } = value as AnyPayload;
+        const payload = payloadOf(value as AnyPayload);
         const schema = Object.hasOwn(schemas, type) ? schemas[type] : undefined;
         if (!schema) return { value: { type, payload } };
         const named = (result: SchemaResult<unknown>): SchemaResult<AnyPayload> =>

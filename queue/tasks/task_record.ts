@@ -31,7 +31,10 @@ export interface TaskRecord {
   readonly type: string;
   /** Where it is. */
   readonly state: TaskState;
-  /** How often it was started. */
+  /**
+   * How often it was started. What a stopped worker gave back does not count, nor an attempt that was under
+   * way when the task was cancelled.
+   */
   readonly attempts: number;
   /** When it was added, in milliseconds since 1970, by its producer's clock. */
   readonly addedAt: number;

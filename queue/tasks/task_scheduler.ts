@@ -14,13 +14,14 @@
  * @module
  */
 import { call } from "../../redis/call.ts";
-import { checkClient, type RedisClient } from "../../redis/client.ts";
+import type { RedisClient } from "../../redis/client.ts";
+import { checkClient } from "../../redis/topology.ts";
 import { isRetryable, replyWord } from "../../redis/errors.ts";
 import { type QueueKeys, queueKeys, type ScheduleKeys, scheduleKeys } from "../../redis/keys.ts";
 import { checkOptions, checkSignal, optionNames } from "../../redis/options.ts";
 import type { Send } from "../../redis/script.ts";
 import { show } from "../../redis/show.ts";
-import { backoffMs, sleep, within } from "../../redis/timers.ts";
+import { backoffMs, checkCount, sleep, within } from "../../redis/timers.ts";
 import { TICK_MS } from "../claimer.ts";
 import { explaining } from "../explain.ts";
 import { TICK } from "../intake.ts";
@@ -62,7 +63,7 @@ import {
   type SchedulerEvent,
   type TaskSchedulerOptions,
 } from "./scheduler_types.ts";
-import type { PayloadOf, TaskMap, TaskName } from "./task_map.ts";
+import type { TaskMap, TaskName, WithPayload } from "./task_map.ts";
 import { INSIDE, type Inside, TaskQueue } from "./task_queue.ts";
 
 /** How long defining and listing are repeated while Redis is away. */
@@ -77,6 +78,7 @@ const TICKS_AHEAD = 10;
 /** How often a definition is sent whose ticks were over when it came, or whose predecessor fired. */
 const SET_REPEATS = 10;
 
+const LIST_OPTIONS = optionNames<{ upcoming?: number }>({ upcoming: true });
 const RUN_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
 
 /**
@@ -114,7 +116,7 @@ const RUN_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
  * });
  * const report = { to: "ann@example.com" };
  * await scheduler.cron("nightly", "0 3 * * *", "send_report", report, { timeZone: "Europe/Vienna" });
- * await scheduler.every("pulse", 1_000, "ping", null);
+ * await scheduler.every("pulse", 1_000, "ping");
  *
  * scheduler.start();
  * console.log(await fired.promise); // pulse
@@ -181,7 +183,8 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
    * time that a spring day does not have fires at the end of the gap; one that an autumn day has twice
    * fires once, and what has a wildcard or a step in it fires as often as the clock shows it.
    * @param type The task's name.
-   * @param payload The task's payload; `null` where it takes none. At most 64 KiB.
+   * @param rest The task's payload, at most 64 KiB, and options. Where it takes none, it may be left out; it
+   * is `null` if options follow.
    * @throws {TypeError} for a bad name, pattern, zone or payload, an unknown option, or a pattern that
    * never fires.
    * @throws {RangeError} for a payload that is too large, or when there are 1,000 schedules already.
@@ -209,9 +212,9 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
     name: string,
     pattern: string,
     type: K,
-    payload: PayloadOf<T, K>,
-    options: CronOptions = {},
+    ...rest: WithPayload<T, K, CronOptions>
   ): Promise<Scheduled> {
+    const [payload, options = {}] = rest.length === 0 ? [null] : rest;
     return await this.#define(name, cronDefinition(pattern, type, options), payload);
   }
 
@@ -222,7 +225,8 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
    * @param name Its name, 1 to 184 bytes without control characters.
    * @param everyMs The interval in whole milliseconds, from 100 to 31,622,400,000 (366 days).
    * @param type The task's name.
-   * @param payload The task's payload; `null` where it takes none. At most 64 KiB.
+   * @param rest The task's payload, at most 64 KiB, and options. Where it takes none, it may be left out; it
+   * is `null` if options follow.
    * @throws {RangeError} for an interval out of range.
    * @throws As {@linkcode TaskScheduler.cron}.
    */
@@ -230,22 +234,29 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
     name: string,
     everyMs: number,
     type: K,
-    payload: PayloadOf<T, K>,
-    options: EveryOptions = {},
+    ...rest: WithPayload<T, K, EveryOptions>
   ): Promise<Scheduled> {
+    const [payload, options = {}] = rest.length === 0 ? [null] : rest;
     return await this.#define(name, intervalDefinition(everyMs, type, options), payload);
   }
 
   /**
    * All schedules of the queue, whoever defined them: what fires next in front, and what fires no more at
    * the end.
+   *
+   * @param options `upcoming`: how many ticks behind the next one are told of each, from 0 to 100; 0 by
+   * default.
+   * @throws {TypeError} for an unknown option.
+   * @throws {RangeError} for a bad `upcoming`.
    */
-  async list(): Promise<Schedule[]> {
+  async list(options: { upcoming?: number } = {}): Promise<Schedule[]> {
+    const { upcoming = 0 } = checkOptions("list", options, LIST_OPTIONS);
+    checkCount("upcoming", upcoming, { min: 0, max: 100 });
     const byName = new Map<string, Schedule>();
     let cursor = "0";
     do {
       const part = await this.#persist(() => listScript.run(this.#send, this.#keys, { cursor }));
-      for (const listed of part.listed) byName.set(listed.name, describe(listed));
+      for (const listed of part.listed) byName.set(listed.name, describe(listed, upcoming));
       cursor = part.next;
     } while (cursor !== "");
     const nextOf = ({ nextAt = Infinity }: Schedule) => nextAt;
@@ -487,11 +498,11 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
 }
 
 /** A schedule as its owner wrote it; of one that cannot be read, what stands beside it. */
-function describe({ name, definition, at, fired }: Listed): Schedule {
+function describe({ name, definition, at, fired }: Listed, most: number): Schedule {
   const [, lastAt = "", firings = 0, skipped = 0] = /^(\d*) (\d+) (\d+)$/.exec(fired) ?? [];
   return {
     name,
-    ...described(definition),
+    ...described(definition, { at, most }),
     ...(at !== "" && { nextAt: Number(at) }),
     ...(lastAt !== "" && { lastAt: Number(lastAt), lastId: `${name}@${lastAt}` }),
     firings: Number(firings),
@@ -499,10 +510,18 @@ function describe({ name, definition, at, fired }: Listed): Schedule {
   };
 }
 
-function described(text: string): Partial<Schedule> {
+function described(
+  text: string,
+  { at, most }: { at: string; most: number },
+): Partial<Schedule> {
   const [head = "", , ...payload] = text.split("\n");
   try {
-    return { ...readDefinition(head).definition, payload: JSON.parse(payload.join("\n")) };
+    const { definition } = readDefinition(head);
+    return {
+      ...definition,
+      payload: JSON.parse(payload.join("\n")),
+      ...(most > 0 && { upcoming: at === "" ? [] : upcoming(definition, Number(at), most) }),
+    };
   } catch {
     return {}; // the scheduler tells of it when it is due
   }

@@ -115,9 +115,10 @@ export class TaskCancelledError extends Error {
  *
  * **Guarantee:** at least once: a task whose worker dies is started again when its lease is over, so a
  * handler may run twice; its result is kept once.
- * **Commands:** as {@linkcode Worker}: one `EVALSHA` for as many tasks as there are free slots, one for the results of a turn;
- * one a second while handlers run, to hear of cancelled tasks.
- * **A crash** of the worker costs its tasks an attempt; progress of the attempt stays on record until it is started again.
+ * **Commands:** as {@linkcode Worker}: one `EVALSHA` for as many tasks as there are free slots, one for the
+ * results of a turn; one a second while handlers run, to hear of cancelled tasks.
+ * **A crash** of the worker costs its tasks an attempt; progress of the attempt stays on record until it is
+ * started again.
  *
  * **Threads:** with a `module` in the place of `handlers`, they run in threads ({@linkcode ThreadPool}), one task
  * each, so that handlers which need the processor use all cores. A thread that crashes, or whose handler ignores
@@ -330,6 +331,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   }
 
   #lost({ delivery, type }: Running, error: Error): Promise<void> {
+    error.message = error.message.replace(/(?<=cannot carry (the )?)payload/, "result"); // the codec's word
     return delivery.deadLetter(`the result of ${type} is lost: ${error.message}`, { error });
   }
 

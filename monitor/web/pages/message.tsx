@@ -6,6 +6,7 @@
  * @module
  */
 import type { RegisteredQueue, Waiting } from "@workshop/redis-patterns";
+import type { TaskRecord } from "@workshop/redis-patterns/tasks";
 import type { Child, FC } from "hono/jsx";
 import { duration, inert, instant, whole } from "../../format.ts";
 import { asking, notFound } from "../../server/problem.ts";
@@ -16,6 +17,7 @@ import type { Verb } from "../operations.ts";
 import { Change, pathOf, Text, When, withQuery } from "../parts.tsx";
 import type { Watch } from "../watch.ts";
 import { PAGE, stateOf } from "./messages.tsx";
+import { placeOf, RecordCard, taskPage } from "./task.tsx";
 
 /** How much of a payload is shown, in characters. */
 const SHOWN = 65_536;
@@ -50,14 +52,22 @@ export async function messagePage(
 ): Promise<Page> {
   const registered = await watch.registered(name);
   const queue = await watch.queue(name);
-  const [message, now] = await Promise.all([
-    findMessage(queue, {
-      id,
-      state: visit.query.has("state") ? stateOf(visit.query.get("state")) : undefined,
-      at: visit.query.get("at") ?? "",
-    }),
+  const tasks = await watch.tasks(registered);
+  const [record, now] = await Promise.all([
+    tasks && asking(() => tasks.task(id)),
     watch.now(),
   ]);
+  const asked = visit.query.has("state") ? stateOf(visit.query.get("state")) : undefined;
+  // What it says itself is newer than the list that led here.
+  const isLog = asked === "completed" || asked === "failed";
+  const state = record && !isLog ? placeOf(record) : asked;
+  const message = state === "gone" ? undefined : await findMessage(queue, {
+    id,
+    state,
+    at: state === asked ? visit.query.get("at") ?? "" : "",
+    payloads: visit.query.has("payload"),
+  });
+  if (!message && record) return taskPage(visit, { queue: registered, record, now });
   if (!message) {
     throw notFound(
       `There is no message ${JSON.stringify(id)} in ${
@@ -66,9 +76,22 @@ export async function messagePage(
         `back to where was looked already`,
     );
   }
-  const { state } = message;
+  return messageFound(visit, { registered, message, record, now });
+}
+
+function messageFound(
+  visit: Visit,
+  { registered, message, record, now }: {
+    registered: RegisteredQueue;
+    message: Placed;
+    record: TaskRecord | undefined;
+    now: number;
+  },
+): Page {
+  const { state, id } = message;
+  const { name } = registered;
   return {
-    title: `Message ${id}`,
+    title: `${record ? "Task" : "Message"} ${id}`,
     at: "/",
     rest: (
       <>
@@ -85,6 +108,14 @@ export async function messagePage(
               <Text width={120}>{message.id}</Text>
             </h1>
             <p>
+              {record && (
+                <>
+                  <b>
+                    <Text width={60}>{record.type}</Text>
+                  </b>
+                  {" "}
+                </>
+              )}
               <span class={`badge ${state === "dead" ? "bad" : "accent"}`}>{WORDS[state]}</span>
               {" "}
               <Standing message={message} now={now} />
@@ -106,6 +137,7 @@ export async function messagePage(
                 </div>
               </section>
             )}
+            {record && <RecordCard record={record} visit={visit} now={now} />}
             <Attempts message={message} now={now} />
             <Payload message={message} visit={visit} />
           </div>
@@ -125,11 +157,16 @@ export async function messagePage(
 /** Looks where it was seen last, and then everywhere: a dead letter is found at once. */
 async function findMessage(
   queue: AnyQueue,
-  { id, state, at }: { id: string; state: State | undefined; at: string },
+  { id, state, at, payloads }: {
+    id: string;
+    state: State | undefined;
+    at: string;
+    payloads: boolean;
+  },
 ): Promise<Placed | undefined> {
   if (state && state !== "dead") {
     const { messages } = await asking(() => {
-      return queue.peek(state, { limit: PAGE * 5, ...(at && { cursor: at }) });
+      return queue.peek(state, { limit: PAGE * 5, payloads, ...(at && { cursor: at }) });
     });
     const seen = messages.find((message) => message.id === id);
     if (seen) return { ...seen, state };
@@ -202,7 +239,7 @@ const Attempts: FC<{ message: Placed; now: number }> = ({ message: { errors, att
                     <When at={at} now={now} />
                     {worker && (
                       <>
-                        by{" "}
+                        {" by "}
                         <code>
                           <Text width={40}>{worker}</Text>
                         </code>
@@ -226,7 +263,7 @@ const Attempts: FC<{ message: Placed; now: number }> = ({ message: { errors, att
 );
 
 const Payload: FC<{ message: Placed; visit: Visit }> = ({ message, visit }) => {
-  const { raw } = message;
+  const { bytes } = message;
   const query = new URLSearchParams(visit.query);
   query.set("payload", "1");
   if (!visit.query.has("payload")) {
@@ -234,7 +271,7 @@ const Payload: FC<{ message: Placed; visit: Visit }> = ({ message, visit }) => {
       <section class="card" id="payload">
         <header>
           <h2>Payload</h2>
-          <span class="small muted">{whole(raw.length)} bytes</span>
+          <span class="small muted">{whole(bytes)} bytes</span>
         </header>
         <div class="body">
           <a class="button" href={`?${query}#payload`}>Show the payload</a>
@@ -247,7 +284,7 @@ const Payload: FC<{ message: Placed; visit: Visit }> = ({ message, visit }) => {
     <section class="card" id="payload">
       <header>
         <h2>Payload</h2>
-        <span class="small muted">{whole(raw.length)} bytes</span>
+        <span class="small muted">{whole(bytes)} bytes</span>
       </header>
       <div class="body">
         <pre tabindex={0} aria-label="Payload">{inert(text.slice(0, SHOWN), { lines: true })}</pre>

@@ -7,7 +7,10 @@
  */
 import type { RegisteredQueue, Waiting } from "@workshop/redis-patterns";
 import type { FC } from "hono/jsx";
+import type { TaskRecord } from "@workshop/redis-patterns/tasks";
 import { whole } from "../../format.ts";
+import { taskName } from "../../message_text.ts";
+import { recordsOf } from "../../records.ts";
 import { badRequest } from "../../server/problem.ts";
 import type { AnyQueue } from "../../snapshot.ts";
 import { shortReason } from "../groups.ts";
@@ -15,9 +18,18 @@ import { behind, type State } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import type { Verb } from "../operations.ts";
 import { Change, Empty, pathOf, Text, When, withQuery } from "../parts.tsx";
-import { errorOf, FIELDS, type Match, readSearch, searchedId, SearchError } from "../search.ts";
+import {
+  errorOf,
+  FIELDS,
+  type Match,
+  readSearch,
+  readsPayloads,
+  searchedId,
+  SearchError,
+} from "../search.ts";
 import type { Watch } from "../watch.ts";
 import { QueueHead } from "./queue.tsx";
+import { Progress } from "./task.tsx";
 
 /** How many messages on a page. */
 export const PAGE = 50;
@@ -91,8 +103,11 @@ export async function messagesPage(visit: Visit, watch: Watch, name: string): Pr
   let found: Found = { messages: [], looked: 0 };
   let trouble: string | undefined;
   try {
-    const match = readSearch(query);
-    found = await search(await watch.queue(name), { state, query, match, cursor });
+    const tasks = registered.kind === "tasks";
+    const match = readSearch(query, { tasks });
+    const payloads = readsPayloads(query, { tasks });
+    const queue = await watch.queue(name);
+    found = await search(queue, { state, query, match, payloads, cursor });
   } catch (error) {
     if (error instanceof SearchError) trouble = error.message;
     else if (error instanceof RangeError) throw badRequest(error.message);
@@ -101,6 +116,9 @@ export async function messagesPage(visit: Visit, watch: Watch, name: string): Pr
   const to = (more: { cursor?: string; q?: string }) => {
     return withQuery(`${path}/messages`, { state, q: query, ...more });
   };
+  const records = state === "leased"
+    ? await recordsOf(await watch.tasks(registered), found.messages)
+    : undefined;
   page.rest = (
     <>
       <SearchForm path={`${path}/messages`} state={state} query={query} />
@@ -136,6 +154,7 @@ export async function messagesPage(visit: Visit, watch: Watch, name: string): Pr
             queue={registered}
             state={state}
             messages={found.messages}
+            records={records}
             visit={visit}
             query={query}
             now={now}
@@ -208,11 +227,12 @@ const Table: FC<{
   queue: RegisteredQueue;
   state: State;
   messages: Found["messages"];
+  records: ReadonlyMap<string, TaskRecord> | undefined;
   visit: Visit;
   query: string;
   now: number;
   inAll: number | undefined;
-}> = ({ queue: { name, kind }, state, messages, visit, query, now, inAll }) => {
+}> = ({ queue: { name, kind }, state, messages, records, visit, query, now, inAll }) => {
   const path = pathOf("queues", name);
   const buttons = visit.readOnly ? [] : BUTTONS[state];
   const selects = buttons.some(([, , scopes]) => scopes.includes("selected"));
@@ -236,7 +256,8 @@ const Table: FC<{
                 />
               </th>
             )}
-            <th>Message</th>
+            <th>{kind === "tasks" ? "Task" : "Message"}</th>
+            {records && records.size > 0 && <th>Progress</th>}
             {(state === "dead" || state === "failed") && <th>Error</th>}
             {(state === "leased" || state === "completed") && <th>Worker</th>}
             {(state === "ready" || state === "delayed") && <th class="wide">Last error</th>}
@@ -280,7 +301,13 @@ const Table: FC<{
                     <Text width={80}>{message.id}</Text>
                   </a>
                 )}
+                {kind === "tasks" && <TaskName message={message} />}
               </td>
+              {records && records.size > 0 && (
+                <td class="small">
+                  <Progress record={records.get(message.id)} />
+                </td>
+              )}
               {(state === "dead" || state === "failed") && (
                 <td class="error why small">
                   <Text width={160}>{shortReason(errorOf(message))}</Text>
@@ -298,7 +325,7 @@ const Table: FC<{
               )}
               {kind === "priority" && <td class="num wide">{message.priority}</td>}
               <td class="num tried">{whole(message.attempts)}</td>
-              <td class="wide num muted">{whole(message.raw.length)}</td>
+              <td class="wide num muted">{whole(message.bytes)}</td>
               <td class="small when">
                 <When at={instantOf(state, message)} now={now} />
               </td>
@@ -352,6 +379,12 @@ const Table: FC<{
   );
 };
 
+const TaskName: FC<{ message: Waiting<unknown> }> = ({ message }) => (
+  <div class="muted small">
+    <Text width={60}>{taskName(message) ?? ""}</Text>
+  </div>
+);
+
 function instantOf(state: State, message: Waiting<unknown>): number {
   switch (state) {
     case "leased":
@@ -371,7 +404,13 @@ function instantOf(state: State, message: Waiting<unknown>): number {
 /** One page; of a search as many as can be found in a moment. */
 async function search(
   queue: AnyQueue,
-  { state, query, match, cursor }: { state: State; query: string; match: Match; cursor: string },
+  { state, query, match, payloads, cursor }: {
+    state: State;
+    query: string;
+    match: Match;
+    payloads: boolean;
+    cursor: string;
+  },
 ): Promise<Found> {
   const id = state === "dead" ? searchedId(query) : undefined;
   const one = id !== undefined && id.length <= 200 ? await queue.find(id) : undefined;
@@ -382,6 +421,7 @@ async function search(
   do {
     const page = await queue.peek(state, {
       limit: query ? STEP : PAGE,
+      payloads,
       ...(from && { cursor: from }),
     });
     found.looked += page.messages.length;

@@ -25,6 +25,7 @@ import {
   withQuery,
 } from "../parts.tsx";
 import type { Details, Watch } from "../watch.ts";
+import { RecentTasks } from "./task.tsx";
 
 /** Which page of a queue one is on. */
 export type Tab = "" | "errors" | "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
@@ -86,7 +87,11 @@ export const QueueHead: FC<{
 /** The page. */
 export async function queuePage(visit: Visit, watch: Watch, name: string): Promise<Page> {
   const queue = await watch.registered(name);
-  const [details, now] = await Promise.all([watch.details(queue), watch.now()]);
+  const [details, tasks, now] = await Promise.all([
+    watch.details(queue),
+    recentTasks(watch, queue),
+    watch.now(),
+  ]);
   const { counts, consumers } = details;
   return {
     title: name,
@@ -116,6 +121,7 @@ export async function queuePage(visit: Visit, watch: Watch, name: string): Promi
         <div class="columns">
           <div class="stack">
             <Hour details={details} now={now} />
+            {tasks && <RecentTasks queue={name} records={tasks.recent} now={now} />}
             <Workers details={details} now={now} />
           </div>
           <div class="stack">
@@ -161,6 +167,12 @@ export async function queuePage(visit: Visit, watch: Watch, name: string): Promi
       </section>
     ),
   };
+}
+
+/** Of a queue of tasks, those to which something happened last. */
+async function recentTasks(watch: Watch, queue: RegisteredQueue) {
+  const tasks = await watch.tasks(queue);
+  return tasks && { recent: await watch.recentTasks(queue, tasks) };
 }
 
 const Warnings: FC<{ details: Details }> = ({ details: { name, counts, consumers } }) => {

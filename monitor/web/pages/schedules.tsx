@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { FC } from "hono/jsx";
 import { whole } from "../../format.ts";
 import type { Page, Visit } from "../layout.tsx";
 import { Empty, pathOf, Text, When, withQuery } from "../parts.tsx";
@@ -13,16 +14,19 @@ import type { Watch } from "../watch.ts";
 /** How many queues are looked at for what is due next, and how many messages of each. */
 const QUEUES = 30;
 
+/** From when on a tick that nobody fired is late, in milliseconds. */
+const LATE_MS = 5_000;
+
 /** The page. */
 export async function schedulesPage(
   _visit: Visit,
   watch: Watch,
-  list: Schedules | undefined,
+  list: Schedules,
 ): Promise<Page> {
   const [all, now, schedules] = await Promise.all([
     watch.queues(),
     watch.now(),
-    list ? watch.schedules(list) : [],
+    watch.schedules(list),
   ]);
   const delaying = all.filter(({ counts }) => (counts?.delayed ?? 0) > 0).slice(0, QUEUES);
   const next = (await Promise.all(delaying.map(async (queue) => {
@@ -49,7 +53,8 @@ export async function schedulesPage(
             {schedules.length === 0
               ? (
                 <Empty title="No schedule">
-                  <p>Nothing here is enqueued by the clock.</p>
+                  <p>A TaskScheduler adds tasks by a cron pattern, or at an interval.</p>
+                  <pre>{`await scheduler.cron("nightly", "0 3 * * *", "send_report", { to: "ann@example.com" });`}</pre>
                 </Empty>
               )
               : (
@@ -58,10 +63,10 @@ export async function schedulesPage(
                     <thead>
                       <tr>
                         <th>Name</th>
-                        <th>Queue</th>
                         <th>When</th>
                         <th>Next</th>
                         <th class="wide">Last</th>
+                        <th class="num wide">Fired</th>
                       </tr>
                     </thead>
                     <tbody>
@@ -70,11 +75,17 @@ export async function schedulesPage(
                           <td class="id">
                             <Text width={60}>{one.name}</Text>{" "}
                             {one.paused && <span class="badge warn">off</span>}
-                          </td>
-                          <td>
-                            <a href={pathOf("queues", one.queue)}>
-                              <Text width={40}>{one.queue}</Text>
-                            </a>
+                            <div class="muted small">
+                              {one.task !== undefined && (
+                                <>
+                                  <Text width={60}>{one.task}</Text>
+                                  {" in "}
+                                </>
+                              )}
+                              <a href={pathOf("queues", one.queue)}>
+                                <Text width={40}>{one.queue}</Text>
+                              </a>
+                            </div>
                           </td>
                           <td>
                             <code>
@@ -83,10 +94,39 @@ export async function schedulesPage(
                             <span class="muted small">{one.timeZone}</span>
                           </td>
                           <td>
-                            {one.nextAt === undefined ? "–" : <When at={one.nextAt} now={now} />}
+                            {one.nextAt === undefined ? "never" : (
+                              <>
+                                <Next at={one.nextAt} now={now} />
+                                {one.upcoming && one.upcoming.length > 0 && (
+                                  <div class="muted small wide">
+                                    {"then "}
+                                    {one.upcoming.map((at, i) => (
+                                      <>
+                                        {i > 0 && ", "}
+                                        <When at={at} now={now} />
+                                      </>
+                                    ))}
+                                  </div>
+                                )}
+                              </>
+                            )}
                           </td>
                           <td class="wide">
-                            {one.lastAt === undefined ? "–" : <When at={one.lastAt} now={now} />}
+                            {one.lastAt === undefined
+                              ? "–"
+                              : one.lastId === undefined
+                              ? <When at={one.lastAt} now={now} />
+                              : (
+                                <a href={pathOf("queues", one.queue, "messages", one.lastId)}>
+                                  <When at={one.lastAt} now={now} />
+                                </a>
+                              )}
+                          </td>
+                          <td class="num wide">
+                            {one.firings === undefined ? "–" : whole(one.firings)}
+                            {one.skipped !== undefined && one.skipped > 0 && (
+                              <div class="muted small">{whole(one.skipped)} skipped</div>
+                            )}
                           </td>
                         </tr>
                       ))}
@@ -151,3 +191,14 @@ export async function schedulesPage(
     ),
   };
 }
+
+/** A tick that is over may have fired since the schedules were read; or there is no scheduler. */
+const Next: FC<{ at: number; now: number }> = ({ at, now }) => {
+  if (at > now) return <When at={at} now={now} />;
+  if (at > now - LATE_MS) return <>now</>;
+  return (
+    <span class="bad" title="No scheduler has fired it">
+      <When at={at} now={now} />
+    </span>
+  );
+};

@@ -1,0 +1,165 @@
+/**
+ * The steps that kill: each really kills a process; the variant that loses really loses, and the one that
+ * is cured never does. `deno test -A tests/example_kills_test.ts -- --repeat 20` says "never" louder.
+ */
+import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import { parseArgs } from "@std/cli/parse-args";
+import { connect, ListQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
+import { readExample } from "../tools/example.ts";
+import { ExampleProcess, play } from "../tools/example_process.ts";
+import type { RedisServer } from "../tools/redis_server.ts";
+import { serverTest } from "./support.ts";
+
+const REPEAT = Number(parseArgs(Deno.args, { string: ["repeat"] }).repeat ?? 1);
+const RUN_MS = 20_000;
+
+/** Runs an example with its companions to the end; the lines of its first program, and its exit code. */
+async function run(
+  path: string,
+  server: RedisServer,
+  { flags = [], beside }: { flags?: string[]; beside?: string } = {},
+): Promise<{ lines: string[]; code: number }> {
+  const example = await readExample(path);
+  const companions = beside ? [(await readExample(beside)).run] : example.with;
+  const played = await play({ run: example.run, with: companions }, {
+    start: (command, i) => {
+      // The shop and its producer have to agree on what they lose; step 07 has a producer for lists.
+      const extra = i === 0 || path.includes("/22_") ? flags : [];
+      return new ExampleProcess(command, { url: server.url, extra, deadlineMs: RUN_MS });
+    },
+  });
+  const [{ process, ending }] = played as [typeof played[0]];
+  return { lines: process.stdout, code: ending.code };
+}
+
+const MODES = ["polling", "blocking"];
+
+for (const mode of MODES) {
+  const step = `examples/07_reliable_queue/${mode}.ts`;
+  const beside = "examples/07_reliable_queue/list_producer.ts";
+
+  serverTest(`${step} --lossy loses the photo of the one who was killed`, async (server) => {
+    const { lines } = await run(step, server, { flags: ["--lossy"], beside });
+    const text = lines.join("\n");
+    assertStringIncludes(text, "ann: print_photo_1 .  at most once … kill -9");
+    assertStringIncludes(text, "9 of 10 photos printed");
+    assert(!text.includes("bob: print_photo_1 ."), text);
+    assertEquals(await server.cli("KEYS", "*"), ""); // and it is nowhere else
+  });
+
+  serverTest(
+    `${step} loses nothing, ${REPEAT} times`,
+    async (server) => {
+      for (let i = 0; i < REPEAT; i++) {
+        const { lines } = await run(step, server);
+        const text = lines.join("\n");
+        assertStringIncludes(text, "bob: print_photo_1 .  attempt 2");
+        assertStringIncludes(text, "10 of 10 photos printed");
+      }
+    },
+    {},
+    RUN_MS * (REPEAT + 1),
+  );
+}
+
+serverTest(
+  `step 07 by hand loses nothing, ${REPEAT} times`,
+  async (server) => {
+    for (let i = 0; i < REPEAT; i++) {
+      const { lines } = await run("examples/07_reliable_queue/by_hand.ts", server);
+      assertStringIncludes(lines.join("\n"), "10 of 10 photos printed");
+    }
+  },
+  {},
+  RUN_MS * (REPEAT + 1),
+);
+
+/** Who is told to be Ann, and what she leaves behind when she is dead. */
+const ANNS: [path: string, flags: string[], left: RegExp][] = [
+  ["examples/07_reliable_queue/blocking.ts", ["--lossy"], /^$/],
+  ["examples/07_reliable_queue/polling.ts", ["--lossy"], /^$/],
+  ["examples/07_reliable_queue/by_hand.ts", [], /^photo_prints:processing$/m],
+  ["examples/07_reliable_queue/blocking.ts", [], /^queue:\{photo_prints\}:leased$/m],
+  ["examples/07_reliable_queue/polling.ts", [], /^queue:\{photo_prints\}:leased$/m],
+  ["examples/14_consumer_groups/blocking.ts", [], /^queue:\{labels\}:leased$/m],
+  ["examples/14_consumer_groups/polling.ts", [], /^queue:\{labels\}:leased$/m],
+];
+for (const [path, flags, left] of ANNS) {
+  serverTest(`Ann of ${[path, ...flags].join(" ")} really dies by kill -9`, async (server) => {
+    const redis = await connect({ url: server.url });
+    const isList = flags.includes("--lossy") || path.includes("by_hand");
+    const photo = { n: 1, task: "print_photo_1 .", madeAt: Date.now() };
+    if (path.includes("/14_")) {
+      await new StreamQueue(redis, "labels", { group: "printers" }).enqueue({
+        label: "one",
+        madeAt: 1,
+      });
+    } else if (isList) await new ListQueue(redis, "photo_prints").enqueue(photo);
+    else await new ReliableQueue(redis, "photo_prints").enqueue(photo);
+    const { run } = await readExample(path);
+    const ann = new ExampleProcess(run, {
+      url: server.url,
+      extra: [...flags, "--ann"],
+      deadlineMs: RUN_MS,
+    });
+    assertEquals((await ann.ended).signal, "SIGKILL");
+    assert(!ann.stderr.join().includes("had not ended"), "we killed her, not she");
+    assertStringIncludes(ann.stdout.at(-1)!, "kill -9");
+    const keys = (await server.cli("KEYS", "*")).split("\n").filter((key) =>
+      !/registry|:(workers|stats|replays|leases)/.test(key)
+    );
+    assert(left.test(keys.sort().join("\n")), keys.join("\n"));
+    redis.destroy();
+  });
+}
+
+for (const mode of MODES) {
+  const step = `examples/22_capstone/${mode}.ts`;
+
+  serverTest(
+    `${step} keeps its books through five kills, ${REPEAT} times`,
+    async (server) => {
+      for (let i = 0; i < REPEAT; i++) {
+        const { lines, code } = await run(step, server);
+        const text = lines.join("\n");
+        assertStringIncludes(text, "kill -9 number 5");
+        assertStringIncludes(text, "in 40, out 40, lost 0, charged 40");
+        assertStringIncludes(text, "charged twice 0");
+        assertEquals(code, 0, text);
+      }
+    },
+    {},
+    RUN_MS * (REPEAT + 1),
+  );
+
+  serverTest(`${step} --lossy loses orders, and says so`, async (server) => {
+    const { lines, code } = await run(step, server, { flags: ["--lossy"] });
+    assertGreater(figure(lines, "lost"), 0);
+    assertStringIncludes(lines.join("\n"), "THE BOOKS ARE WRONG");
+    assertEquals(code, 1);
+  });
+
+  serverTest(`${step} --careless charges customers twice, and says so`, async (server) => {
+    const shop = await readExample(step);
+    const producer = await readExample("examples/22_capstone/producer.ts");
+    const played = await play({ run: shop.run, with: [producer.run] }, {
+      start: (command, i) =>
+        new ExampleProcess(command, {
+          url: server.url,
+          extra: i === 0 ? ["--careless"] : [],
+          deadlineMs: RUN_MS,
+        }),
+    });
+    const lines = played[0]!.process.stdout;
+    assertGreater(figure(lines, "charged twice"), 0);
+    assertEquals(figure(lines, "lost"), 0);
+    assertEquals(played[0]!.ending.code, 1);
+  });
+}
+
+/** The number behind a word of the shop's. */
+function figure(lines: string[], word: string): number {
+  const found = new RegExp(`\\b${word} (\\d+)`).exec(lines.join("\n"))?.[1];
+  assert(found !== undefined, `no "${word}" in:\n${lines.join("\n")}`);
+  return Number(found);
+}
