@@ -103,6 +103,75 @@ Deno.test("every step whose README has a check has an exercise, and no exercise 
   assertEquals(folder.map(({ name }) => name).sort(), exercises.map(({ name }) => `${name}.ts`));
 });
 
+/** Solutions with one thing wrong: number, what is replaced by what, and what is said of it. */
+const ALMOST: [string, string, string, RegExp][] = [
+  ["01", "await own.close();", "", /^The second connection is still open after/],
+  ["02", "redis.rPush(key, task)", "redis.lPush(key, task)", /^The queue gave label, the newest/],
+  [
+    "03",
+    '"cem", "ann"]',
+    '"bob", "ann"]',
+    /^Task 5 went to cem, not to bob; bob prints the poster/,
+  ],
+  ["04", "[channel] === 0", "[channel] === -1", /^The late subscriber missed \d+ of 20 events/],
+  ["06", "10 * task.level", "1 * task.level", /^The newsletter came before the mail of second 19/],
+  [
+    "07",
+    'redis.lMove(queue, processing, "RIGHT", "LEFT")',
+    'redis.blMove(queue, processing, "RIGHT", "LEFT", 0)',
+    /^With no photo there, take\(\) is to answer null, not to wait$/,
+  ],
+  ["08", "nack({ error })", "nack()", /^The dead letter says ".*", and not why/],
+  [
+    "09",
+    "return await redis.hSetNX(",
+    "if (await redis.hExists(ledger, order)) return false;\n  return await redis.hSetNX(",
+    /HSETNX, HSETNX — what is between two may crash$/,
+  ],
+  ["10", "sorted[Math.ceil(0.99 * sorted.length) - 1]!", "900", /the dead are waited for too long/],
+  ["11", ", id: `${to}:${next.n}`", "", /^Two workers have done Ann's reminder, and 2 next ones/],
+  ["12", "{ waitMs: 300 }", "{ waitMs: 30_000 }", /^The page has shown nothing for 1 s/],
+  [
+    "13",
+    "book(message.order!);\n    await redis.set(bookmark, id);",
+    "await redis.set(bookmark, id);\n    book(message.order!);",
+    /order_7 is never booked$/,
+  ],
+  ["14", "\n      .xDel(stream, entry.id)", "", /still has 2 entries: XACK deletes nothing$/],
+  [
+    "14",
+    'await redis.multi()\n      .xAdd(`${stream}:dead`, "*", entry.message)',
+    'await redis.xAdd(`${stream}:dead`, "*", entry.message);\n    await redis.multi()',
+    /^Redis received XADD, MULTI, XACK, XDEL, EXEC — a crash between them/,
+  ],
+  [
+    "15",
+    "threads: cores",
+    "threads: 2 * cores",
+    /^[34] threads have worked, and there are 2 cores$/,
+  ],
+  ["16", ", undefined, { signal }", "", /^It was told to end while it waited for the next start/],
+  ["17", "release()", "nack({ delayMs: 60_000 })", /^\d orders were given back for later/],
+  ["18", "oldest && age(oldest) > longMs", "oldest", /^Longer than a minute nothing was in hand/],
+  ["21", "`${server}/deliveries/${token}/nack`", "server", /^1 of 3 orders are leased still/],
+];
+
+Deno.test("the checks notice what is almost right, too", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "redis-patterns-" });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const checker = stack.use(await Checker.of(new URL(`file://${folder}/`), server.url));
+  for (const [number, right, wrong, sentence] of ALMOST) {
+    const { name } = exercises.find((exercise) => exercise.number === number)!;
+    const solution = await read(`solutions/${name}.ts`);
+    assertStringIncludes(solution, right);
+    await Deno.writeTextFile(`${folder}/${name}.ts`, solution.replace(right, wrong));
+    const verdict = await checker.behaves({ name });
+    assert(!verdict.solved, `${number}: ${wrong} passes`);
+    assertMatch(verdict.sentence, sentence, number);
+  }
+});
+
 /** A learner: a folder with the exercises as they come, and `deno task learn` beside it. */
 class Learner implements AsyncDisposable {
   readonly folder: string;
@@ -256,6 +325,26 @@ Deno.test("deno task hint says what it does not understand, and which exercises 
   assert(!unknown.ok && !wrong.ok);
   assertStringIncludes(unknown.stderr, "There is no exercise 99. There are:");
   assertStringIncludes(wrong.stderr, "Not understood: --all");
+});
+
+Deno.test("deno task hint tells one hint more each time, and at last where the solution is", async () => {
+  // The program notes it in the checkout; whatever was noted there is put back.
+  const file = new URL(".cache/learn.json", ROOT);
+  const before = await Deno.readTextFile(file).catch(() => undefined);
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => before === undefined ? Deno.remove(file) : Deno.writeTextFile(file, before));
+  const hint = async (...args: string[]) => {
+    const env = { NO_COLOR: "1", FORCE_COLOR: "" };
+    const all = ["run", "-A", "tools/hint.ts", "02", ...args];
+    const { ok, stdout, stderr } = await run(Deno.execPath(), all, { cwd: ROOT.pathname, env });
+    assert(ok, stderr);
+    return { hints: stdout.match(/^\d\. /gm)?.length, last: stdout.split("\n").at(-1) };
+  };
+  assertEquals(await hint("--again"), { hints: 1, last: "Hint 1 of 3." });
+  assertEquals(await hint(), { hints: 2, last: "Hint 2 of 3." });
+  const last = "That was the last hint. The solution: solutions/02_list_queue.ts";
+  assertEquals(await hint(), { hints: 3, last });
+  assertEquals(await hint(), { hints: 3, last });
 });
 
 Deno.test("Progress keeps hints and what was solved, and forgets what was edited since", async () => {
