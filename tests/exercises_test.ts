@@ -219,7 +219,7 @@ Deno.test("deno task learn in a terminal has keys for a hint, the next and the l
     new URL("solutions/07_reliable_queue.ts", ROOT),
     `${folder}/07_reliable_queue.ts`,
   );
-  await see("1 of 19 solved");
+  await see("1 of 20 solved");
   await see("nothing caps its attempts");
   await terminal.press("q");
   await see("left with 0");
