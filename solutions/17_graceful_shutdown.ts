@@ -1,8 +1,8 @@
 /**
  * Solution 17 · Graceful shutdown
  *
- * What was not begun is given back, without spending an attempt. A `Worker` does the same, and takes
- * no more than it can begin: `await new Worker(queue, pack).run({ signal })`.
+ * What was not begun is given back, without spending an attempt. A `Worker` does the same, and
+ * takes no more than it can begin: `await new Worker(queue, pack).run({ signal })`.
  */
 import type { ReliableQueue } from "@workshop/redis-patterns";
 

@@ -298,7 +298,7 @@ Deno.test("screen() fits the terminal, and shows hints and keys", () => {
   }
   // deno-lint-ignore no-control-regex -- colours
   const plain = bar(solved, 80).replace(/\x1b\[[\d;]*m/g, "");
-  assertEquals(plain, `${"█".repeat(12)}${"░".repeat(26)}  6 of 20 solved`);
+  assertEquals(plain, `${"█".repeat(12)}${"░".repeat(28)}  6 of 20 solved`);
 });
 
 Deno.test("readFailure() finds the learner's line, and takes what it does not know as it is", () => {
