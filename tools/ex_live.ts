@@ -38,7 +38,7 @@ export interface LiveOptions {
 export async function playLive(example: Example, options: LiveOptions): Promise<number> {
   const code = (await programsOf(example)).flatMap(({ code }) => code);
   await using live = await Live.open(example, { ...options, declared: declaredIn(code) });
-  await live.play();
+  await live.play(example);
   return 0;
 }
 
@@ -77,13 +77,14 @@ class Live implements AsyncDisposable {
     return live;
   }
 
-  async play(): Promise<void> {
+  async play(example: Example): Promise<void> {
     const { declared, extra, interrupts, stage } = this.#options;
     const keys = new Keys(interrupts.signal);
     try {
       if (stage.restart) { // a page that listens to a server of others would slow that down
         this.#watch = openWatch({
           url: stage.url,
+          title: example.title,
           declared,
           nameOf: (who) => this.#cast.nameOf(who),
         });

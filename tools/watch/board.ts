@@ -96,7 +96,7 @@ const COUNTED: ReadonlySet<Role> = new Set<Role>(["plain", "ready", "leased", "d
 /** See the module. */
 export class Board {
   readonly #declared: Declared;
-  readonly #nameOf: NameOf;
+  readonly #nameOf: NameOf | undefined;
   readonly #roles: Map<string, Role>;
   readonly #lists: Lists;
   readonly #channels = new Channels();
@@ -117,7 +117,7 @@ export class Board {
   /** Digest of a script to its name. */
   readonly #scripts = new Map<string, string>();
 
-  constructor(declared: Declared, nameOf: NameOf = () => undefined) {
+  constructor(declared: Declared, nameOf?: NameOf) {
     this.#declared = declared;
     this.#nameOf = nameOf;
     const keys = declared.names.flatMap(keysOf);
@@ -229,7 +229,10 @@ export class Board {
           : "asks again and again";
         return this.#box(from, { cards: keys.length > 0 ? [] : cards, doing });
       });
-    const leased = this.#look.hands.map((hand) => this.#handBox(hand));
+    // Redis names a consumer for half a minute after its end.
+    const isHere = ({ pid, cards }: Hand) =>
+      cards.length > 0 || !this.#nameOf || /^[^✝]+$/.test(this.#nameOf({ pid }) ?? "");
+    const leased = this.#look.hands.filter(isHere).map((hand) => this.#handBox(hand));
     while (this.#gone[0] && now - this.#gone[0].at > GONE_MS) this.#gone.shift();
     const boxes = [...leased, ...plain, ...this.#gone.map(({ box }) => box)];
     return boxes.toSorted((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
@@ -244,7 +247,7 @@ export class Board {
   #handBox({ queue, consumer, pid, mode, cards, leaseEndsAt }: Hand): Box {
     const box: Box = {
       id: `h${consumer}`.replace(/\W/g, "_"),
-      name: this.#nameOf({ pid }) ?? `consumer ${consumer.slice(0, 4)}${pid ? ` · ${pid}` : ""}`,
+      name: this.#nameOf?.({ pid }) ?? `consumer ${consumer.slice(0, 4)}${pid ? ` · ${pid}` : ""}`,
       doing: cards.length > 0 ? `leased from ${queue}` : mode ? `${mode}, nothing in hand` : "idle",
       cards,
       isListener: false,
@@ -315,7 +318,7 @@ export class Board {
   #name(from: string): string {
     if (from.startsWith("listener ")) return from.split(" of ")[0]!;
     const port = Number(from.slice(from.lastIndexOf(":") + 1));
-    const known = this.#nameOf({ port });
+    const known = this.#nameOf?.({ port });
     if (known) return known;
     const name = this.#names.get(from) ?? `client ${this.#names.size + 1}`;
     this.#names.set(from, name);

@@ -18,10 +18,11 @@ export interface Declared {
 export function declaredIn(code: string[]): Declared {
   const text = code.join("\n");
   const find = (pattern: RegExp) => [
-    ...new Set([...text.matchAll(pattern)].map(([, name]) => name!)),
+    ...new Set([...text.matchAll(pattern)].map(([, flag, path]) => (flag ?? path)!)),
   ];
   return {
-    names: find(/\b(?:queue|stream): "([^"]+)"/g),
+    // By HTTP a queue's name stands in the address.
+    names: find(/\b(?:queue|stream): "([^"]+)"|"\/queues\/([\w-]+)/g),
     channels: find(/\bchannel: "([^"]+)"/g),
   };
 }

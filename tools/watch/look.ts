@@ -79,7 +79,7 @@ export interface Look {
 export const MOST = 24;
 
 /** KEYS: what is looked at. ARGV: a mark to find this look by in MONITOR, MOST, channels. */
-const SCRIPT = `
+export const LOOK_SCRIPT = `
 local most = tonumber(ARGV[2])
 local time = redis.call("TIME")
 local found = {}
@@ -121,7 +121,7 @@ export async function look(
   const keys = names.flatMap((name) => keysOf(name).map((each) => ({ ...each, name })));
   const [now, found, heard] = await redis.sendCommand([
     "EVAL",
-    SCRIPT,
+    LOOK_SCRIPT,
     `${keys.length}`,
     ...keys.map(({ key }) => key),
     mark,

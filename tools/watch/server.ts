@@ -12,7 +12,7 @@ import { connect, type ConnectedClient, type ConnectionEvent } from "@workshop/r
 import { asset, assetUrl } from "./assets.ts";
 import { Board, MOUTH_MS, type NameOf, type Scene } from "./board.ts";
 import type { Declared } from "./declared.ts";
-import { type Look, look } from "./look.ts";
+import { type Look, look, LOOK_SCRIPT } from "./look.ts";
 import { documentOf, type Frame, frameOf } from "./page.tsx";
 import { parseLine } from "./wire.ts";
 
@@ -236,9 +236,10 @@ class Watcher {
       }
       return;
     }
-    // What our own script does inside the server follows its line.
+    // What a script of ours does inside the server follows its line. The stage looks, too.
     if (sent.from === undefined && this.#isOwnScript) return;
-    this.#isOwnScript = false;
+    this.#isOwnScript = sent.args[1] === LOOK_SCRIPT;
+    if (this.#isOwnScript) return;
     this.#board.hear(sent, performance.now());
     this.#news.resolve();
   }

@@ -36,7 +36,7 @@ header p { color: var(--muted); font-size: 14px }
   display: grid; grid-template-columns: minmax(0, 1fr) minmax(350px, 31vw); gap: 18px 22px; padding: 16px 28px 28px;
   grid-template-areas: "structures commands" "boxes commands"; grid-template-rows: auto 1fr; align-items: start;
 }
-.structures { grid-area: structures; display: grid; gap: 16px }
+.structures { grid-area: structures; display: grid; grid-template-columns: minmax(0, 1fr); gap: 16px }
 .boxes { grid-area: boxes; display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 14px; align-items: start }
 #commands { grid-area: commands }
 
@@ -66,7 +66,7 @@ h2 i { font: 700 12px/1 Inter, sans-serif; letter-spacing: .09em; color: var(--a
 
 /* LIST: a conveyor */
 .belt { display: flex; align-items: center; gap: 12px; margin-top: 12px; padding: 13px 14px; border-radius: 12px; background: repeating-linear-gradient(90deg, var(--sunken) 0 26px, color-mix(in srgb, var(--sunken) 88%, var(--ink)) 26px 28px) }
-.belt ol { display: flex; flex: 1; gap: 10px; justify-content: flex-end; min-height: 42px; align-items: center; overflow: hidden; direction: rtl; flex-direction: row-reverse; padding: 2px }
+.belt ol { display: flex; flex: 1; min-width: 0; gap: 10px; justify-content: flex-end; min-height: 42px; align-items: center; overflow: hidden; direction: rtl; flex-direction: row-reverse; padding: 2px }
 .belt li { direction: ltr }
 .belt .end { font-weight: 650; color: var(--ink) }
 
@@ -82,7 +82,7 @@ h2 i { font: 700 12px/1 Inter, sans-serif; letter-spacing: .09em; color: var(--a
 /* STREAM: a ribbon */
 .ribbon { display: flex; align-items: flex-start; gap: 12px; margin-top: 12px; overflow: hidden }
 .ribbon > .more { padding-top: 11px }
-.ribbon > ol { display: flex; flex: 1; justify-content: flex-start; border-top: 3px solid var(--line); padding-top: 12px }
+.ribbon > ol { display: flex; flex: 1; min-width: 0; justify-content: flex-start; border-top: 3px solid var(--line); padding-top: 12px }
 .link { padding-right: 12px; position: relative; min-width: 0 }
 .link > code { display: block; font-size: 12px; color: var(--muted); margin: 5px 0 0 4px }
 .link .cursor { display: block; width: max-content; margin-top: 7px; background: var(--good); color: var(--surface); font-weight: 640; font-size: 13.5px; line-height: 1; padding: 5px 10px; border-radius: 6px; position: relative }
