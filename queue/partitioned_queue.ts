@@ -25,7 +25,6 @@ import {
   type Counts,
   ENQUEUE_OPTIONS,
   type Enqueued,
-  type EnqueueManyOptions,
   type EnqueueOptions,
   type Found,
   type FoundState,

@@ -17,7 +17,7 @@
  * @module
  */
 import { call, type CallOptions, DEFAULT_DEADLINE_MS } from "./call.ts";
-import { type CommandArgument, type NodeClient, type RedisClient } from "./client.ts";
+import type { CommandArgument, NodeClient, RedisClient } from "./client.ts";
 import {
   describe,
   explain,
