@@ -37,7 +37,8 @@ import { call } from "../redis/call.ts";
 import { slotOf } from "../redis/slots.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
 import { RedisSentinel } from "../tools/redis_sentinel.ts";
-import { freePort, type RedisServer } from "../tools/redis_server.ts";
+import { freePort, RedisServer } from "../tools/redis_server.ts";
+import { FaultyProxy } from "./proxy.ts";
 import { eventually, limit, serverTest } from "./support.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -467,3 +468,30 @@ serverTest(
     }
   },
 );
+
+Deno.test("a reply that is lost behind Sentinels has no double effect", async () => {
+  await using master = await RedisServer.start();
+  await using proxy = await FaultyProxy.start({ port: master.port });
+  const { port } = new URL(proxy.url);
+  await using watcher = await RedisServer.start({
+    sentinel: [`sentinel monitor mymaster 127.0.0.1 ${port} 1`],
+  });
+  const nodes = [`127.0.0.1:${watcher.port}`];
+  await using redis = await connect({ sentinel: { name: "mymaster", nodes }, heartbeatMs: 0 });
+
+  await using list = new ListQueue<string>(redis, "list");
+  await using queue = new ReliableQueue<string>(redis, "queue");
+  await Promise.all([list.enqueue("before"), queue.enqueue("before")]);
+  const lost = proxy.dropReplies(1, { after: /LPUSH/ });
+  const error = await assertRejects(() => list.enqueue("once"), RedisConnectionError);
+  await lost;
+  assertEquals(error.sent, true); // stored or not: it is not for us to say it again
+  assertEquals(await master.cli("LLEN", "list"), "2");
+
+  await eventually(() => queue.counts(), 10_000);
+  const lostToo = proxy.dropReplies(1, { after: /EVALSHA/ });
+  await queue.enqueue("once"); // said again under the same name
+  await lostToo;
+  assertEquals((await queue.counts()).ready, 2);
+  await pause(LAST_TIMER_MS);
+});
