@@ -1,5 +1,4 @@
 /** @jsxImportSource hono/jsx */
-// deno-lint-ignore-file jsx-key -- rendered once, on the server: no row is met again
 /**
  * What is on record of tasks: on a page of its own where the task is gone from the queue, else on that of
  * its message; and the last ones to which something happened.
