@@ -282,6 +282,7 @@ programTest(
     assertEquals([listed.code, listed.stdout], [2, ""]);
     assertMatch(listed.stderr, /^down: Redis at .*connection refused .*\n$/);
     await server.restart();
+    await eventually(async () => void await redis.ping(), 10_000); // its pause before trying is over
   },
 );
 
