@@ -6,6 +6,8 @@
  */
 import type { Buffer } from "node:buffer";
 import process from "node:process";
+import { call } from "../redis/call.ts";
+import type { RedisClient } from "../redis/client.ts";
 import type { QueueKeys } from "../redis/keys.ts";
 import { defineScript, type Send } from "../redis/script.ts";
 import type { Mode } from "./message.ts";
@@ -65,6 +67,7 @@ return found`,
 
 /** See the module. */
 export class Presence {
+  readonly #client: RedisClient;
   readonly #keys: QueueKeys;
   readonly #consumer: string;
   readonly #mode: Mode;
@@ -73,7 +76,8 @@ export class Presence {
   #again = -Infinity;
 
   constructor(
-    { keys, kind, name, consumer, mode }: {
+    { client, keys, kind, name, consumer, mode }: {
+      client: RedisClient;
       keys: QueueKeys;
       kind: string;
       name: string;
@@ -81,6 +85,7 @@ export class Presence {
       mode: Mode;
     },
   ) {
+    this.#client = client;
     this.#keys = keys;
     this.#consumer = consumer;
     this.#mode = mode;
@@ -95,7 +100,8 @@ export class Presence {
     const [mode, startedAt] = [this.#mode, this.#startedAt];
     const { pid } = process;
     await this.#say(send, JSON.stringify({ host: hostname(), pid, mode, startedAt, holds }));
-    await this.#registration.renew(send);
+    // Not over a connection of the queue's own: on a cluster the registry is at another master.
+    await this.#registration.renew((args) => call(this.#client, args, { raw: true }));
   }
 
   /** Says goodbye, if it ever said that it was there. */

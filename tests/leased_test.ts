@@ -99,7 +99,7 @@ redisTest(
   },
 );
 
-redisTest("PriorityQueue.receive gives the most urgent first", async ({ redis, name }) => {
+redisTest("PriorityQueue.receive gives the most urgent first", async ({ redis, master, name }) => {
   await using queue = new PriorityQueue<string>(redis, name);
   const order: [string, Priority | undefined][] = [
     ["low", "low"],
@@ -123,7 +123,7 @@ redisTest("PriorityQueue.receive gives the most urgent first", async ({ redis, n
   const deliveries = await queue.receiveMany(20);
   assertEquals(deliveries.map(({ payload }) => payload), expected);
   await Promise.all(deliveries.map((delivery) => delivery.ack()));
-  await removeKeys(redis, name);
+  await removeKeys(master, name);
 });
 
 for (const mode of MODES) {
@@ -149,7 +149,7 @@ for (const mode of MODES) {
     }
     assertEquals(seen, seen.toSorted(([a, i], [b, j]) => a - b || i - j));
     for (const producer of producers) await producer.close();
-    await removeKeys(test.redis, test.name);
+    await removeKeys(test.master, test.name);
   });
 }
 
@@ -164,10 +164,10 @@ redisTest("PriorityQueue hands out an urgent message that comes while one waits"
   assertEquals(first?.payload, "delayed, high");
   assertEquals(await first!.nack({ delayMs: 0 }), "ready");
   assertEquals((await queue.receive())?.payload, "delayed, high"); // it keeps its priority
-  await removeKeys(test.redis, test.name);
+  await removeKeys(test.master, test.name);
 });
 
-redisTest("PriorityQueue keeps scores that are exact", async ({ redis, name }) => {
+redisTest("PriorityQueue keeps scores that are exact", async ({ redis, master, name }) => {
   await using queue = new PriorityQueue<string>(redis, name);
   const scores = async () => {
     const members = await redis.zRangeWithScores(`queue:{${name}}:ready`, 0, -1);
@@ -191,7 +191,7 @@ redisTest("PriorityQueue keeps scores that are exact", async ({ redis, name }) =
     ["g", 1_024 * BEGIN - 1],
   ]);
   assertEquals(Number.isSafeInteger(1_024 * BEGIN - 1), true);
-  await removeKeys(redis, name);
+  await removeKeys(master, name);
 });
 
 redisTest("PriorityQueue.enqueue refuses a priority out of range, naming it", async (test) => {
