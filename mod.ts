@@ -43,6 +43,11 @@ export {
 } from "./queue/priority_queue.ts";
 export { StreamQueue, type StreamQueueOptions } from "./queue/stream_queue.ts";
 export { LeasedQueue } from "./queue/leased_queue.ts";
+export {
+  type PartitionedEnqueueOptions,
+  PartitionedQueue,
+  type PartitionedQueueOptions,
+} from "./queue/partitioned_queue.ts";
 export type {
   ConsumerInfo,
   Counts,

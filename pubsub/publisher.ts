@@ -7,7 +7,7 @@ import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
 import { checkClient } from "../redis/topology.ts";
 import { DEFAULT_MAX_PAYLOAD_BYTES, encode } from "../redis/codec.ts";
-import { checkOptions, optionNames } from "../redis/options.ts";
+import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
 import { checkCount } from "../redis/timers.ts";
 import { asChannel, type Channel } from "./channel.ts";
 
@@ -19,16 +19,23 @@ export interface PublisherOptions {
    * @default 1_048_576 (1 MiB)
    */
   maxPayloadBytes?: number;
+  /**
+   * Whether a channel is kept on one master of a cluster, as a key is, instead of being told to all its
+   * nodes. Heard by a `Subscriber` that is `sharded`, too, and by no other. Needs Redis 7, or Valkey.
+   *
+   * @default false
+   */
+  sharded?: boolean;
 }
 
-const PUBLISHER_OPTIONS = optionNames<PublisherOptions>({ maxPayloadBytes: true });
+const PUBLISHER_OPTIONS = optionNames<PublisherOptions>({ maxPayloadBytes: true, sharded: true });
 
 /**
  * Publishes to channels.
  *
  * **Guarantee:** at most once, and only to those who are subscribed at that moment. Nothing is kept:
  * a message that nobody hears is gone.
- * **Commands:** one `PUBLISH` a message.
+ * **Commands:** one `PUBLISH` a message; `SPUBLISH` if it is `sharded`.
  * **Choose another** when the message must arrive: a queue keeps it until somebody takes it.
  *
  * @example
@@ -45,6 +52,7 @@ const PUBLISHER_OPTIONS = optionNames<PublisherOptions>({ maxPayloadBytes: true 
 export class Publisher {
   readonly #client: RedisClient;
   readonly #maxBytes: number;
+  readonly #command: string;
 
   /**
    * Makes the publisher; sends nothing.
@@ -55,7 +63,8 @@ export class Publisher {
    */
   constructor(client: RedisClient, options: PublisherOptions = {}) {
     checkOptions("Publisher", options, PUBLISHER_OPTIONS);
-    const { maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES } = options;
+    const { maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, sharded = false } = options;
+    this.#command = checkSwitch("sharded", sharded) ? "SPUBLISH" : "PUBLISH";
     this.#client = checkClient(client);
     this.#maxBytes = checkCount("maxPayloadBytes", maxPayloadBytes, { max: 536_870_912 });
   }
@@ -66,7 +75,8 @@ export class Publisher {
    * @param target A channel's name (JSON, any payload) or a typed {@linkcode channel}.
    * @param payload What the channel carries.
    * @returns How many subscriptions received it, whatever they make of it. A subscriber that matches
-   * by a channel and by a pattern counts twice, since it receives it twice.
+   * by a channel and by a pattern counts twice, since it receives it twice. On a cluster, of those at the
+   * node that was asked, unless it is `sharded`.
    * @throws {TypeError} for a payload that cannot be carried; and whatever the channel's `parse`
    * throws. Nothing was sent then.
    * @throws {RangeError} for a payload over `maxPayloadBytes`.
@@ -75,6 +85,6 @@ export class Publisher {
   async publish<T>(target: string | Channel<T>, payload: NoInfer<T>): Promise<number> {
     const { name, codec, parse } = asChannel<T>(target);
     const value = encode(codec, parse(payload), this.#maxBytes);
-    return Number(await call(this.#client, ["PUBLISH", name, value]));
+    return Number(await call(this.#client, [this.#command, name, value]));
   }
 }

@@ -16,10 +16,11 @@ import { addressOf, type NodeClient, type RedisClient } from "../redis/client.ts
 import { checkClient } from "../redis/topology.ts";
 import { DecodeError } from "../redis/codec.ts";
 import { explain, isRetryable, RedisConnectionError } from "../redis/errors.ts";
-import { checkOptions, checkSignal, optionNames } from "../redis/options.ts";
+import { checkOptions, checkSignal, checkSwitch, optionNames } from "../redis/options.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import { show } from "../redis/show.ts";
-import { checkOpen, lastTrouble, whenEnded } from "../redis/supervise.ts";
+import { slotOf } from "../redis/slots.ts";
+import { checkOpen, lastTrouble, routeOf, whenEnded } from "../redis/supervise.ts";
 import {
   backoffMs,
   checkCount,
@@ -72,6 +73,13 @@ export interface SubscriberOptions {
    */
   heartbeatMs?: number;
   /**
+   * Whether channels are kept on one master of a cluster, as keys are; for a `Publisher` that is `sharded`,
+   * too. All channels of a subscriber are in one slot then: give them the same text in braces.
+   *
+   * @default false
+   */
+  sharded?: boolean;
+  /**
    * Told about gaps, drops and refused messages. Without it, the first message that cannot be read
    * ends the subscriber with its error.
    */
@@ -81,6 +89,7 @@ export interface SubscriberOptions {
 const SUBSCRIBER_OPTIONS = optionNames<SubscriberOptions>({
   inbox: true,
   heartbeatMs: true,
+  sharded: true,
   onEvent: true,
 });
 const MESSAGES_OPTIONS = optionNames<{ signal?: AbortSignal }>({ signal: true });
@@ -122,7 +131,10 @@ const SUBSCRIBE_MS = 5_000;
  */
 export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<PubSubMessage<T>> {
   readonly #parent: RedisClient;
-  readonly #connection: OwnConnection;
+  #connection: OwnConnection;
+  readonly #sharded: boolean;
+  /** The channel whose slot all others are in. */
+  #home: string | undefined;
   readonly #wanted = {
     channel: new Map<string, Channel<T>>(),
     pattern: new Map<string, Channel<T>>(),
@@ -151,7 +163,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
    */
   constructor(client: RedisClient, options: SubscriberOptions = {}) {
     checkOptions("Subscriber", options, SUBSCRIBER_OPTIONS);
-    const { inbox = 1_000, heartbeatMs = 5_000, onEvent } = options;
+    const { inbox = 1_000, heartbeatMs = 5_000, onEvent, sharded = false } = options;
     if (onEvent !== undefined && typeof onEvent !== "function") {
       throw new TypeError(`onEvent must be a function, but is ${show(onEvent)}`);
     }
@@ -159,6 +171,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     this.#inbox = new Inbox(checkCount("inbox", inbox));
     this.#heartbeatMs = checkMs("heartbeatMs", heartbeatMs, { min: 1 });
     this.#onEvent = onEvent;
+    this.#sharded = checkSwitch("sharded", sharded);
     this.#connection = new OwnConnection(client);
     this.#forget = whenEnded(client, () => void this.close());
     this.#subscribed.promise.catch(() => {});
@@ -264,6 +277,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     checkOpen(this.#parent);
     if (this.#failure) throw this.#failure;
     if (this.#closing.signal.aborted) throw new TypeError("The subscriber is closed");
+    if (this.#sharded) await this.#settleIn(kind, channels);
     for (const channel of channels) this.#wanted[kind].set(channel.name, channel);
     if (this.#client) {
       try {
@@ -283,6 +297,27 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     } catch (error) {
       throw error instanceof DeadlineError ? this.#unconfirmed() : error;
     }
+  }
+
+  /** The first channel chooses the master; others have to be there, too. */
+  async #settleIn(kind: Kind, channels: Channel<T>[]): Promise<void> {
+    if (kind === "pattern") {
+      throw new TypeError(`Redis has no patterns for sharded channels: ${show(channels[0]?.name)}`);
+    }
+    const first = this.#home ?? channels[0]?.name;
+    if (first === undefined) return;
+    for (const { name } of channels) {
+      if (slotOf(name) === slotOf(first)) continue;
+      throw new TypeError(
+        `A sharded subscriber hears channels of one slot: ${JSON.stringify(first)} is in slot ` +
+          `${slotOf(first)}, ${JSON.stringify(name)} in ${slotOf(name)}; channels with the same ` +
+          `text in braces are in one slot, or take a subscriber for each`,
+      );
+    }
+    if (this.#home !== undefined) return;
+    this.#home = first;
+    await this.#connection.close(); // was for any master, and has not been used
+    this.#connection = new OwnConnection(this.#parent, first);
   }
 
   async #remove(kind: Kind, targets: (string | Channel<T>)[]): Promise<void> {
@@ -369,15 +404,18 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
       // A listener each: it knows the pattern by which a message came.
       const subscribing = missing.map((name) => {
         const hear = (raw: Buffer, from: Buffer) => this.#hear(kind, name, raw, from);
-        return kind === "channel"
-          ? client.subscribe(name, hear, true)
-          : client.pSubscribe(name, hear, true);
+        if (kind === "pattern") return client.pSubscribe(name, hear, true);
+        return this.#sharded
+          ? client.sSubscribe(name, hear, true)
+          : client.subscribe(name, hear, true);
       });
       const leaving = left.length === 0
         ? undefined
-        : kind === "channel"
-        ? client.unsubscribe(left)
-        : client.pUnsubscribe(left);
+        : kind === "pattern"
+        ? client.pUnsubscribe(left)
+        : this.#sharded
+        ? client.sUnsubscribe(left)
+        : client.unsubscribe(left);
       try {
         await within(Promise.all([...subscribing, leaving]), SUBSCRIBE_MS);
       } catch (error) {
@@ -417,7 +455,10 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     const gone = new AbortController();
     const leave = (error: unknown) => gone.abort(explain(error, addressOf(this.#parent)));
     const onClose = () => leave(new Error("closed"));
+    const onEnd = () => leave(this.#moved());
     client.on("error", leave);
+    client.on("end", onEnd); // thrown away, since another server has the channel
+    client.on("sharded-channel-moved", onEnd);
     this.#closing.signal.addEventListener("abort", onClose);
     try {
       while (!gone.signal.aborted) {
@@ -436,6 +477,12 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     return new RedisConnectionError(`no answer to PING within ${this.#heartbeatMs} ms`, {
       address: addressOf(this.#parent),
     });
+  }
+
+  #moved(): RedisConnectionError {
+    routeOf(this.#parent)?.doubt();
+    const address = addressOf(this.#parent);
+    return new RedisConnectionError("the channel is at another server now", { address });
   }
 
   #unconfirmed(): RedisConnectionError {

@@ -14,7 +14,7 @@ import { sleep } from "./timers.ts";
 const EVERY_MS = 10_000;
 
 /** How long one is waited for before the next is asked as well. */
-const NEXT_MS = 100;
+const NEXT_MS = 300;
 
 /** Asks the nodes of a cluster. */
 export class ClusterDiscovery implements Discovery {

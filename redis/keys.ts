@@ -115,6 +115,11 @@ export const SCHEDULE_KEY_TYPES: Readonly<Record<keyof ScheduleKeys, string>> = 
 /** ZSET of all queues with leases, by last use. It has no queue's slot, so no script touches it. */
 export const REGISTRY_KEY = "queue:registry";
 
+/** STRING: how many partitions a queue has; see partitions.ts. */
+export function partitionsKey(name: string): string {
+  return `queue:{${checkQueueName(name)}}:partitions`;
+}
+
 /**
  * All keys of a queue with leases, on one slot of a cluster: the name is the hash tag. For looking: what
  * writes there is the queue.

@@ -11,7 +11,7 @@ Deno.test("compose.yaml starts the Redis that the tools would start, for this ma
   assertEquals(Object.keys(services), ["redis"]);
   const { image, command, ports } = services["redis"]!;
   const provision = await Deno.readTextFile(new URL("tools/provision.ts", ROOT));
-  assertStringIncludes(provision, `image: "${image}",`);
+  assertStringIncludes(provision, `image: "${image}"`);
   assertEquals(ports, ["127.0.0.1:6379:6379"]);
   assertMatch(command, /^redis-server .*--maxmemory-policy noeviction$/);
 });

@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import {
   ListQueue,
+  PartitionedQueue,
   PriorityQueue,
   Publisher,
   ReliableQueue,
@@ -33,6 +34,11 @@ redisTest("the classes leave exactly the keys of the key map", async (test) => {
   const list = new ListQueue(test.redis, names.list);
   await list.enqueueMany([1, 2]);
   await list.receive();
+  await using partitioned = new PartitionedQueue(test.redis, reliable!, {
+    partitions: 2,
+    make: (client, part) => new ReliableQueue(client, part),
+  });
+  await partitioned.receive();
   await using subscriber = new Subscriber(test.redis);
   await subscriber.subscribe(`${test.name}:news`);
   await new Publisher(test.redis).publish(`${test.name}:news`, 1);

@@ -653,23 +653,23 @@ function presence(name: string, test: LeasedTest): void {
     const kind = kinds[name as keyof typeof kinds];
     const member = `${kind} ${test.name}`;
     const mine = async (limit?: number) =>
-      (await listQueues(test.redis, { limit })).filter((queue) => queue.name === test.name);
+      (await listQueues(test.client, { limit })).filter((queue) => queue.name === test.name);
     await queue.counts();
     assertEquals(await mine(), [], "looking is no use");
     await queue.enqueue(1);
     const [found, ...others] = await mine();
     assertEquals([found!.kind, others], [kind, []]);
     assertLess(Math.abs(found!.lastUsedAt - Date.now()), 5_000);
-    await test.redis.zAdd("queue:registry", { score: 2e15, value: member });
+    await test.client.zAdd("queue:registry", { score: 2e15, value: member });
     assertEquals(await mine(1), [{ name: test.name, kind, lastUsedAt: 2e15 }], "in front");
-    await test.redis.zRem("queue:registry", member);
+    await test.client.zRem("queue:registry", member);
     const worker = new Worker(queue, () => {});
     worker.start();
     await eventually(async () => assertEquals((await mine()).length, 1)); // consumers count, too
     await worker.stop();
     for (const limit of [0, -1, 1.5, NaN, 10_001]) {
-      await assertRejects(() => listQueues(test.redis, { limit }), RangeError, "limit");
+      await assertRejects(() => listQueues(test.client, { limit }), RangeError, "limit");
     }
-    await test.redis.zRem("queue:registry", member);
+    await test.client.zRem("queue:registry", member);
   });
 }

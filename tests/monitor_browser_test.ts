@@ -10,6 +10,7 @@ import {
   Worker,
 } from "@workshop/redis-patterns";
 import type { DashboardOptions } from "@workshop/redis-patterns/dashboard";
+import { TaskProducer, TaskScheduler, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { findChromium } from "../tools/chromium.ts";
 import { serve } from "./monitor_web_support.ts";
 import { eventually, serverTest } from "./support.ts";
@@ -108,7 +109,14 @@ async function something(redis: ConnectedClient): Promise<string[]> {
   await paused.enqueue(1);
   await paused.pause();
   const { messages: [letter] } = await mails.peek("dead");
+  await someTasks(redis);
   return [
+    "/queues/shop",
+    "/queues/shop/messages?state=leased",
+    "/queues/shop/messages?state=dead",
+    "/queues/shop/messages/done?result=1",
+    "/queues/shop/messages/runs",
+    "/queues/shop/messages/died",
     "/",
     "/queues/mails",
     "/queues/paused",
@@ -125,6 +133,34 @@ async function something(redis: ConnectedClient): Promise<string[]> {
     "/nowhere",
     "/login",
   ];
+}
+
+/** A task that is done, one that runs and says how far it is, one that died; and schedules. */
+async function someTasks(redis: ConnectedClient): Promise<void> {
+  const name = "shop";
+  const handlers = {
+    double: ({ data }: { data: number }) => ({ doubled: 2 * data }),
+    fail: (): void => {
+      throw new Error("no such address");
+    },
+  };
+  const scheduler = new TaskScheduler<typeof handlers>(redis, { name });
+  await scheduler.cron("nightly", "0 3 * * *", "double", { data: 1 }, {
+    timeZone: "Europe/Vienna",
+  });
+  await scheduler.every("pulse", 3_600_000, "fail", null);
+  await using producer = new TaskProducer<typeof handlers>(redis, { name });
+  await producer.add("double", { data: 42 }, { id: "done" });
+  await producer.add("fail", null, { id: "died" });
+  await using worker = new TaskWorker(redis, { name, handlers, maxAttempts: 1 });
+  worker.start();
+  await eventually(async () => {
+    const records = await producer.queue.tasks(["done", "died"]);
+    assertEquals(records.map((record) => record?.state), ["done", "dead"]);
+  });
+  await worker.stop();
+  await producer.add("double", { data: 1 }, { id: "runs" });
+  await producer.queue.receive();
 }
 
 /** Dead letters, as many as `count`, of two errors. */

@@ -13,6 +13,12 @@ import {
   StreamQueue,
   Worker,
 } from "@workshop/redis-patterns";
+import {
+  type TaskContext,
+  TaskProducer,
+  TaskScheduler,
+  TaskWorker,
+} from "@workshop/redis-patterns/tasks";
 import type { RedisServer } from "../tools/redis_server.ts";
 import { run } from "../tools/run.ts";
 import { Terminal } from "../tools/terminal.ts";
@@ -276,6 +282,7 @@ programTest(
     assertEquals([listed.code, listed.stdout], [2, ""]);
     assertMatch(listed.stderr, /^down: Redis at .*connection refused .*\n$/);
     await server.restart();
+    await eventually(async () => void await redis.ping(), 10_000); // its pause before trying is over
   },
 );
 
@@ -570,5 +577,93 @@ programTest(
     await terminal.press("C-c");
     await terminal.see(/^(\^C)?left with 130/m, 5_000);
     await server.resume();
+  },
+);
+
+programTest(
+  "monitor tells of tasks what is on record, and what is added by the clock",
+  async ({ url }) => {
+    await using redis = await connect({ url });
+    const released = Promise.withResolvers<void>();
+    const handlers = {
+      process_data: ({ data }: { data: number }) => ({ processed_data: 2 * data }),
+      send_mail: ({ to }: { to: string }): void => {
+        throw new Error(`no such address ${to}`);
+      },
+      print_album: async (_: { pages: number }, { progress }: TaskContext) => {
+        await progress({ done: 3, of: 12 });
+        await released.promise;
+      },
+    };
+    await using producer = new TaskProducer<typeof handlers>(redis);
+    const worker = new TaskWorker(redis, {
+      handlers,
+      concurrency: 4,
+      maxAttempts: 2,
+      backoff: { baseMs: 0 },
+    });
+    await producer.add("process_data", { data: 42 }, { id: "done" });
+    await producer.add("send_mail", { to: "dora" }, { id: "died" });
+    await producer.add("print_album", { pages: 12 }, { id: "runs" });
+    await producer.add("process_data", { data: 1 }, { id: "waits", delayMs: 600_000 });
+    const scheduler = new TaskScheduler<typeof handlers>(redis);
+    const timeZone = "Europe/Vienna";
+    await scheduler.cron("nightly", "0 3 * * *", "process_data", { data: 3 }, { timeZone });
+    worker.start();
+    await using _ending = {
+      [Symbol.asyncDispose]: () => {
+        released.resolve();
+        return worker.stop();
+      },
+    };
+    await eventually(async () => {
+      const records = await producer.queue.tasks(["done", "died", "runs"]);
+      assertEquals(records.map((record) => record?.state), ["done", "dead", "running"]);
+      assert("progress" in records[2]!);
+    });
+
+    const recent = (await monitor(url, "recent")).stdout;
+    assertMatch(recent, /done +done +1 +[\d.]+ m?s +process_data/);
+    assertMatch(recent, /died +dead +2 +send_mail {2}.*no such address dora/);
+    assertMatch(recent, /runs +running +1 +print_album {2}at \{"done":3,"of":12\}/);
+    assertMatch(recent, /waits +delayed +0 +process_data/);
+    const listed = await json(url, "recent");
+    assertEquals(listed.length, 4);
+    assertNotMatch(JSON.stringify(listed), /result|processed/);
+
+    const [done] = await json(url, "task done");
+    assertEquals([done.state, done.task.result], ["done", { processed_data: 84 }]);
+    const told = await monitor(url, "task done");
+    assertMatch(
+      told.stdout,
+      /name +process_data\n[^]*state +done\n[^]*result +\{"processed_data":84\}/,
+    );
+    const runs = (await monitor(url, "task runs")).stdout;
+    assertMatch(
+      runs,
+      /state +running[^]*progress +\{"done":3,"of":12\}[^]*payload +\{"pages":12\}/,
+    );
+    assertMatch((await monitor(url, "task died")).stdout, /attempt 2 [^]*no such address dora/);
+    assertEquals((await monitor(url, "task nobody")).code, 1);
+
+    assertMatch((await monitor(url, "pending")).stdout, /runs .*print_album {2}at /);
+    assertMatch((await monitor(url, "delayed")).stdout, /waits .*process_data {2}\{"data":1\}/);
+    assertEquals(cells((await monitor(url, "queues")).stdout)[1]!.slice(0, 2), [
+      "tasks",
+      "TaskQueue",
+    ]);
+    const [, schedule] = cells((await monitor(url, "schedules")).stdout);
+    assertEquals(schedule!.slice(0, 4), [
+      "tasks",
+      "nightly",
+      "process_data",
+      "0 3 * * * Europe/Vienna",
+    ]);
+    const [one] = await json(url, "schedules");
+    assertEquals([one.cron, one.upcoming.length, one.firings], ["0 3 * * *", 2, 0]);
+
+    // Where nobody tells what happened, what the queue holds is told.
+    await redis.del("queue:{tasks}:events");
+    assertMatch((await monitor(url, "recent")).stdout, /died +dead /);
   },
 );

@@ -1,6 +1,7 @@
 /** The job queue server: what programs in other languages rely on. */
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { PriorityQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
+import { TaskMonitor } from "@workshop/redis-patterns/tasks";
 import { libraryEnv } from "../tools/debian.ts";
 import { findRedisPy, unpackDebian } from "../tools/provision.ts";
 import { run, which } from "../tools/run.ts";
@@ -559,3 +560,28 @@ Deno.test("deno task demo --dashboard shows the demo's queues on a page, until C
     await child.status;
   }
 });
+
+redisTest(
+  "a task is added, received and settled by HTTP, and its record tells of it",
+  async (test) => {
+    const { redis, name } = test;
+    await using server = serve({ redis: test.url });
+    const at = `${server.url}/queues/${name}`;
+    const payload = { type: "double", payload: { data: 42 } };
+    const stored = await post(`${at}/messages?kind=tasks`, { id: "one", payload });
+    assertEquals([stored.status, stored.body], [201, { id: "one", duplicate: false }]);
+    for (const wrong of [7, null, { data: 42 }, { type: "" }, { type: 1, payload: 2 }]) {
+      const { status } = await post(`${at}/messages`, { payload: wrong });
+      assertEquals(status, 400, JSON.stringify(wrong));
+    }
+    assertEquals((await post(`${at}/messages?kind=list`, { payload })).status, 409);
+    await using monitor = new TaskMonitor(redis, { name });
+    assertEquals((await monitor.task("one"))?.state, "ready");
+    const { status, body } = await post(`${at}/receive`, {});
+    const [delivery] = body["deliveries"] as { payload: unknown; token: string }[];
+    assertEquals([status, delivery!.payload], [200, payload]);
+    assertEquals((await monitor.task("one"))?.state, "running");
+    assertEquals((await post(`${server.url}/deliveries/${delivery!.token}/ack`)).status, 204);
+    assertEquals((await monitor.task("one"))?.state, "done");
+  },
+);

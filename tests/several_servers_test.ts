@@ -37,7 +37,8 @@ import { call } from "../redis/call.ts";
 import { slotOf } from "../redis/slots.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
 import { RedisSentinel } from "../tools/redis_sentinel.ts";
-import { freePort, type RedisServer } from "../tools/redis_server.ts";
+import { freePort, RedisServer } from "../tools/redis_server.ts";
+import { FaultyProxy } from "./proxy.ts";
 import { eventually, limit, serverTest } from "./support.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -364,6 +365,36 @@ clusterTest(
   },
 );
 
+clusterTest(
+  "sharded channels are at one master, and are heard of again when they moved",
+  async (cluster) => {
+    await using redis = await connect({ url: cluster.url });
+    const events: string[] = [];
+    await using subscriber = new Subscriber<number>(redis, {
+      sharded: true,
+      onEvent: ({ type }) => void events.push(type),
+    });
+    const publisher = new Publisher(redis, { sharded: true });
+    await subscriber.subscribe("{eu}:orders", "{eu}:mails");
+    assertEquals(await publisher.publish("{eu}:orders", 1), 1);
+    await eventually(() => assertEquals(subscriber.take()?.payload, 1));
+    await assertRejects(() => subscriber.subscribe("us"), TypeError, `slot ${slotOf("eu")}`);
+    await assertRejects(() => subscriber.psubscribe("{eu}:*"), TypeError, "patterns");
+    assertEquals(await new Publisher(redis).publish("{eu}:orders", 2), 0); // another kind of channel
+    assertEquals(subscriber.take(), undefined);
+
+    const from = await cluster.masterOf("{eu}");
+    const to = cluster.nodes.slice(0, 3).find((node) => node !== from)!;
+    await cluster.moveSlot("{eu}", to);
+    await eventually(async () => {
+      await publisher.publish("{eu}:mails", 3);
+      await pause(50);
+      assertEquals(subscriber.take()?.payload, 3);
+    }, 15_000);
+    assert(events.includes("gap"), "said that something may have been missed");
+  },
+);
+
 sentinelTest(
   "a worker works on after kill -9 of the master, and after it was frozen",
   async (all) => {
@@ -437,3 +468,30 @@ serverTest(
     }
   },
 );
+
+Deno.test("a reply that is lost behind Sentinels has no double effect", async () => {
+  await using master = await RedisServer.start();
+  await using proxy = await FaultyProxy.start({ port: master.port });
+  const { port } = new URL(proxy.url);
+  await using watcher = await RedisServer.start({
+    sentinel: [`sentinel monitor mymaster 127.0.0.1 ${port} 1`],
+  });
+  const nodes = [`127.0.0.1:${watcher.port}`];
+  await using redis = await connect({ sentinel: { name: "mymaster", nodes }, heartbeatMs: 0 });
+
+  await using list = new ListQueue<string>(redis, "list");
+  await using queue = new ReliableQueue<string>(redis, "queue");
+  await Promise.all([list.enqueue("before"), queue.enqueue("before")]);
+  const lost = proxy.dropReplies(1, { after: /LPUSH/ });
+  const error = await assertRejects(() => list.enqueue("once"), RedisConnectionError);
+  await lost;
+  assertEquals(error.sent, true); // stored or not: it is not for us to say it again
+  assertEquals(await master.cli("LLEN", "list"), "2");
+
+  await eventually(() => queue.counts(), 10_000);
+  const lostToo = proxy.dropReplies(1, { after: /EVALSHA/ });
+  await queue.enqueue("once"); // said again under the same name
+  await lostToo;
+  assertEquals((await queue.counts()).ready, 2);
+  await pause(LAST_TIMER_MS);
+});

@@ -769,3 +769,24 @@ redisTest("the names and payloads of schedules are checked by the compiler", asy
   assertEquals(typeof wrong, "function");
   assertEquals(await scheduler.list(), []);
 });
+
+redisTest(
+  "TaskScheduler.list tells as many ticks ahead as it is asked for",
+  async ({ redis, name }) => {
+    const scheduler = new TaskScheduler<Tasks>(redis, { name });
+    await scheduler.cron("nightly", "0 3 * * *", "ping", null, { timeZone: "Europe/Vienna" });
+    await scheduler.every("hourly", 3_600_000, "ping", null);
+    await redis.hSet(scheduleKeys(name).schedules, "odd", "somebody else's");
+    const [hourly, nightly, odd] = await scheduler.list({ upcoming: 3 });
+    assertEquals(hourly!.upcoming, [1, 2, 3].map((n) => hourly!.nextAt! + n * 3_600_000));
+    const hours = [nightly!.nextAt!, ...nightly!.upcoming!].map((at) =>
+      new Date(at).toLocaleTimeString("en-GB", { timeZone: "Europe/Vienna" })
+    );
+    assertEquals(hours, Array(4).fill("03:00:00"));
+    assertEquals([odd!.name, odd!.upcoming], ["odd", undefined]);
+    assertEquals((await scheduler.list())[0]!.upcoming, undefined);
+    await assertRejects(() => scheduler.list({ upcoming: 101 }), RangeError, "upcoming");
+    await assertRejects(() => scheduler.list({ upcomming: 1 } as object), TypeError, "upcomming");
+    for (const schedule of await scheduler.list()) await scheduler.remove(schedule.name);
+  },
+);

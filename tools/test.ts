@@ -1,6 +1,8 @@
 /**
  * `deno task test`: every test of the project, on private Redis servers, and at the end one plain
  * line with the true totals. Arguments are handed on to `deno test`, such as `--filter Worker`.
+ * `--everywhere` runs the contract of the queues on a cluster, behind Sentinels and on Valkey in full,
+ * and nothing else; without arguments a part of it is run there.
  *
  * It ends with exit code 0 only if something was tested and nothing failed.
  *
@@ -19,6 +21,7 @@ const DOCUMENTED = [
   "monitor/web.ts",
   "README.md",
   "ARCHITECTURE.md",
+  "docs",
 ];
 
 interface Totals {
@@ -65,8 +68,28 @@ async function docTests(): Promise<Totals> {
   return await denoTest(["--doc", ...DOCUMENTED], { REDIS_URL: server.url });
 }
 
-const phases = [() => denoTest(["tests", ...Deno.args])];
+/** Where the contract is run besides one Redis, and which part of it when there is no time for all. */
+const ELSEWHERE: { env: Record<string, string>; part: string }[] = [
+  {
+    env: { REDIS_TOPOLOGY: "cluster" },
+    part: "/^ReliableQueue\\.(enqueue|receive|consume|close)/",
+  },
+  { env: { REDIS_TOPOLOGY: "sentinel" }, part: "/^StreamQueue\\.(receive|nack|close)/" },
+  { env: { REDIS_ENGINE: "valkey" }, part: "/^(PriorityQueue|StreamQueue)\\./" },
+];
+const contract = (env: Record<string, string>, part: string[]) => {
+  console.log(`The contract of the queues with ${JSON.stringify(env)}`);
+  return denoTest(["tests/leased_test.ts", ...part], env);
+};
+
+const everywhere = Deno.args.join() === "--everywhere";
+const phases = everywhere ? [] : [() => denoTest(["tests", ...Deno.args])];
 if (Deno.args.length === 0) phases.push(docTests);
+if ((Deno.args.length === 0 || everywhere) && !Deno.env.has("REDIS_URL")) {
+  for (const { env, part } of ELSEWHERE) {
+    phases.push(() => contract(env, everywhere ? [] : ["--filter", part]));
+  }
+}
 
 const total: Totals = { passed: 0, failed: 0, skipped: 0 };
 for (const phase of phases) {

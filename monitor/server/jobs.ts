@@ -231,14 +231,14 @@ interface Token {
   token: string;
 }
 
-const LETTERS: Record<string, Kind> = { l: "list", p: "priority", s: "stream" };
+const LETTERS: Record<string, Kind> = { l: "list", p: "priority", s: "stream", t: "tasks" };
 
 function writeToken({ name, kind, token }: Token): string {
   return `${kind[0]}.${Buffer.from(name).toString("base64url")}.${token}`;
 }
 
 function readToken(text: string): Token {
-  const [, letter = "", name = "", token = ""] = /^([lps])\.([\w-]+)\.([\w:-]+)$/.exec(text) ?? [];
+  const [, letter = "", name = "", token = ""] = /^([lpst])\.([\w-]+)\.([\w:-]+)$/.exec(text) ?? [];
   const kind = LETTERS[letter];
   if (!kind) throw notFound(`There is no delivery ${JSON.stringify(text.slice(0, 200))}`);
   return { kind, name: Buffer.from(name, "base64url").toString(), token };

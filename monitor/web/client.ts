@@ -101,6 +101,10 @@ function client(page: Browser): void {
     }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  // A canvas does not take the typeface by itself when that has come.
+  document.fonts.ready.then(() => {
+    for (const { plot } of charts.values()) plot.redraw(false, true);
+  });
 
   // Whether the page is still told of changes.
   const say = (state: string, words: string) => {

@@ -1,5 +1,4 @@
 /** @jsxImportSource hono/jsx */
-// deno-lint-ignore-file jsx-key -- rendered once, on the server: no row is met again
 /**
  * What is on record of tasks: on a page of its own where the task is gone from the queue, else on that of
  * its message; and the last ones to which something happened.
@@ -85,8 +84,8 @@ export const RecordCard: FC<{ record: TaskRecord; visit: Visit; now: number }> =
 ) => {
   const { type, state, attempts, addedAt, startedAt, changedAt, consumer, error } = record;
   const rows: [string, Child][] = [
-    ["Task", <Text width={80}>{type}</Text>],
-    ["State", <State state={state} />],
+    ["Task", <Text key="task" width={80}>{type}</Text>],
+    ["State", <State key="state" state={state} />],
     ["Attempts", whole(attempts)],
     ["Added", instant(addedAt)],
   ];
@@ -94,18 +93,21 @@ export const RecordCard: FC<{ record: TaskRecord; visit: Visit; now: number }> =
   if (state === "done" && startedAt !== undefined) {
     rows.push(["Took", duration(changedAt - startedAt)]);
   }
-  rows.push(["Changed", <When at={changedAt} now={now} />]);
+  rows.push(["Changed", <When key="changed" at={changedAt} now={now} />]);
   if (consumer !== undefined) {
     rows.push([
       "Worker",
-      <code>
+      <code key="worker">
         <Text width={40}>{consumer}</Text>
       </code>,
     ]);
   }
-  if ("progress" in record) rows.push(["Progress", <Progress record={record} />]);
+  if ("progress" in record) rows.push(["Progress", <Progress key="progress" record={record} />]);
   if (error) {
-    rows.push(["Last error", <span class="bad">{inert(error.message.split("\n")[0]!)}</span>]);
+    rows.push([
+      "Last error",
+      <span key="error" class="bad">{inert(error.message.split("\n")[0]!)}</span>,
+    ]);
   }
   return (
     <>
