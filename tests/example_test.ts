@@ -177,6 +177,17 @@ Deno.test("play() starts @with when @run has spoken, and stops all when one fail
   });
 });
 
+Deno.test("ExampleProcess kills what it has started along, so that nothing holds its pipe", async () => {
+  const main = 'new Deno.Command("sleep", { args: ["60"] }).spawn(); console.log("up");' +
+    "setTimeout(() => {}, 60_000);";
+  await withPrograms({ main }, async (start) => {
+    const process = start("deno run --allow-run=sleep main.ts");
+    await process.spoke;
+    process.signal("SIGKILL");
+    assertEquals((await limit(process.ended, "its end", 5_000)).signal, "SIGKILL");
+  });
+});
+
 Deno.test("play() passes an abort on as SIGINT and starts nothing more", async () => {
   const main =
     'Deno.addSignalListener("SIGINT", () => Deno.exit(3)); setTimeout(() => {}, 60_000);';

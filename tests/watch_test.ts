@@ -141,6 +141,16 @@ Deno.test("Board shows counts in the place of cards above ten moves a second", a
   assertEquals(board.scene(3_000).isDense, false);
 });
 
+Deno.test("Board counts a message that comes and is taken at once as one move", () => {
+  const board = new Board({ names: ["q"], channels: [] });
+  for (let n = 1; n <= 2 * DENSE; n++) { // ten a second, as far as the picture goes
+    board.hear({ from: "127.0.0.1:1", args: ["BRPOP", "q", "0"] }, 10);
+    board.hear({ from: "127.0.0.1:2", args: ["LPUSH", "q", `${n}`] }, 10);
+  }
+  assertEquals(board.scene(20).movesPerSecond, DENSE);
+  assertEquals(board.scene(20).isDense, false);
+});
+
 Deno.test("Board lets what is published go from the mouth to those who heard it", async () => {
   const board = new Board(
     { names: [], channels: ["news"] },

@@ -92,9 +92,14 @@ export class ExampleProcess {
     this.spoke = first.promise;
   }
 
-  /** Sends `signal`, if the process is still there. */
+  /**
+   * Sends `signal`, if the process is still there. SIGKILL goes to what it has started, too, since
+   * nobody else would end that.
+   */
   signal(signal: Deno.Signal): void {
-    if (this.#alive) kill(this.pid, signal); // never the pid of somebody who came after it
+    if (!this.#alive) return; // never the pid of somebody who came after it
+    const isGroup = signal === "SIGKILL" && Deno.build.os !== "windows";
+    if (!isGroup || !kill(-this.pid, signal)) kill(this.pid, signal);
   }
 
   #giveUp(deadlineMs: number): void {

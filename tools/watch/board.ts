@@ -74,15 +74,12 @@ const GONE_MS = 4_000;
 /** How long a message that was published stays at the speaker before it is at those who heard it. */
 export const MOUTH_MS = 450;
 
-/** What each command adds to what is in a place that is looked at: the number of messages. */
+/** How many messages a command brings to a place where they wait. */
 const ARRIVALS: Record<string, (args: string[]) => number> = {
   LPUSH: (args) => args.length - 2,
   RPUSH: (args) => args.length - 2,
   ZADD: (args) => Math.floor((args.length - 2) / 2),
-  HSET: (args) => (args.length - 2) / 2,
-  HDEL: (args) => args.length - 2,
   XADD: () => 1,
-  XACK: (args) => args.length - 3,
 };
 
 /** Inside a script these only look. Many in a row are told in one line, so that what changes stands out. */
@@ -91,7 +88,7 @@ const LOOKS = new Set(
     .split(" "),
 );
 
-const COUNTED: ReadonlySet<Role> = new Set<Role>(["plain", "ready", "leased", "delayed", "dead"]);
+const WAITING: ReadonlySet<Role> = new Set<Role>(["plain", "ready", "delayed"]);
 
 /** See the module. */
 export class Board {
@@ -102,7 +99,7 @@ export class Board {
   readonly #channels = new Channels();
   readonly #lines: Line[] = [];
   #counts = new Map<string, number>();
-  readonly #moves: { at: number; count: number }[] = [];
+  readonly #moves: { at: number; came: number; taken: number }[] = [];
   readonly #names = new Map<string, string>();
   readonly #readers = new Map<string, { key: string; from: string; at: string }>();
   readonly #gone: { box: Box; at: number }[] = [];
@@ -132,12 +129,15 @@ export class Board {
     if (isHousekeeping(sent)) return;
     if (from !== undefined) this.#lastFrom = from;
     this.#log(sent);
-    let moved = this.#channels.hear(from ?? this.#lastFrom, args, now);
-    const role = this.#roles.get(args[1]!);
-    const popped = from === undefined ? 0 : this.#lists.hear(from, args);
-    moved += popped > 0 ? popped : role && COUNTED.has(role) ? ARRIVALS[args[0]!]?.(args) ?? 0 : 0;
+    const [command, key] = args as [string, string];
+    const role = this.#roles.get(key);
+    const arrived = role && WAITING.has(role) ? ARRIVALS[command]?.(args) ?? 0 : 0;
+    const came = arrived + this.#channels.hear(from ?? this.#lastFrom, args, now);
+    const moved = from === undefined ? 0 : this.#lists.hear(from, args); // pushes among them
+    const claimed = role === "leased" && command === "HSET" ? (args.length - 2) / 2 : 0;
+    const taken = claimed + Math.max(0, moved - (role === "plain" ? arrived : 0));
     if (args[0] === "XREAD" && from) this.#read(from, args);
-    if (moved > 0) this.#moves.push({ at: now, count: moved });
+    if (came + taken > 0) this.#moves.push({ at: now, came, taken });
   }
 
   /** A look, at the place among the commands where it was taken. */
@@ -300,10 +300,12 @@ export class Board {
     return this.#gone.length > 0 || this.#channels.said(performance.now()).length > 0;
   }
 
+  /** Moves a second; a message that comes and is taken at once is one. */
   #rate(now: number): number {
     while (this.#moves[0] && now - this.#moves[0].at > WINDOW_MS) this.#moves.shift();
-    const moves = this.#moves.reduce((sum, { count }) => sum + count, 0);
-    return moves / (WINDOW_MS / 1_000);
+    const sum = (what: "came" | "taken") =>
+      this.#moves.reduce((total, each) => total + each[what], 0);
+    return Math.max(sum("came"), sum("taken")) / (WINDOW_MS / 1_000);
   }
 
   /** `XREAD … STREAMS key id`: that is how far this reader says it has got. */

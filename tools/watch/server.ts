@@ -47,6 +47,8 @@ const DENSE_MS = 250;
 /** Leases run out and times come without anybody saying a word. */
 const TICK_MS = 1_000;
 
+const CLOSE_MS = 2_000;
+
 /** Nothing but what this server sends itself; the places of cards are attributes. */
 const POLICY = {
   defaultSrc: ["'none'"],
@@ -90,7 +92,7 @@ export function openWatch(options: WatchOptions): Watch {
     url: `http://127.0.0.1:${server.addr.port}`,
     close: async () => {
       await watcher.close();
-      await server.shutdown();
+      await within(CLOSE_MS, server.shutdown()); // a page that never reads its answer holds up nobody
     },
   };
 }
@@ -275,21 +277,26 @@ class Watcher {
 class Viewer {
   readonly body: ReadableStream<Uint8Array>;
   readonly #onEnd: () => void;
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #newest: string | undefined;
   #wanted = Promise.withResolvers<void>();
-  #isOver = false;
 
   constructor(onEnd: () => void) {
     this.#onEnd = onEnd;
     this.body = new ReadableStream({
+      start: (controller) => void (this.#controller = controller),
       pull: async (controller) => {
         await this.#wanted.promise;
-        if (this.#isOver) return controller.close();
+        if (!this.#controller) return;
         this.#wanted = Promise.withResolvers();
         const lines = this.#newest!.split("\n").map((line) => `data: ${line}\n`).join("");
         controller.enqueue(new TextEncoder().encode(`${lines}\n`));
       },
-      cancel: () => this.end(),
+      cancel: () => {
+        this.#controller = undefined; // closed by the page
+        this.#wanted.resolve();
+        this.#onEnd();
+      },
     }, { highWaterMark: 0 });
   }
 
@@ -298,10 +305,13 @@ class Viewer {
     this.#wanted.resolve();
   }
 
+  /** Ends it, also for a page that does not read. */
   end(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    const controller = this.#controller;
+    if (!controller) return;
+    this.#controller = undefined;
     this.#wanted.resolve();
+    controller.close();
     this.#onEnd();
   }
 }
