@@ -25,9 +25,11 @@ const redis = await connect({ url: flags.url });
 const bank = `${flags.queue}:bank`; // order to how often it was charged
 const score = new Scoreboard();
 
-let done = 0;
-const tell = (what: string, { order, madeAt }: Order) =>
-  console.log(`${what} ${order} ${madeAt} ${score.commands}`);
+let [done, sent] = [0, 0];
+function tell(what: string, { order, madeAt }: Order): void {
+  console.log(`${what} ${order} ${madeAt} ${score.commands - sent}`);
+  sent = score.commands;
+}
 async function serve(order: Order): Promise<void> {
   // HSETNX charges once, however often it is asked. `--careless` just adds.
   if (flags.careless) await redis.hIncrBy(bank, `${order.order}`, 1);
@@ -45,7 +47,7 @@ const worker = flags.lossy ? new Worker(list, serve, options) : new Worker(queue
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   Deno.addSignalListener(signal, () => void worker.stop());
 }
-console.log("ready");
+if (Number(flags.count) > 0) console.log("ready"); // alone: the producer may begin
 await worker.run();
 if (Number(flags.count) > 0) await redis.del(bank); // alone: nobody else keeps the books
 await queue.close();
