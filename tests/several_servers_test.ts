@@ -127,12 +127,12 @@ Deno.test("connect says that no node of the cluster, or Sentinel, answered", asy
 serverTest("connect says that a server is no cluster, and no Sentinel", async ({ host, port }) => {
   const nodes = [`${host}:${port}`];
   await assertRejects(
-    () => connect({ cluster: { nodes }, timeoutMs: 500 }),
+    () => connect({ cluster: { nodes }, timeoutMs: 3_000 }),
     RedisConnectionError,
     "cluster support disabled",
   );
   await assertRejects(
-    () => connect({ sentinel: { name: "mymaster", nodes }, timeoutMs: 500 }),
+    () => connect({ sentinel: { name: "mymaster", nodes }, timeoutMs: 3_000 }),
     RedisConnectionError,
     "unknown command",
   );
