@@ -7,7 +7,7 @@
  */
 import type { CommandArgument } from "../redis/client.ts";
 import { type Codec, encode } from "../redis/codec.ts";
-import { isRetryable, RedisFullError } from "../redis/errors.ts";
+import { isMisplaced, isRetryable, RedisFullError } from "../redis/errors.ts";
 import { checkMessageId, type QueueKeys } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
 import type { Send } from "../redis/script.ts";
@@ -250,8 +250,10 @@ export class Enqueuer<T, I> {
         return await run();
       } catch (error) {
         const pause = backoffMs(failures);
-        // A producer is told at once that Redis is full: it may wait, or have others wait.
-        if (error instanceof RedisFullError || !isRetryable(error)) throw error;
+        // A producer is told at once what it can do something about: Redis is full, or another node is asked for.
+        if (error instanceof RedisFullError || isMisplaced(error) || !isRetryable(error)) {
+          throw error;
+        }
         if (performance.now() + pause > until) throw error;
         await sleep(pause);
       }

@@ -116,13 +116,16 @@ function offline(client: RedisClient, deadlineMs: number): RedisConnectionError 
   );
 }
 
-/** A node of a cluster that was connected to as if it were alone: it does not have all keys. */
+/**
+ * A node of a cluster that was connected to as if it were alone: it does not have all keys. Not fatal: a
+ * loop that waits is there when the slot comes back.
+ */
 function lone(client: NodeClient, cause: unknown): RedisConnectionError {
   const address = addressOf(client);
   return new RedisConnectionError(
-    `it is a node of a cluster, and another node has the key: connect to the cluster, by ` +
+    `it is a node of a cluster, and another node has the key (MOVED): connect to the cluster, by ` +
       `connect({ cluster: { nodes: ["${address}"] } }) or the URL redis+cluster://${address}`,
-    { address, fatal: true, cause },
+    { address, cause },
   );
 }
 

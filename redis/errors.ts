@@ -179,6 +179,11 @@ export function isRetryable(error: unknown): boolean {
   return error instanceof Error && error.message.includes("max number of clients reached");
 }
 
+/** Whether a node of a cluster, connected to as if it were alone, said that another one has the key. */
+export function isMisplaced(error: unknown): boolean {
+  return error instanceof RedisConnectionError && replyWord(error.cause) === "MOVED";
+}
+
 /** Whether a command was taken back before it was written. */
 export function isTakenBack(error: unknown): boolean {
   return error instanceof Error && errorName(error) === "AbortError";

@@ -134,7 +134,6 @@ serverTest("connect says that a server is no cluster, and no Sentinel", async ({
   await assertRejects(
     () => connect({ sentinel: { name: "mymaster", nodes }, timeoutMs: 3_000 }),
     RedisConnectionError,
-    "unknown command",
   );
 });
 
@@ -168,7 +167,7 @@ clusterTest(
     const queue = new ReliableQueue(alone, "alone");
     const error = await assertRejects(() => queue.enqueue(1), RedisConnectionError);
     assertStringIncludes(error.message, "connect({ cluster:");
-    assert(error.fatal);
+    assert(!error.fatal); // a loop is there when the slot comes back
   },
 );
 

@@ -85,7 +85,9 @@ class Staff implements AsyncDisposable {
       mode,
       pollMs: 20,
       onEvent: (event) => {
-        if (event.type === "retrying") words.add(replyWord(event.error) || "lost");
+        if (event.type === "retrying") {
+          words.add(replyWord(event.error) || replyWord(event.error.cause) || "lost");
+        }
       },
     });
     const queue = make(producer);

@@ -35,8 +35,8 @@ export const topology = given ? "" : Deno.env.get("REDIS_TOPOLOGY") ?? "";
 const own = given ? undefined : await start();
 const url = given ?? own!.url;
 
-/** The server of this test file, if it is our own: nobody minds what is done to it. */
-export const ownServer = own && { url };
+/** The server of this test file, if it is our own and a single one: nobody minds what is done to it. */
+export const ownServer = own instanceof RedisServer ? { url } : undefined;
 
 function start(): Promise<RedisServer | RedisCluster | RedisSentinel> {
   switch (topology) {
