@@ -117,11 +117,12 @@ export async function connectSeveral(
     return endsBoth(await unlessAborted(within(opening, timeoutMs), signal), route);
   } catch (error) {
     opening.catch(() => {}); // it was given up
+    const trouble = route.trouble ?? error; // before it is closed, which is trouble as well
     await route.close();
     // A Sentinel client ends a little later than it says.
     if (client?.isOpen) await within(Promise.resolve(client.destroy()), 2_000).catch(() => {});
     signal?.throwIfAborted();
-    throw options.unreachable(route.trouble ?? error, address);
+    throw options.unreachable(trouble, address);
   }
 }
 
