@@ -100,6 +100,8 @@ export class Routed implements Route {
   readonly #nodes = new Map<string, NodeClient>();
   readonly #opening = new Map<string, Promise<void>>();
   readonly #listeners = new Set<() => void>();
+  /** The last of those who wait for a master, by slot. */
+  readonly #lines = new Map<number | undefined, Promise<NodeClient>>();
   #masters: Masters = { bySlot: [] };
   #asking: Promise<void> | undefined;
   #askedAt = -Infinity;
@@ -135,8 +137,9 @@ export class Routed implements Route {
     const slot = this.#slotOf(args);
     const until = performance.now() + deadlineMs;
     for (;;) {
+      const found = this.#inLine(slot, until);
       // Without waiting where it can be: calls of a turn go out in their order.
-      const node = this.#ready(slot) ?? await this.#whenReady(slot, until);
+      const node = found instanceof Promise ? await found : found;
       try {
         return await call(node, args, { deadlineMs: Math.max(1, until - performance.now()), raw });
       } catch (error) {
@@ -153,8 +156,7 @@ export class Routed implements Route {
 
   async node(key?: string): Promise<NodeClient> {
     const slot = key === undefined || !this.slots ? undefined : slotOfTag(tagOf(key));
-    return this.#ready(slot) ??
-      await this.#whenReady(slot, performance.now() + DEFAULT_DEADLINE_MS);
+    return await this.#inLine(slot, performance.now() + DEFAULT_DEADLINE_MS);
   }
 
   /** Somebody says that a key is somewhere else, or a server is away. */
@@ -237,6 +239,35 @@ export class Routed implements Route {
     const address = bySlot[slot ?? 0];
     const node = address === undefined ? undefined : this.#nodes.get(address);
     return node?.isReady ? node : undefined;
+  }
+
+  /**
+   * The master of a slot, or a promise of it where it is not ready. Whoever comes while others wait
+   * gets it after them, since calls reach Redis in the order in which they were made.
+   */
+  #inLine(slot: number | undefined, until: number): NodeClient | Promise<NodeClient> {
+    const before = this.#lines.size === 0 ? undefined : this.#lines.get(slot);
+    if (!before) {
+      const node = this.#ready(slot);
+      if (node) return node;
+    }
+    const turn = this.#behind(before, slot, until);
+    this.#lines.set(slot, turn);
+    const leave = () => {
+      if (this.#lines.get(slot) === turn) this.#lines.delete(slot);
+    };
+    turn.then(leave, leave);
+    return turn;
+  }
+
+  async #behind(
+    before: Promise<unknown> | undefined,
+    slot: number | undefined,
+    until: number,
+  ): Promise<NodeClient> {
+    // Whether those before found it is theirs to tell, and this one does not wait longer than it may.
+    if (before) await within(before, Math.max(1, until - performance.now())).catch(() => {});
+    return await this.#whenReady(slot, until);
   }
 
   /** Waits until the master of a slot is known and ready, and asks who it is meanwhile. */
