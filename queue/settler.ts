@@ -74,7 +74,9 @@ export class Hand {
   left: number;
   /** How many of them Redis has said that it removed. */
   removed = 0;
-  readonly #aborters = new Set<AbortController>();
+  /** Those whose handler looked at its signal, by the message's place in the hand. */
+  readonly #aborters = new Map<AbortController, number>();
+  readonly #taken = new Set<number>();
   /** When it was claimed, by `performance.now()`: the wall clock may jump. */
   readonly claimedAt: number;
   #endsAt: number; // by performance.now()
@@ -138,10 +140,30 @@ export class Hand {
   }
 
   /** Aborts `aborter` when the lease is over. There is a timer only for those who look. */
-  watch(aborter: AbortController): void {
+  watch(aborter: AbortController, index: number): void {
     if (this.#lost) return aborter.abort(this.#lost);
-    this.#aborters.add(aborter);
+    this.#aborters.set(aborter, index);
     if (this.#timer === undefined) this.#arm();
+  }
+
+  /** The messages for which somebody would hear that they are gone. */
+  get watched(): number[] {
+    return [...this.#aborters.values()];
+  }
+
+  /** Somebody else has settled this message: whoever works on it is told, if it still does. */
+  takenAway(index: number): void {
+    for (const [aborter, watched] of this.#aborters) {
+      if (watched !== index) continue;
+      this.#taken.add(index);
+      this.unwatch(aborter);
+      aborter.abort(new LeaseLostError(this.lease));
+    }
+  }
+
+  /** Whether Redis has said that somebody else has settled this message. */
+  isTaken(index: number): boolean {
+    return this.#taken.has(index);
   }
 
   /** The delivery was settled: its signal need not abort any more. */
@@ -156,7 +178,7 @@ export class Hand {
   lost(): LeaseLostError {
     const error = this.#lost ??= new LeaseLostError(this.lease);
     clearTimeout(this.#timer);
-    for (const aborter of this.#aborters) aborter.abort(error);
+    for (const aborter of this.#aborters.keys()) aborter.abort(error);
     this.#aborters.clear();
     return error;
   }
@@ -266,6 +288,10 @@ export class Settler {
     settled?: (error?: Error) => void,
     end?: TaskEnd,
   ): void {
+    if (hand.isTaken(index)) {
+      this.#settled(hand, 1, 0);
+      return settled?.(new LeaseLostError(hand.lease));
+    }
     let acks = this.#pending.get(hand);
     if (!acks) {
       this.#pending.set(
@@ -346,20 +372,30 @@ export class Settler {
     await this.#giveBack(hand, index, { how: "release", delay_ms: 0, error: "", reason: "" });
   }
 
-  /** Lengthens leases; those that are gone abort their signals, and are thrown if `strict`. */
+  /**
+   * Lengthens leases; those that are gone abort their signals, and are thrown if `strict`. So do those of
+   * messages that somebody else has settled meanwhile, as an operator does by their token.
+   */
   async extend(hands: readonly Hand[], ms: number, strict = false): Promise<Hand[]> {
     checkMs("ms", ms, { min: 1 });
     if (hands.length === 0) return [];
-    const leases = hands.map((hand) => hand.lease);
     let saidAt = 0; // before it is sent: a busy event loop may read the reply long after
     const gone = await this.#persist(
       () => {
         saidAt = performance.now();
-        return extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, leases);
+        const rest = hands.flatMap(({ lease, watched }) => {
+          return [lease, String(watched.length), ...watched.map(String)];
+        });
+        return extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, rest);
       },
       Math.max(...hands.map((hand) => hand.leftMs)),
     );
     const lost = hands.filter((hand) => gone.includes(hand.lease));
+    for (const hand of gone.length > 0 ? hands : []) {
+      for (const index of hand.watched) {
+        if (gone.includes(`${hand.lease}:${index}`)) hand.takenAway(index);
+      }
+    }
     const errors = lost.map((hand) => hand.lost());
     for (const hand of hands) if (!lost.includes(hand)) hand.extended(ms, saidAt);
     if (strict && errors[0]) throw errors[0];
@@ -371,6 +407,10 @@ export class Settler {
     index: number,
     args: { how: string; delay_ms: number; error: string; reason: string },
   ): Promise<string> {
+    if (hand.isTaken(index)) {
+      this.#settled(hand, 1, 0);
+      throw new LeaseLostError(hand.lease);
+    }
     const { policy, counting } = this.#options;
     const where = await this.#givingUp(
       hand,
