@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import {
   connect,
+  type ConsumerInfo,
   PriorityQueue,
   ReliableQueue,
   StreamQueue,
@@ -400,6 +401,30 @@ programTest("monitor redrives, purges, cancels, pauses and resumes with --yes", 
   assertMatch((await monitor(url, "queues")).stdout, /^thumbnails .* paused$/m);
   await ran("resume --all", "resumed: emails, tasks, thumbnails");
   assertEquals((await thumbnails.counts()).paused, undefined);
+
+  const worker = new Worker(emails, never, { mode: "polling" });
+  worker.start();
+  stack.defer(() => worker.stop({ graceMs: 0 }));
+  const [{ consumer }] = await eventually(async () => {
+    const consumers = await emails.consumers();
+    assertEquals(consumers.length, 1);
+    return consumers as [ConsumerInfo];
+  });
+  await eventually(async () => assertEquals((await emails.counts()).leased, 1));
+  await ran(
+    `pause --queue emails --consumer ${consumer} --yes`,
+    `paused: ${consumer} of emails`,
+  );
+  assertEquals((await json(url, "consumers --queue emails"))[0].paused, true);
+  assertMatch((await monitor(url, "consumers --queue emails")).stdout, / paused /);
+  await ran(`resume --queue emails --consumer ${consumer}`, `resumed: ${consumer} of emails`);
+  assertEquals((await emails.consumers())[0]?.paused, undefined);
+  await ran("resume --queue emails --consumer nobody", "", 1);
+  await ran(`pause --consumer ${consumer} --yes`, "", 3);
+  await ran(`pause --all --consumer ${consumer} --yes`, "", 3);
+  await ran("pause --queue emails --consumer a:b --yes", "", 3);
+  await worker.stop({ graceMs: 0 });
+
   await ran("cancel later --queue emails --yes", "cancelled: it was delayed");
   await ran("cancel later --queue emails --yes", "", 1);
   await ran("purge --queue emails --state ready --dry-run", "would be purged: 4 (emails)");
