@@ -9,6 +9,7 @@ import { METRICS_TYPE, metricsText } from "../metrics.ts";
 import { type Guard, isSafe, type Visitor } from "../server/guard.ts";
 import { jobRoutes, type RequestEnv } from "../server/jobs.ts";
 import {
+  asking,
   badRequest,
   notFound,
   Problem,
@@ -239,6 +240,17 @@ export function appOf(parts: Parts): Hono<Env> {
       const name = c.req.param("name")!;
       await (await watch.queue(name))[how]();
       return pathOf("queues", name);
+    });
+  }
+  for (const how of ["pause", "resume"] as const) {
+    button(`/queues/:name/workers/:consumer/${how}`, async (c, form) => {
+      const [name, consumer] = [c.req.param("name")!, c.req.param("consumer")!];
+      const queue = await watch.queue(name);
+      const there = await asking(() => queue[`${how}Consumer`](consumer));
+      if (!there) {
+        throw notFound(`There is no worker ${JSON.stringify(consumer)} in ${JSON.stringify(name)}`);
+      }
+      return isHere(form["back"]) ? form["back"] : "/workers";
     });
   }
   button("/queues/:name/plan", async (c, form) => {

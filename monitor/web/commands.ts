@@ -294,6 +294,22 @@ function moving({ name, kind, state, verb, ids = [] }: Press): Behind {
   }
 }
 
+/** What stands behind pausing one consumer. */
+export function behindPauseConsumer(
+  { name, consumer, how }: { name: string; consumer: string; how: "pause" | "resume" },
+): Behind {
+  const { workers } = queueKeys(name);
+  const field = `${word(workers)} paused:${consumer}`;
+  return {
+    call: `await queue.${how}Consumer(${JSON.stringify(consumer)})`,
+    redis: [
+      "EVALSHA pause_consumer",
+      `HDEL ${field}`,
+      ...(how === "pause" ? [`HSET ${field}`] : []),
+    ],
+  };
+}
+
 /** What stands behind pausing. */
 export function behindPause(name: string, how: "pause" | "resume"): Behind {
   const keys = queueKeys(name);

@@ -5,7 +5,7 @@
  * ```
  * counting ──► ready to run ──run──► running ──► done
  *     │              │                  └─stop─► stopped
- *     └─ failed      └─ forgotten after ten minutes
+ *     └─ failed      └─ forgotten when fifty others were asked for
  * ```
  *
  * What was counted is what is changed: the ids are kept, so nothing that dies meanwhile is taken along.

@@ -25,8 +25,9 @@ const CONSEQUENCES: Record<Verb, string> = {
   "delete": "They are gone for good. A consumer that has one in hand goes on with it.",
   "purge": "They are gone for good, also those that come while it works.",
   "give back":
-    "They are ready again, with one more attempt spent. Whoever has them in hand cannot settle them any more.",
-  "bury": "They are dead letters. Whoever has them in hand cannot settle them any more.",
+    "They are ready again, with one more attempt spent. Whoever has them in hand cannot settle them any more; a handler that looks at its signal hears of it with the next heartbeat.",
+  "bury":
+    "They are dead letters. Whoever has them in hand cannot settle them any more; a handler that looks at its signal hears of it with the next heartbeat.",
 };
 
 const WORDS: Record<Operation["state"], string> = {
@@ -73,7 +74,7 @@ export function operationsPage(_visit: Visit, operations: Operations): Page {
             )
             : (
               <div class="scroll" tabindex={0} role="region" aria-label="Operations">
-                <table>
+                <table class="stacked">
                   <thead>
                     <tr>
                       <th>What</th>
@@ -89,13 +90,15 @@ export function operationsPage(_visit: Visit, operations: Operations): Page {
                         <td>
                           <a href={pathOf("operations", one.id)}>{titleOf(one)}</a>
                         </td>
-                        <td>
+                        <td data-label="Queue">
                           <Text width={40}>{one.queue}</Text>
                         </td>
-                        <td>
+                        <td data-label="State">
                           <Badge phase={one.phase} />
                         </td>
-                        <td class="num">{whole(one.done)} of {whole(one.total)}</td>
+                        <td class="num" data-label="Messages">
+                          {whole(one.done)} of {whole(one.total)}
+                        </td>
                         <td class="wide">
                           <When at={one.askedAt} now={Date.now()} />
                         </td>
