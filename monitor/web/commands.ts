@@ -1,6 +1,6 @@
 /**
  * What stands behind a page and behind every button: the keys, the redis-cli command that looks at them,
- * the call that does the same in a program, and what Redis runs for it. `tests/monitor_web_test.ts`
+ * the call that does the same in a program, and what Redis runs for it. `tests/monitor_acts_test.ts`
  * presses the buttons and compares this with what MONITOR shows.
  *
  * @module

@@ -122,7 +122,7 @@ details.help dl { margin-top: 8px }
 .badge { display: inline-block; font-size: 12px; line-height: 20px; font-weight: 530; padding: 0 8px; border-radius: 6px; background: var(--sunken); color: var(--muted); vertical-align: middle; letter-spacing: 0; white-space: nowrap }
 .badge.warn { background: var(--warn-soft); color: var(--warn) } .badge.bad { background: var(--bad-soft); color: var(--bad) }
 .badge.accent { background: var(--accent-soft); color: var(--accent) } .badge.good { color: var(--good) }
-td .muted a { text-decoration: underline }
+td .muted a, .consumer a { text-decoration: underline }
 .progress { display: inline-flex; align-items: center; gap: 8px } .progress progress { width: 72px }
 
 /* Overview */
