@@ -511,6 +511,8 @@ function Footer({ screen }: { screen: Screen }): JSX.Element {
         <Text dimColor>
           {page.kind === "message"
             ? `Esc back  j k scroll  ${change}? keys  q quit`
+            : page.kind === "queue" && page.tab === "workers"
+            ? `Esc back  j k move  ${change}? keys  q quit`
             : `j k move  Enter open  / filter  x select  A all  ${change}? keys  q quit`}
         </Text>
       </Line>

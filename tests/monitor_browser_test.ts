@@ -358,6 +358,65 @@ pageTest("what somebody else wrote does nothing, wherever it is shown", async ({
   }
 });
 
+pageTest(
+  "a worker is paused with a click, once however often one clicks",
+  async ({ redis, open }) => {
+    await using queue = new ReliableQueue<number>(redis, "mails");
+    await using worker = new Worker(queue, () => {});
+    worker.start();
+    const consumer = await eventually(async () => (await queue.consumers())[0]!.consumer);
+    const page = await open("/workers");
+    const posts: string[] = [];
+    page.on("request", (request) => request.method() === "POST" && posts.push(request.url()));
+    await page.getByRole("button", { name: `Pause ${consumer}` }).dblclick();
+    await page.getByRole("button", { name: `Resume ${consumer}` }).waitFor();
+    await page.getByText("paused", { exact: true }).waitFor();
+    assertEquals((await queue.consumers())[0]?.paused, true);
+    assertEquals(posts.map((url) => new URL(url).pathname), [
+      `/queues/mails/workers/${consumer}/pause`,
+    ]);
+    await queue.enqueue(1);
+    await page.goto(new URL("/", page.url()).href);
+    await page.getByText("all workers paused").waitFor();
+    await page.goto(new URL("/workers", page.url()).href);
+    await page.getByRole("button", { name: `Resume ${consumer}` }).click();
+    await eventually(async () => assertEquals((await queue.counts()).ready, 0));
+  },
+);
+
+pageTest("a payload is coloured, and copied as it is", async ({ redis, open }) => {
+  await using queue = new ReliableQueue<unknown>(redis, "mails");
+  const payload = { to: 'ann "the" <b>', n: [1, -2.5e-7, true, null], "a: b": "c: 1" };
+  await queue.enqueue(payload, { id: "one" });
+  const page = await open("/queues/mails/messages/one?payload=1");
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const shown = page.getByLabel("Payload", { exact: true });
+  assertEquals(JSON.parse((await shown.textContent())!), payload);
+  assertEquals(await shown.locator(".key").allTextContents(), ['"to"', '"n"', '"a: b"']);
+  assertEquals(await shown.locator(".value").allTextContents(), ["1", "-2.5e-7", "true", "null"]);
+  await page.getByRole("button", { name: "Copy the payload" }).click();
+  await page.getByText("Copied").waitFor();
+  assertEquals(
+    JSON.parse(await page.evaluate("navigator.clipboard.readText()") as string),
+    payload,
+  );
+});
+
+pageTest("on a phone nothing lies over anything else in a row", async ({ redis, open }) => {
+  await using queue = new ReliableQueue<unknown>(redis, "mails");
+  await bury(queue, 20);
+  const page = await open("/queues/mails/messages?state=dead", { viewport: PHONE });
+  const row = page.locator("tbody tr").first();
+  const box = async (what: string) => (await row.locator(what).boundingBox())!;
+  const [check, id, when, why] = await Promise.all(
+    ["input[name=id]", "a.id", "td.when", "td.why"].map(box),
+  );
+  assert(check!.x + check!.width < id!.x, "the checkbox is in front of the id");
+  assert(id!.x + id!.width < when!.x, "the id is in front of the time");
+  assert(id!.y + id!.height <= why!.y + 1, "the error is below");
+  for (const { y } of [id!, when!]) assertLess(Math.abs(y - check!.y), 8);
+});
+
 pageTest("a page of another server changes nothing", async ({ redis, open, url }) => {
   await using queue = new ReliableQueue<number>(redis, "mails");
   await queue.enqueue(1);
