@@ -368,7 +368,13 @@ pageTest(
     const page = await open("/workers");
     const posts: string[] = [];
     page.on("request", (request) => request.method() === "POST" && posts.push(request.url()));
-    await page.getByRole("button", { name: `Pause ${consumer}` }).dblclick();
+    await page.route("**/pause", async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 400)); // a slow answer: time to click again
+      await route.continue();
+    });
+    await page.evaluate(
+      "for (const ms of [0, 80, 160]) setTimeout(() => document.querySelector('td.act button').click(), ms)",
+    );
     await page.getByRole("button", { name: `Resume ${consumer}` }).waitFor();
     await page.getByText("paused", { exact: true }).waitFor();
     assertEquals((await queue.consumers())[0]?.paused, true);

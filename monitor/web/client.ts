@@ -114,9 +114,11 @@ function client(page: Browser): void {
     light.dataset.state = state;
     light.querySelector("span").textContent = words;
   };
-  document.addEventListener("htmx:sse:after:connection", () => say("on", "live"));
+  const sayLive = () =>
+    document.querySelector("[data-away]") ? say("off", "Redis is away") : say("on", "live");
+  document.addEventListener("htmx:sse:after:connection", sayLive);
   document.addEventListener("htmx:sse:after:message", () => {
-    say("on", "live");
+    sayLive();
     draw();
   });
   document.addEventListener("htmx:sse:error", () => say("off", "not connected"));
