@@ -271,3 +271,33 @@ redisTest(
     assertEquals((await queue.receiveMany(3)).map(({ attempt }) => attempt), [2, 2]);
   },
 );
+
+redisTest("the first few of what was counted are redriven, and no more", async (test) => {
+  await using queue = new ReliableQueue<number>(test.redis, test.name);
+  await queue.enqueueMany([1, 2, 3, 4, 5]);
+  for (const delivery of await queue.receiveMany(5)) await delivery.deadLetter("boom");
+  await using server = serve({ redis: test.url });
+  const reader = new Reader(server.url);
+  const at = `/queues/${test.name}`;
+  const fields: [string, string][] = [["state", "dead"], ["act", "redrive:matching"]];
+  const plan = await reader.press(`${at}/plan`, await reader.open(at), fields);
+  const asking = await eventually(async () => {
+    const shown = await reader.open(plan.path);
+    assertStringIncludes(shown.html, 'data-phase="asking"');
+    return shown;
+  });
+  for (const most of ["0", "1.5", "x", "-1"]) {
+    const { status } = await reader.press(`${plan.path}/run`, asking, [["most", most]]);
+    assertEquals(status, 400, most);
+  }
+  assertEquals((await queue.counts()).dead, 5);
+  await reader.press(`${plan.path}/run`, asking, [["most", "2"], ["perSecond", "100"]]);
+  await eventually(async () => {
+    const { html } = await reader.open(plan.path);
+    assertStringIncludes(html, 'data-phase="done"');
+    assertStringIncludes(html, "of 2<");
+  });
+  const { ready, dead } = await queue.counts();
+  assertEquals([ready, dead], [2, 3]);
+  assertEquals((await queue.receiveMany(5)).map(({ payload }) => payload), [1, 2], "the oldest");
+});

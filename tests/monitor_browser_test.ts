@@ -239,7 +239,7 @@ pageTest(
     assertEquals(await page.locator("tbody", { hasText: "no such address" }).count(), 0);
 
     await page.getByRole("button", { name: "Redrive all that fit" }).click();
-    await page.getByText("9,000 messages", { exact: true }).waitFor();
+    await page.locator(".figure", { hasText: "9,000 messages" }).waitFor();
     assertEquals(
       (await queue.counts()).dead,
       10_000,
@@ -255,13 +255,25 @@ pageTest(
     // Another page: the button of the first may lead on after its live part has said that it is done.
     const other = await open("/queues/mails/errors");
     await other.getByRole("button", { name: /^Redrive 1000/ }).click();
+    await other.getByLabel("How many").fill("7");
+    await other.getByLabel("How fast").selectOption({ label: "1 a second" });
+    await other.waitForTimeout(1_200); // a frame of the live part comes, and changes nothing of it
+    assertEquals(await other.getByLabel("How many").inputValue(), "7");
+    assertEquals(await other.getByLabel("How fast").inputValue(), "1");
+    await other.getByRole("button", { name: "Redrive 7 of 1,000 messages" }).waitFor();
+    await other.getByLabel("How many").fill("");
     await other.getByLabel("How fast").selectOption({ label: "10 a second" });
     await other.getByRole("button", { name: "Redrive 1,000 messages" }).click();
     await other.locator('[data-phase="running"] .figure').waitFor();
+    await other.locator("summary", { hasText: "What it does" }).click();
+    await other.evaluate("window.isTheSame = true");
     await eventually(
       async () => assert(Number(await other.locator(".figure").textContent()) >= 6),
       6_000,
     );
+    await other.waitForTimeout(1_500);
+    assertEquals(await other.evaluate("window.isTheSame"), true, "it is followed, not loaded anew");
+    assertEquals(await other.locator("details[open] pre").count(), 1, "what was opened stays open");
     await other.getByRole("button", { name: "Stop" }).click();
     await other.locator('[data-phase="stopped"]').waitFor();
     const { dead: left } = await queue.counts();

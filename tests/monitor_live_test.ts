@@ -89,6 +89,9 @@ serverTest(
       away.html.includes("Redis cannot be reached") && away.html.includes("connection refused"),
       away.html,
     );
+    // Only for browsers without script, which would else be reloaded under somebody's hands.
+    const refreshes = away.html.match(/(<noscript>)?<meta http-equiv="refresh"/g);
+    assertEquals(refreshes, ['<noscript><meta http-equiv="refresh"']);
     const stop = new AbortController();
     const stream = frames(`${server.url}/live/queues/mails`, stop.signal);
     assert((await stream.next()).value!.html.includes("Redis cannot be reached"));

@@ -285,7 +285,16 @@ export function appOf(parts: Parts): Hono<Env> {
         `perSecond must be a number above 0, but is ${JSON.stringify(form["perSecond"])}`,
       );
     }
-    operations.run(c.req.param("id")!, perSecond);
+    const most = form["most"] ? Number(form["most"]) : undefined;
+    if (most !== undefined && !(Number.isInteger(most) && most >= 1)) {
+      throw badRequest(
+        `most must be a whole number from 1, but is ${JSON.stringify(form["most"])}`,
+      );
+    }
+    operations.run(c.req.param("id")!, {
+      ...(perSecond !== undefined && { perSecond }),
+      ...(most !== undefined && { most }),
+    });
     return Promise.resolve(pathOf("operations", c.req.param("id")!));
   });
   button("/operations/:id/stop", (c) => {

@@ -162,6 +162,14 @@ function client(page: Browser): void {
     }
   });
 
+  // How many are meant stands on the button.
+  document.addEventListener("input", ({ target }: Browser) => {
+    if (target.name !== "most") return;
+    const label = target.form.querySelector("[data-all]");
+    const { all } = label.dataset;
+    label.textContent = target.value === "" ? all : `${Number(target.value)} of ${all}`;
+  });
+
   // What was pressed goes on, and is not pressed twice. A page that comes back from the cache is as new.
   document.addEventListener("submit", (event: Browser) => {
     const { submitter } = event;

@@ -7,6 +7,7 @@
  */
 import type { ConsumerInfo, Counts, QueueStats } from "@workshop/redis-patterns";
 import type { Child, FC } from "hono/jsx";
+import { raw } from "hono/html";
 import { cut, duration, inert, instant, shares, whole } from "../format.ts";
 
 /** The states in the order of a message's life, with the words for people. */
@@ -182,6 +183,19 @@ export const Json: FC<{ children: string; label: string; id?: string }> = (
 
 const PIECES =
   /("(?:[^"\\]|\\.)*")(?=\s*:)|("(?:[^"\\]|\\.)*")|-?\b\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
+
+/**
+ * Loads the page again after some seconds, where a browser has no script. Not as JSX: that would lift the
+ * `meta` out of its `noscript` into the head, and load it again under the hands of everybody.
+ */
+export const Refresh: FC<{ seconds: number }> = ({ seconds }) => (
+  <>{raw(`<noscript><meta http-equiv="refresh" content="${Math.ceil(seconds)}"></noscript>`)}</>
+);
+
+/** In the live part: what somebody types, chooses or opens here stays as it is when a frame comes. */
+export const Kept: FC<{ id: string; children?: Child }> = ({ id, children }) => (
+  <div id={id} hx-morph-skip="">{children}</div>
+);
 
 /** A form that changes something: it carries what only our pages know. */
 export const Change: FC<

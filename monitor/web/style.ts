@@ -217,12 +217,13 @@ button.primary { background: var(--accent); border-color: var(--accent); color: 
 button.primary:hover { background: color-mix(in srgb, var(--accent) 88%, var(--ink)) }
 button.danger:enabled { color: var(--bad) }
 .spark.idle { color: var(--delayed) }
-.card + .note { margin-top: 20px }
+.card + .note, #does { margin-top: 20px }
 button.primary.danger:enabled { background: var(--bad); border-color: var(--bad); color: var(--surface) }
 button.icon { border: 0; background: none; color: var(--muted); padding: 6px }
 button.link { border: 0; background: none; color: var(--accent); padding: 2px 4px; font-size: 13px }
 form.inline { display: inline }
 label.field { display: grid; gap: 5px; font-size: 13px; color: var(--muted) }
+.actions input[type=number] { width: 120px }
 .actions { display: flex; gap: 10px; flex-wrap: wrap; align-items: end }
 progress { appearance: none; border: 0; width: 100%; height: 10px; border-radius: 5px; background: var(--sunken); overflow: hidden; display: block }
 progress::-webkit-progress-bar { background: var(--sunken) }

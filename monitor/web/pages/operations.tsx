@@ -10,7 +10,7 @@ import type { Kind } from "../../server/queues.ts";
 import { behind } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import type { Operation, Operations, Phase, Verb } from "../operations.ts";
-import { Change, Empty, pathOf, plural, Text, When, withQuery } from "../parts.tsx";
+import { Change, Empty, Kept, pathOf, plural, Refresh, Text, When, withQuery } from "../parts.tsx";
 
 const VERBS: Record<Verb, string> = {
   "redrive": "Redrive",
@@ -153,7 +153,9 @@ export function operationPage(visit: Visit, one: Operation, kind: Kind): Page {
           <div class="body stack">
             <Standing one={one} />
             {one.phase === "asking" && !visit.readOnly && one.total > 0 && (
-              <Confirm one={one} visit={visit} />
+              <Kept id="confirm">
+                <Confirm one={one} visit={visit} />
+              </Kept>
             )}
             {busy && !visit.readOnly && (
               <Change action={`${pathOf("operations", one.id)}/stop`} token={visit.formToken}>
@@ -167,12 +169,10 @@ export function operationPage(visit: Visit, one: Operation, kind: Kind): Page {
             )}
           </div>
         </div>
-        <Does one={one} kind={kind} />
-        {busy && (
-          <noscript>
-            <meta http-equiv="refresh" content="1" />
-          </noscript>
-        )}
+        <Kept id="does">
+          <Does one={one} kind={kind} />
+        </Kept>
+        {busy && !visit.onlyLive && <Refresh seconds={1} />}
       </>
     ),
   };
@@ -216,6 +216,19 @@ const Standing: FC<{ one: Operation }> = ({ one }) => {
 
 const Confirm: FC<{ one: Operation; visit: Visit }> = ({ one, visit }) => (
   <Change action={`${pathOf("operations", one.id)}/run`} token={visit.formToken} class="actions">
+    {one.verb !== "purge" && one.total > 1 && (
+      <label class="field">
+        How many
+        <input
+          type="number"
+          name="most"
+          min="1"
+          max={one.total}
+          placeholder={`all ${whole(one.total)}`}
+          title="The first ones, in the order of the list"
+        />
+      </label>
+    )}
     {one.verb !== "purge" && (
       <label class="field">
         How fast
@@ -231,7 +244,8 @@ const Confirm: FC<{ one: Operation; visit: Visit }> = ({ one, visit }) => (
       type="submit"
       class={one.verb === "redrive" || one.verb === "give back" ? "primary" : "primary danger"}
     >
-      {VERBS[one.verb]} {plural(one.total, "message")}
+      {VERBS[one.verb]}{" "}
+      <span data-all={plural(one.total, "message")}>{plural(one.total, "message")}</span>
     </button>
   </Change>
 );

@@ -12,6 +12,7 @@ import {
   Empty,
   floorSecond,
   idleness,
+  Kept,
   pathOf,
   perMinute,
   Spark,
@@ -63,11 +64,13 @@ export async function overview(visit: Visit, watch: Watch): Promise<Page> {
             </div>
           </div>
           {all.length > 6 && (
-            <form class="search" action="/" role="search">
-              <label class="hidden" for="q">Search queues by name</label>
-              <input id="q" type="search" name="q" value={wanted} placeholder="Find a queue" />
-              <button type="submit">Find</button>
-            </form>
+            <Kept id="find">
+              <form class="search" action="/" role="search">
+                <label class="hidden" for="q">Search queues by name</label>
+                <input id="q" type="search" name="q" value={wanted} placeholder="Find a queue" />
+                <button type="submit">Find</button>
+              </form>
+            </Kept>
           )}
         </div>
         {all.length === 0
