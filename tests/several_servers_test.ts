@@ -39,7 +39,7 @@ import { RedisCluster } from "../tools/redis_cluster.ts";
 import { RedisSentinel } from "../tools/redis_sentinel.ts";
 import { freePort, RedisServer } from "../tools/redis_server.ts";
 import { FaultyProxy } from "./proxy.ts";
-import { eventually, limit, serverTest } from "./support.ts";
+import { connectedClients, eventually, limit, serverTest } from "./support.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -211,6 +211,39 @@ sentinelTest(
     }
   },
 );
+
+clusterTest("what is closed while it connects leaves no connection", async (cluster) => {
+  const watchers = await Promise.all(
+    cluster.nodes.map(({ url }) => connect({ url, heartbeatMs: 0 })),
+  );
+  const count = async () => {
+    const counts = await Promise.all(watchers.map(connectedClients));
+    return counts.reduce((sum, each) => sum + each, 0);
+  };
+  try {
+    const before = await count();
+    for (let i = 0; i < 20; i++) {
+      const redis = await connect({ url: cluster.url });
+      // To the masters that it has no connection to yet.
+      const calls = ["a", "b", "c", "d"].map((key) => call(redis, ["EXISTS", key]));
+      for (const one of calls) one.catch(() => {});
+      for (let turns = 0; turns < i; turns++) await Promise.resolve();
+      redis.destroy();
+      await Promise.allSettled(calls);
+    }
+    await eventually(async () => assertEquals(await count(), before));
+    for (let i = 0; i < 20; i++) {
+      const stop = new AbortController();
+      const connecting = connect({ url: cluster.url, signal: stop.signal });
+      await pause(i / 4);
+      stop.abort();
+      await connecting.then((redis) => redis.destroy(), () => {});
+    }
+    await eventually(async () => assertEquals(await count(), before));
+  } finally {
+    for (const watcher of watchers) watcher.destroy();
+  }
+});
 
 /** Each pattern once. */
 async function tryAll(redis: RedisClient, who: string): Promise<void> {
