@@ -21,7 +21,7 @@ import {
   RedisConnectionError,
   replyWord,
 } from "./errors.ts";
-import { checkOpen, joinRoute, routeOf, whenEnded } from "./supervise.ts";
+import { checkOpen, joinRoute, routeOf, staysDestroyed, whenEnded } from "./supervise.ts";
 import { DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Longest single wait in Redis, in milliseconds: the pace at which a dead server is noticed. */
@@ -249,6 +249,7 @@ export class OwnConnection implements AsyncDisposable {
       pingInterval: undefined,
     });
     if (route) joinRoute(client);
+    else staysDestroyed(client);
     client.on("error", () => {}); // the command that it hits is rejected with it
     this.#connecting = client;
     try {
