@@ -563,7 +563,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @ignore
    */
   [INTAKE](
-    { mode, backoff, onUndecodable, onBadBackoff }: IntakeOptions<Delivery<T>>,
+    { mode, backoff, onUndecodable, onBadBackoff, lines }: IntakeOptions<Delivery<T>>,
   ): Intake<Delivery<T>> {
     const parts = this.#parts();
     const options = backoff ? { ...parts.options, backoff: backoffOf(backoff) } : parts.options;
@@ -571,6 +571,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       ...parts,
       options,
       mode,
+      lines,
       onBadBackoff,
       name: this.name,
       kind: this.#kind,

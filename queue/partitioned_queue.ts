@@ -11,11 +11,11 @@
  */
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
-import { checkQueueName, checkText } from "../redis/keys.ts";
+import { checkQueueName, checkText, queueKeys } from "../redis/keys.ts";
 import { checkOptions, checkSignal, type OptionNames, optionNames } from "../redis/options.ts";
 import { checkClient } from "../redis/topology.ts";
 import { show } from "../redis/show.ts";
-import { checkCount, checkMs, sleep } from "../redis/timers.ts";
+import { checkCount, checkMs } from "../redis/timers.ts";
 import type { Delivery, Settlement } from "./delivery.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
 import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
@@ -35,15 +35,13 @@ import {
 } from "./leased_types.ts";
 import { checkReceive, type ReceiveOptions } from "./message.ts";
 import { PartitionedIntake } from "./partitioned_intake.ts";
+import { PartitionedWaiting } from "./partitioned_waiting.ts";
 import { enterPartitions, forgetPartitions, partitionName, partOf } from "./partitions.ts";
 import { LeaseLostError } from "./settler.ts";
 import type { Counted } from "./stats.ts";
 
 /** Most partitions: each has connections of its own in every consumer. */
 const MAX_PARTITIONS = 256;
-
-/** How a consumer that waits looks at all partitions, in milliseconds. */
-const LOOK_MS = 100;
 
 /** Options of {@linkcode PartitionedQueue}. */
 export interface PartitionedQueueOptions<Q> {
@@ -126,6 +124,8 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   readonly partitions: readonly LeasedQueue<T, I>[];
   readonly #parts: readonly Partition<T, I>[];
   readonly #client: RedisClient;
+  readonly #tokens: readonly string[];
+  #waiting: PartitionedWaiting<T> | undefined;
   #entered: Promise<void> | undefined;
   #turn = Math.floor(Math.random() * MAX_PARTITIONS);
 
@@ -160,6 +160,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
       );
     });
     this.partitions = this.#parts;
+    this.#tokens = this.#parts.map((part) => queueKeys(part.name).wake);
   }
 
   /**
@@ -392,7 +393,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
 
   /** Ends the connections on which this object waits; see {@linkcode LeasedQueue.close}. */
   async close(): Promise<void> {
-    await Promise.all(this.#parts.map((part) => part.close()));
+    await Promise.all([...this.#parts, this.#waiting].map((part) => part?.close()));
   }
 
   /** Closes; see {@linkcode PartitionedQueue.close}. */
@@ -406,8 +407,14 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
    * @ignore
    */
   [INTAKE](options: IntakeOptions<Delivery<T>>): Intake<Delivery<T>> {
-    const intakes = this.#parts.map((part) => part[INTAKE](options));
-    return new PartitionedIntake(intakes, () => this.#enter());
+    return new PartitionedIntake({
+      client: this.#client,
+      tokens: this.#tokens,
+      open: (index, lines) => this.#parts[index]![INTAKE]({ ...options, lines }),
+      mode: options.mode,
+      enter: () => this.#enter(),
+      turn: this.#turn++,
+    });
   }
 
   #partFor(
@@ -425,25 +432,12 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   async #take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
     checkMs("waitMs", waitMs);
     checkSignal(signal);
+    signal?.throwIfAborted();
     await this.#enter();
-    const until = performance.now() + waitMs;
-    for (;;) {
-      signal?.throwIfAborted();
-      const taken: Delivery<T>[] = [];
-      const first = this.#turn = (this.#turn + 1) % this.#parts.length;
-      for (let i = 0; i < this.#parts.length && taken.length < max; i++) {
-        const part = this.#parts[(first + i) % this.#parts.length]!;
-        // What one had is in hand already: it is not thrown away since the next one failed.
-        const more = await part.receiveMany(max - taken.length).catch((error) => {
-          if (taken.length === 0) throw error;
-          return [];
-        });
-        taken.push(...more);
-      }
-      const left = until - performance.now();
-      if (taken.length > 0 || left <= 0) return taken;
-      await sleep(Math.min(left, LOOK_MS), signal);
-    }
+    this.#waiting ??= new PartitionedWaiting(this.#client, this.#parts, this.#tokens);
+    const batch = await this.#waiting.take(max, { waitMs, signal, turn: this.#turn++ });
+    if (batch.length === 0) signal?.throwIfAborted();
+    return batch;
   }
 
   /** Once, before anything is stored or claimed; again if Redis did not answer. */
