@@ -25,6 +25,9 @@ export interface Lines {
   consumer: string;
 }
 
+/** Opens what a queue has counted to whoever adds several of them up. */
+export const COUNTERS: unique symbol = Symbol("counters");
+
 /** What a worker tells its intake. */
 export interface IntakeOptions<D> {
   /** How the worker waits, for others to see. */

@@ -74,6 +74,10 @@ export class PartitionedWaiting<T> {
     let batch: Delivery<T>[] = [];
     try {
       batch = await claims.take(max, { waitMs, ...(signal && { signal }) });
+      // What one has no use for others may have.
+      for (let more = batch; more.length > 0 && batch.length < max; batch.push(...more)) {
+        more = await claims.take(max - batch.length, {});
+      }
     } catch (error) {
       failure = { error };
     }
