@@ -90,7 +90,10 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     this.#settling = lines ? undefined : new OwnConnection(made.client, made.keys.wake);
     const settling: Send = lines?.settling ?? ((args) => this.#settling!.call(args));
     this.#settleSend = made.explain(settling);
-    this.#claimer = new Claimer({ ...made, ...(lines && { consumer: lines.consumer }) });
+    this.#claimer = new Claimer({
+      ...made,
+      ...(lines && { consumer: lines.consumer, repeats: 0 }),
+    });
     this.#settler = new Settler({
       ...made,
       options: { ...made.options, worker: this.#claimer.consumer },

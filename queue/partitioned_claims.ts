@@ -24,8 +24,9 @@ import { MAX_BLOCK_MS } from "../redis/own_connection.ts";
 import type { ReceiveOptions } from "./message.ts";
 import type { WakeWatch } from "./wake_watch.ts";
 
-/** How long a partition whose master is away is left alone, in milliseconds. */
-const AWAY_MS = 500;
+/** How long a partition whose master is away is left alone: at first, and at most, in milliseconds. */
+const AWAY_MS = 50;
+const MAX_AWAY_MS = 500;
 
 /** After how long a claim that was not answered is not waited for any more, in milliseconds. */
 const LATE_MS = 250;
@@ -55,6 +56,7 @@ interface Lane<D> extends Claimable<D> {
   askedAt: number;
   /** When it may be asked again, after it failed or something was held back. */
   retryAt: number;
+  awayMs: number;
   heldBackMs: number;
   error: unknown;
 }
@@ -66,15 +68,23 @@ export class PartitionedClaims<D> {
   readonly #unlisten: (() => void) | undefined;
   readonly #came: D[] = [];
   readonly #bell = new Bell();
+  readonly #keepsSlots: boolean;
   #late: ((item: D) => void) | undefined;
   #turn: number;
   #allAskedAt = -Infinity;
 
-  /** @param watch Tells when there is something; without it nobody can wait here. */
   constructor(
     lanes: readonly Claimable<D>[],
-    { watch, turn = 0 }: { watch?: WakeWatch | undefined; turn?: number } = {},
+    { watch, turn = 0, keepsSlots = true }: {
+      /** Tells when there is something; without it nobody can wait here. */
+      watch?: WakeWatch | undefined;
+      /** Which partition is asked first. */
+      turn?: number;
+      /** Whether a claim that is late keeps its slots; else more may come in the end than was asked for. */
+      keepsSlots?: boolean;
+    } = {},
   ) {
+    this.#keepsSlots = keepsSlots;
     this.#lanes = lanes.map((lane, index) => ({
       ...lane,
       index,
@@ -82,6 +92,7 @@ export class PartitionedClaims<D> {
       asked: 0,
       askedAt: 0,
       retryAt: 0,
+      awayMs: AWAY_MS,
       heldBackMs: HELD_BACK_MS,
       error: undefined,
     }));
@@ -164,10 +175,13 @@ export class PartitionedClaims<D> {
       signal: AbortSignal | undefined;
     },
   ): void {
-    const out = this.#lanes.reduce((sum, { asked }) => sum + asked, 0);
+    const now = performance.now();
+    const out = this.#lanes.reduce(
+      (sum, { asked, askedAt }) => this.#keepsSlots || now - askedAt < LATE_MS ? sum + asked : sum,
+      0,
+    );
     const free = max - out;
     if (free < 1) return;
-    const now = performance.now();
     const count = this.#lanes.length;
     const next = this.#lanes.map((_, i) => this.#lanes[(this.#turn + i) % count]!)
       .filter((lane) =>
@@ -209,10 +223,12 @@ export class PartitionedClaims<D> {
       if (this.#late) came.forEach(this.#late);
       else this.#came.push(...came);
       lane.error = undefined;
+      lane.awayMs = AWAY_MS;
     } catch (error) {
       lane.state = "full";
       lane.error = error;
-      lane.retryAt = performance.now() + AWAY_MS;
+      lane.retryAt = performance.now() + lane.awayMs;
+      lane.awayMs = Math.min(2 * lane.awayMs, MAX_AWAY_MS);
     } finally {
       lane.asked = 0;
       this.#bell.ring();

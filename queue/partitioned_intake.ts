@@ -14,7 +14,7 @@ import type { Ended, Intake, IntakeOptions, Lines } from "./intake.ts";
 import type { ReceiveOptions } from "./message.ts";
 import { PartitionedClaims } from "./partitioned_claims.ts";
 import { random } from "./uid.ts";
-import { WakeWatch } from "./wake_watch.ts";
+import { CONNECT_MS, WakeWatch } from "./wake_watch.ts";
 
 /** How long the end may take while Redis does not answer; connections have a part of it. */
 const CLOSE_MS = 500;
@@ -51,7 +51,7 @@ export class PartitionedIntake<T> implements Intake<Delivery<T>> {
     this.#settling = new MasterConnections(client);
     const taking = mode === "blocking"
       ? new WakeWatch(client, tokens)
-      : new MasterConnections(client);
+      : new MasterConnections(client, { connectMs: CONNECT_MS });
     this.#taking = taking;
     const name = random(10);
     this.#intakes = tokens.map((key, i) =>

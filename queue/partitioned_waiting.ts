@@ -67,7 +67,7 @@ export class PartitionedWaiting<T> {
       },
     }));
     const watch = waits ? this.#watch : undefined;
-    const claims = new PartitionedClaims<Delivery<T>>(lanes, { watch, turn });
+    const claims = new PartitionedClaims<Delivery<T>>(lanes, { watch, turn, keepsSlots: false });
     this.#waiters += waits ? 1 : 0;
     if (waits) this.#ticking ??= this.#tick();
     let failure: { error: unknown } | undefined;
@@ -86,6 +86,7 @@ export class PartitionedWaiting<T> {
     // What the others have answered meanwhile is in our hands, too; what is late goes back.
     const late = (delivery: Delivery<T>) => void delivery[WORKED]().release().catch(() => {});
     batch.push(...await claims.close(GATHER_MS, late));
+    batch.splice(max).reverse().forEach(late);
     if (failure && batch.length === 0) throw failure.error;
     return batch;
   }

@@ -27,6 +27,9 @@ import { MasterConnections } from "../redis/master_connections.ts";
 /** How often tokens are looked for where Redis may not tell of them, in milliseconds. */
 const LOOK_MS = 100;
 
+/** How long whoever has several masters waits for a connection to one, in milliseconds. */
+export const CONNECT_MS = 250;
+
 /** Told of the place of a key in the list, or of all of them. */
 type Listener = (index?: number) => void;
 
@@ -47,6 +50,7 @@ export class WakeWatch {
     this.#places = new Map(keys.map((key, i) => [key, i]));
     this.#lines = new MasterConnections(client, {
       // RESP3 tells between replies, so what listens can ask as well.
+      connectMs: CONNECT_MS,
       options: { RESP: 3, emitInvalidate: true, clientSideCache: undefined },
       prepare: (node) => this.#listenAt(node),
     });
@@ -108,7 +112,7 @@ export class WakeWatch {
 
   #lookInstead(): void {
     void this.#lines.close();
-    this.#lines = new MasterConnections(this.#client);
+    this.#lines = new MasterConnections(this.#client, { connectMs: CONNECT_MS });
     this.#looking = setInterval(() => this.#tell(), LOOK_MS);
   }
 }

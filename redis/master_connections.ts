@@ -13,18 +13,27 @@ import { addressOf, type CommandArgument, type RedisClient } from "./client.ts";
 import { isConnectionError, isElsewhere, RedisConnectionError } from "./errors.ts";
 import { OwnConnection, type OwnConnectionOptions } from "./own_connection.ts";
 import { checkOpen, routeOf, whenEnded } from "./supervise.ts";
-import { unlessAborted } from "./timers.ts";
+import { DeadlineError, unlessAborted, within } from "./timers.ts";
+
+/** What the connections are to be besides. */
+export interface MasterConnectionsOptions extends OwnConnectionOptions {
+  /**
+   * How long a command may wait until there is a connection to a master, in milliseconds.
+   *
+   * @default as long as making one may take
+   */
+  connectMs?: number;
+}
 
 /** See the module. */
 export class MasterConnections {
   readonly #parent: RedisClient;
-  readonly #made: OwnConnectionOptions;
+  readonly #made: MasterConnectionsOptions;
   readonly #own = new Map<RedisClient, OwnConnection>();
   readonly #forget: () => void;
   #closed = false;
 
-  /** @param made What each of the connections is to be besides. */
-  constructor(parent: RedisClient, made: OwnConnectionOptions = {}) {
+  constructor(parent: RedisClient, made: MasterConnectionsOptions = {}) {
     this.#parent = parent;
     this.#made = made;
     this.#forget = whenEnded(parent, () => void this.close());
@@ -43,9 +52,10 @@ export class MasterConnections {
   ): Promise<unknown> {
     const route = routeOf(this.#parent);
     checkOpen(this.#parent);
-    const home = route ? await unlessAborted(route.node(key), signal) : this.#parent;
+    const home = route ? await this.#soon(route.node(key), signal) : this.#parent;
     const own = this.#to(home);
     try {
+      await this.#soon(own.client(signal), signal);
       return await own.call(args, signal);
     } catch (error) {
       if (isConnectionError(error) || isElsewhere(error)) route?.doubt(error);
@@ -65,6 +75,21 @@ export class MasterConnections {
     this.#forget();
     await Promise.all([...this.#own.values()].map((own) => own.close(ms)));
     this.#own.clear();
+  }
+
+  /** A master that is away is not waited for by those who have other masters to ask. */
+  async #soon<R>(client: Promise<R>, signal: AbortSignal | undefined): Promise<R> {
+    const { connectMs } = this.#made;
+    if (connectMs === undefined) return await unlessAborted(client, signal);
+    try {
+      return await unlessAborted(within(client, connectMs), signal);
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error;
+      const address = addressOf(this.#parent);
+      throw new RedisConnectionError(`no connection to the master within ${connectMs} ms`, {
+        address,
+      });
+    }
   }
 
   #to(home: RedisClient): OwnConnection {

@@ -332,3 +332,44 @@ Deno.test("on a cluster it is two connections a master, and a slot that moves is
   await worker.stop();
   await pause(300); // a client's last timer
 });
+
+Deno.test("while a master is away the partitions of the others go on, with one free slot", async () => {
+  await using cluster = await RedisCluster.start();
+  await using redis = await connect({ url: cluster.url });
+  await using queue = queueOf(redis, "away", { partitions: 6 });
+  const at = new Map<number, number>();
+  await using worker = new Worker(queue, (n) => void at.set(n, performance.now()), {
+    onEvent: () => {},
+  });
+  worker.start();
+  // The keys "key 0" to "key 9" are in all partitions; whose master does it not kill?
+  const dead = cluster.nodes[0]!;
+  const homes = new Map<number, boolean>();
+  let before: number[] = [];
+  for (const n of range(10)) {
+    await queue.enqueue(n, { orderKey: `key ${n}` });
+    await eventually(() => assert(at.has(n)));
+    const counts = await Promise.all(
+      queue.partitions.map(async (part) => (await part.stats()).totals.enqueued),
+    );
+    const part = queue.partitions[counts.findIndex((count, i) => count > (before[i] ?? 0))]!;
+    before = counts;
+    homes.set(n, await cluster.masterOf(`queue:{${part.name}}:ready`) === dead);
+  }
+  const living = [...homes].filter(([, isDead]) => !isDead).map(([n]) => n);
+  assertGreater(living.length, 3);
+  await dead.kill();
+  const killedAt = performance.now();
+  const waits: number[] = [];
+  for (let i = 0; performance.now() - killedAt < 3_000; i++) { // nobody takes over before that
+    const n = living[i % living.length]!;
+    const [id, sent] = [100 + i, performance.now()];
+    await queue.enqueue(id, { orderKey: `key ${n}` });
+    await eventually(() => assert(at.has(id)), 4_000);
+    waits.push(at.get(id)! - sent);
+  }
+  assertGreater(waits.length, 10);
+  assertLess(Math.max(...waits), 1_500, `${waits}`);
+  await worker.stop();
+  await pause(300); // a client's last timer
+});
