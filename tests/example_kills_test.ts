@@ -18,16 +18,12 @@ const RUN_MS = 20_000;
 async function run(
   path: string,
   server: RedisServer,
-  { flags = [], beside }: { flags?: string[]; beside?: string } = {},
+  { flags = [] }: { flags?: string[] } = {},
 ): Promise<{ lines: string[]; code: number }> {
   const example = await readExample(path);
-  const companions = beside ? [(await readExample(beside)).run] : example.with;
-  const played = await play({ run: example.run, with: companions }, {
-    start: (command, i) => {
-      // The shop and its producer have to agree on what they lose; step 07 has a producer for lists.
-      const extra = i === 0 || path.includes("/22_") ? flags : [];
-      return new ExampleProcess(command, { url: server.url, extra, deadlineMs: RUN_MS });
-    },
+  const played = await play(example, { // worker and producer have to agree on what they lose
+    start: (command) =>
+      new ExampleProcess(command, { url: server.url, extra: flags, deadlineMs: RUN_MS }),
   });
   const [{ process, ending }] = played as [typeof played[0]];
   return { lines: process.stdout, code: ending.code };
@@ -46,10 +42,9 @@ const MODES = ["polling", "blocking"];
 
 for (const mode of MODES) {
   const step = `examples/07_reliable_queue/${mode}.ts`;
-  const beside = "examples/07_reliable_queue/list_producer.ts";
 
   repeatTest(`${step} --lossy loses the photo of the one who was killed`, async (server) => {
-    const { lines } = await run(step, server, { flags: ["--lossy"], beside });
+    const { lines } = await run(step, server, { flags: ["--lossy"] });
     const text = lines.join("\n");
     assertStringIncludes(text, "ann: print_photo_1 .  at most once … kill -9");
     assertStringIncludes(text, "9 of 10 photos printed");
