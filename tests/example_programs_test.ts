@@ -70,6 +70,18 @@ Deno.test("deno task ex passes flags on to the programs that take them", async (
   assertStringIncludes(byHand.stdout, "[worker] 10 of 10 photos printed");
 });
 
+Deno.test("deno task ex says that the port of a step is taken", async () => {
+  using _taken = Deno.listen({ hostname: "127.0.0.1", port: 8018 });
+  const { ok, stdout, stderr } = await tool("ex", "18");
+  assert(!ok);
+  assertEquals(stdout, "");
+  assertEquals(
+    stderr,
+    "Port 8018 of 127.0.0.1 is taken by another program, " +
+      "and examples/18_monitoring/blocking.ts needs it",
+  );
+});
+
 Deno.test({
   name: "deno task demo ends with a scoreboard of every pattern",
   ignore: !hasLists,

@@ -155,6 +155,7 @@ async function show(example: Example, extra: string[][]): Promise<number> {
   using interrupts = listenForInterrupts();
   // The doctor looks for the user's Redis, so it gets none of ours.
   const isDoctor = example.path.endsWith("/doctor.ts");
+  refuseTakenPort(example);
   const isLive = !isDoctor && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
   const stage = isDoctor ? undefined : await openStage({ aof: isLive });
   try {
@@ -177,6 +178,21 @@ async function show(example: Example, extra: string[][]): Promise<number> {
     return played[0]?.ending.code ?? 130; // stopped before it began
   } finally {
     await stage?.stop();
+  }
+}
+
+/** A step that serves has its port in its permissions; better one sentence now than a stack from it. */
+function refuseTakenPort({ run, path }: Example): void {
+  for (const [, port] of run.matchAll(/127\.0\.0\.1:(\d+)/g)) {
+    if (port === "6379") continue; // of Redis, which gets another
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port: Number(port) }).close();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      throw new Error(
+        `Port ${port} of 127.0.0.1 is taken by another program, and ${path} needs it`,
+      );
+    }
   }
 }
 
