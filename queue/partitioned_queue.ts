@@ -36,7 +36,7 @@ import {
 import { checkReceive, type ReceiveOptions } from "./message.ts";
 import { PartitionedIntake } from "./partitioned_intake.ts";
 import { enterPartitions, forgetPartitions, partitionName, partOf } from "./partitions.ts";
-import { LeaseLostError } from "./settler.ts";
+import { LeaseLostError } from "./hand.ts";
 import type { Counted } from "./stats.ts";
 
 /** Most partitions: each has connections of its own in every consumer. */

@@ -15,6 +15,7 @@ import {
   assertGreaterOrEqual,
   assertInstanceOf,
   assertLess,
+  assertLessOrEqual,
   assertMatch,
   assertNotEquals,
   assertRejects,
@@ -35,6 +36,7 @@ import {
   LeaseLostError,
   type Mode,
   type RedisClient,
+  StreamQueue,
 } from "@workshop/redis-patterns";
 import { writeEnvelope } from "../queue/envelope.ts";
 import { bindScripts } from "../queue/leased_scripts.ts";
@@ -148,6 +150,10 @@ export function leasedTests(makeQueue: MakeQueue): LeasedTest {
             const size = await sizeOf(redis, name);
             if (size > 0) sizes[suffix] = size;
           }
+          // Of a stream only: the ids of each hand, which go with its lease.
+          const most = queues[0] instanceof StreamQueue ? sizes.leases ?? 0 : 0;
+          assertLessOrEqual(sizes.pending ?? 0, most);
+          delete sizes.pending;
           return sizes;
         },
         dump: async () => {
