@@ -46,7 +46,7 @@ const HELP = `Runs one step of the workshop: its worker and its producer, in thi
 
 It starts a Redis of its own, unless REDIS_URL names one. In a terminal it goes on until q:
 p produces 10 more, w adds a worker, k kills one (kill -9), t stops one (SIGTERM), f freezes one
-or lets it go on, r restarts Redis.`;
+or lets it go on, r restarts Redis, a plays the step again.`;
 
 const NAME_STYLES: Style[] = ["cyan", "magenta", "green", "blue", "yellow"];
 
