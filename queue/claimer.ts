@@ -18,7 +18,8 @@ import type { Send } from "../redis/script.ts";
 import { backoffMs, sleep } from "../redis/timers.ts";
 import type { Claim } from "./claim_scripts.ts";
 import type { LeasedScripts } from "./leased_scripts.ts";
-import { Hand, type SettleOptions } from "./settler.ts";
+import { Hand } from "./hand.ts";
+import type { SettleOptions } from "./settler.ts";
 import { random } from "./uid.ts";
 
 /** How often a claim whose reply was lost is repeated before that is told. */

@@ -18,7 +18,7 @@ import type { Delivery } from "./delivery.ts";
 import { feed, type FeedOptions } from "./feed.ts";
 import type { ReceiveOptions } from "./message.ts";
 import { Presence } from "./presence.ts";
-import type { Hand } from "./settler.ts";
+import type { Hand } from "./hand.ts";
 
 /** How messages are taken. */
 interface TakeOptions {

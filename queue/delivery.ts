@@ -13,7 +13,8 @@
 import { Buffer } from "node:buffer";
 import { checkOptions, type OptionNames, optionNames } from "../redis/options.ts";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
-import { checkReason, type Hand, LeaseLostError, type Settler, type TaskEnd } from "./settler.ts";
+import { type Hand, LeaseLostError } from "./hand.ts";
+import { checkReason, type Settler, type TaskEnd } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");

@@ -23,7 +23,8 @@ import type { Ended, Intake, Lines } from "./intake.ts";
 import type { LeasedScripts } from "./leased_scripts.ts";
 import type { Mode, ReceiveOptions } from "./message.ts";
 import { Presence, PRESENCE_MS } from "./presence.ts";
-import { type Hand, type SettleOptions, Settler } from "./settler.ts";
+import type { Hand } from "./hand.ts";
+import { type SettleOptions, Settler } from "./settler.ts";
 
 /** How long the end may take while Redis does not answer; connections have a part of it. */
 const CLOSE_MS = 500;

@@ -58,7 +58,8 @@ import { Reader } from "./reader.ts";
 import { ACK_SAYS, type ReadyKind } from "./ready_lua.ts";
 import { roomOf } from "./room.ts";
 import { validator } from "./schema.ts";
-import { Hand, type SettleOptions, Settler } from "./settler.ts";
+import { Hand } from "./hand.ts";
+import { type SettleOptions, Settler } from "./settler.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
 import type { CountedFields, QueueStats } from "./stats.ts";
 

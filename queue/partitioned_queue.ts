@@ -19,6 +19,7 @@ import { checkCount, checkMs } from "../redis/timers.ts";
 import type { Delivery, Settlement } from "./delivery.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
 import { COUNTERS, INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
+import { LeaseLostError } from "./hand.ts";
 import { LeasedQueue } from "./leased_queue.ts";
 import {
   type ConsumerInfo,
@@ -42,7 +43,6 @@ import { checkReceive, type ReceiveOptions } from "./message.ts";
 import { PartitionedIntake } from "./partitioned_intake.ts";
 import { PartitionedWaiting } from "./partitioned_waiting.ts";
 import { enterPartitions, forgetPartitions, partitionName, partOf } from "./partitions.ts";
-import { LeaseLostError } from "./settler.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
 import { addUp, type QueueStats, readStats } from "./stats.ts";
 

@@ -21,7 +21,14 @@ import {
   RedisConnectionError,
   replyWord,
 } from "./errors.ts";
-import { checkOpen, isOneOfSeveral, joinRoute, routeOf, whenEnded } from "./supervise.ts";
+import {
+  checkOpen,
+  isOneOfSeveral,
+  joinRoute,
+  routeOf,
+  staysDestroyed,
+  whenEnded,
+} from "./supervise.ts";
 import { DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Longest single wait in Redis, in milliseconds: the pace at which a dead server is noticed. */
@@ -261,6 +268,7 @@ export class OwnConnection implements AsyncDisposable {
       ...this.#made.options,
     });
     if (route || isOneOfSeveral(home)) joinRoute(client);
+    else staysDestroyed(client);
     client.on("error", () => {}); // the command that it hits is rejected with it
     this.#connecting = client;
     try {
