@@ -317,7 +317,7 @@ Deno.test("on a cluster it is two connections a master, and a slot that moves is
   await limit(
     (async () => {
       const token = (i: number) => `queue:{${queue.partitions[i]!.name}}:ready`;
-      let n = 0;
+      let [n, tookMs] = [0, 0];
       const all = async () => {
         const from = n;
         for (const i of range(24)) await queue.enqueue(n++, { orderKey: `${i}` });
@@ -329,8 +329,9 @@ Deno.test("on a cluster it is two connections a master, and a slot that moves is
         await cluster.moveSlot(token(i), masters[to]!);
         const at = performance.now();
         assertEquals(await all(), 24);
-        assertLess(performance.now() - at, 7_000);
+        tookMs += performance.now() - at;
       }
+      assertLess(tookMs, 6_000); // without a word from the masters each would be five seconds late
       await cluster.failover(masters[1]!);
       await all();
       assertEquals([...seen.values()].filter((times) => times !== 1), []);
