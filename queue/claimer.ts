@@ -42,6 +42,7 @@ export class Claimer {
   dueAt = Infinity;
   /** Until when (by `performance.now()`) the rate limit refuses every claim. */
   refusedUntil = 0;
+  readonly #repeats: number;
   readonly #keys: QueueKeys;
   readonly #scripts: LeasedScripts;
   readonly #leaseMs: number;
@@ -55,8 +56,10 @@ export class Claimer {
   #count = 0;
 
   constructor(
-    { consumer = random(10), keys, scripts, leaseMs, options, rate }: {
+    { consumer = random(10), repeats = REPEATS, keys, scripts, leaseMs, options, rate }: {
       consumer?: string;
+      /** How often a claim is repeated whose reply was lost; the next one asks for it as well. */
+      repeats?: number;
       keys: QueueKeys;
       scripts: LeasedScripts;
       leaseMs: number;
@@ -65,6 +68,7 @@ export class Claimer {
     },
   ) {
     this.consumer = consumer;
+    this.#repeats = repeats;
     this.#keys = keys;
     this.#scripts = scripts;
     this.#leaseMs = leaseMs;
@@ -190,7 +194,7 @@ export class Claimer {
       try {
         return await run();
       } catch (error) {
-        if (!isRetryable(error) || signal?.aborted || failures >= REPEATS) throw error;
+        if (!isRetryable(error) || signal?.aborted || failures >= this.#repeats) throw error;
         await sleep(backoffMs(failures));
       }
     }

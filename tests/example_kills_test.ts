@@ -2,14 +2,21 @@
  * The steps that kill: each really kills a process; the variant that loses always loses, and the one that
  * is cured never does. `deno test -A tests/example_kills_test.ts -- --repeat 20` says both louder.
  */
-import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { parseArgs } from "@std/cli/parse-args";
 import { connect, ListQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
 import { readExample } from "../tools/example.ts";
 import { difference } from "../tools/example_match.ts";
 import { ExampleProcess, play } from "../tools/example_process.ts";
 import type { RedisServer } from "../tools/redis_server.ts";
-import { serverTest } from "./support.ts";
+import { RedisCluster } from "../tools/redis_cluster.ts";
+import { limit, serverTest } from "./support.ts";
 
 const REPEAT = Number(parseArgs(Deno.args, { string: ["repeat"] }).repeat ?? 1);
 const RUN_MS = 20_000;
@@ -157,4 +164,28 @@ function figure(lines: string[], word: string): number {
   const found = new RegExp(`\\b${word} (\\d+)`).exec(lines.join("\n"))?.[1];
   assert(found !== undefined, `no "${word}" in:\n${lines.join("\n")}`);
   return Number(found);
+}
+
+for (const mode of MODES) {
+  const step = `examples/20_cluster/${mode}.ts`;
+  Deno.test(`${step} loses nothing when a master dies, and keeps each customer's order`, async () => {
+    await using cluster = await RedisCluster.start();
+    const example = await readExample(step);
+    const played = await limit(
+      play(example, {
+        start: (command) => {
+          const extra = command.includes("failover.ts") ? ["--crash"] : [];
+          return new ExampleProcess(command, { url: cluster.url, extra, deadlineMs: RUN_MS });
+        },
+      }),
+      step,
+    );
+    const text = played.map(({ process }) => process.said.join("\n")).join("\n");
+    assertEquals(played.map(({ ending }) => ending.code), [0, 0, 0], text);
+    assertMatch(text, /^\[failover\] \S+ dies$/m);
+    for (const customer of ["ann", "bob", "cem", "dora", "eve", "finn"]) {
+      assertMatch(text, new RegExp(`^\\[worker\\] ${customer}: 1 2 3 4$`, "m"));
+    }
+    assertEquals(cluster.nodes.filter((node) => !node.running).length, 1);
+  });
 }

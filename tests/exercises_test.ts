@@ -36,6 +36,7 @@ const UNSOLVED: Record<string, RegExp> = {
   "16": /^After the first crash the process was started again \d+ ms later, not 50$/,
   "17":
     /^It has gone home, and [1-9] orders are leased: nobody gets them until that is over, in 30 s$/,
+  "20": /^CROSSSLOT: \S+:ann:waiting is in slot \d+ and \S+:ann:hand in slot \d+; two masters may/,
   "21": /^3 orders were received and none was acknowledged: all of them are leased, and come back/,
   "18":
     /^The mail was called stuck: it was added first, but it has been in hand for a moment only$/,
@@ -158,6 +159,12 @@ const ALMOST: [string, string, string, RegExp][] = [
     "hSetNX(points, order, String(euros))",
     "hIncrBy(points, order, euros)",
     /^order_\d has paid \d\d and has \d\d points/,
+  ],
+  [
+    "20",
+    "`${shop}:{${customer}}:waiting`, hand: `${shop}:{${customer}}:hand`",
+    "`${shop}{x}:${customer}:w`, hand: `${shop}{x}:${customer}:h`",
+    /^The lists of 8 customers are in 1 slot: one master has all/,
   ],
   ["21", "`${server}/deliveries/${token}/nack`", "server", /^1 of 3 orders are leased still/],
 ];

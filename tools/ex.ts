@@ -156,8 +156,9 @@ async function show(example: Example, extra: string[][]): Promise<number> {
   // The doctor looks for the user's Redis, so it gets none of ours.
   const isDoctor = example.path.endsWith("/doctor.ts");
   refuseTakenPort(example);
-  const isLive = !isDoctor && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
-  const stage = isDoctor ? undefined : await openStage({ aof: isLive });
+  const { cluster } = example; // what the stage shows is one server
+  const isLive = !isDoctor && !cluster && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const stage = isDoctor ? undefined : await openStage({ aof: isLive, cluster });
   try {
     introduce(example, stage, extra);
     const url = stage?.url ?? Deno.env.get("REDIS_URL") ?? "redis://127.0.0.1:6379";
@@ -208,7 +209,8 @@ function introduce(example: Example, stage: Stage | undefined, extra: string[][]
   }
   if (!stage) return console.log();
   console.log(paint("dim", `\n${stage.about}.`));
-  if (stage.isOwn) console.log(paint("dim", "To type the commands yourself: deno task redis"));
+  const start = example.cluster ? "deno task redis --cluster" : "deno task redis";
+  if (stage.isOwn) console.log(paint("dim", `To type the commands yourself: ${start}`));
   console.log();
 }
 
