@@ -44,6 +44,7 @@ export class Claimer {
   refusedUntil = 0;
   /** Whether an operator has paused this consumer: it must not wait for tokens, which are for others. */
   isPaused = false;
+  readonly #repeats: number;
   readonly #keys: QueueKeys;
   readonly #scripts: LeasedScripts;
   readonly #leaseMs: number;
@@ -57,8 +58,10 @@ export class Claimer {
   #count = 0;
 
   constructor(
-    { consumer = random(10), keys, scripts, leaseMs, options, rate }: {
+    { consumer = random(10), repeats = REPEATS, keys, scripts, leaseMs, options, rate }: {
       consumer?: string;
+      /** How often a claim is repeated whose reply was lost; the next one asks for it as well. */
+      repeats?: number;
       keys: QueueKeys;
       scripts: LeasedScripts;
       leaseMs: number;
@@ -67,6 +70,7 @@ export class Claimer {
     },
   ) {
     this.consumer = consumer;
+    this.#repeats = repeats;
     this.#keys = keys;
     this.#scripts = scripts;
     this.#leaseMs = leaseMs;
@@ -193,7 +197,7 @@ export class Claimer {
       try {
         return await run();
       } catch (error) {
-        if (!isRetryable(error) || signal?.aborted || failures >= REPEATS) throw error;
+        if (!isRetryable(error) || signal?.aborted || failures >= this.#repeats) throw error;
         await sleep(backoffMs(failures));
       }
     }

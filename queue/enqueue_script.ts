@@ -19,6 +19,10 @@ const LOOKED_AT = 10;
  * given up; so Redis keeps of each producer only the last batch, until when the mark is valid, and the
  * reply if there was something to say: `17 1795320605233⏎2⏎1⏎=invoice-17`.
  *
+ * `after` and `after_batch`: the batch that was sent just before, by another producer, and is not answered
+ * yet; or "" and 0. Where Redis does not have it, it is still to come (its reply said NOSCRIPT or MOVED, or
+ * its connection was lost), and this one would overtake it: nothing is stored, and the reply is nil.
+ *
  * rest: `plain` messages that are ready, oldest first; then for each other one its due time
  * (ms since 1970, or +ms from now), the id that its producer chose or "", the key that it takes or
  * "", for how long, and the message. Gives how many of the plain ones were stored, and for each
@@ -28,15 +32,24 @@ const LOOKED_AT = 10;
 export const enqueueOf = (
   kind: ReadyKind,
 ): LeasedScript<
-  "producer" | "batch" | "plain" | "replay_ms" | "max_ready" | "counting",
-  Stored
+  "producer" | "batch" | "after" | "after_batch" | "plain" | "replay_ms" | "max_ready" | "counting",
+  Stored | undefined
 > =>
   leasedScript(kind, {
     name: "enqueue",
-    args: ["producer", "batch", "plain", "replay_ms", "max_ready", "counting"],
+    args: [
+      "producer",
+      "batch",
+      "after",
+      "after_batch",
+      "plain",
+      "replay_ms",
+      "max_ready",
+      "counting",
+    ],
     reply: readStored,
     lua: `${plainly(kind)}
-local seen = redis.call("HGET", replays, producer)
+local seen, before = unpack(redis.call("HMGET", replays, producer, after))
 local last, valid, then_said
 if seen then last, valid, then_said = string.match(seen, "^(%d+) (%d+)\\n?(.*)$") end
 if last and tonumber(batch) <= tonumber(last) then
@@ -48,6 +61,10 @@ if last and tonumber(batch) <= tonumber(last) then
     said[#said + 1] = word
   end
   return said
+end
+if after ~= "" then
+  local reached = tonumber(string.match(before or "", "^%d+"))
+  if not reached or reached < tonumber(after_batch) then return false end
 end
 ${STATS}${TRACK[kind]}
 local room = math.huge
@@ -131,7 +148,8 @@ export interface Stored {
   refused: Map<number, string>;
 }
 
-function readStored(raw: unknown): Stored {
+function readStored(raw: unknown): Stored | undefined {
+  if (raw === null) return undefined;
   const [plain, ...words] = (raw as unknown[]).map(String);
   const refused = new Map<number, string>();
   for (let i = 0; i < words.length; i += 2) {

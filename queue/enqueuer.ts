@@ -1,7 +1,7 @@
 /**
  * The producer's side of a queue with leases: payloads are checked and encoded, the messages of a turn
  * share one script, and a script whose reply was lost is sent again under the same number, so that it stores
- * once. A full queue is refused, or waited for; see room.ts.
+ * once, and before those that were sent behind it. A full queue is refused, or waited for; see room.ts.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { checkMessageId, type QueueKeys } from "../redis/keys.ts";
 import { Merger } from "../redis/merge.ts";
 import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
-import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
+import { backoffMs, checkMs, sleep, within } from "../redis/timers.ts";
 import { checkDedupe, type Deduper } from "./dedupe.ts";
 import { type Confirmer, together } from "./durability.ts";
 import { writeEnvelope } from "./envelope.ts";
@@ -44,6 +44,12 @@ interface Item {
 interface Lane {
   producer: string;
   batch: number;
+}
+
+/** A batch that was sent. */
+interface Sent extends Lane {
+  /** Resolves when it, and all before it, were answered or given up. */
+  over: Promise<void>;
 }
 
 /** What an item needs besides its payload. */
@@ -82,6 +88,8 @@ export class Enqueuer<T, I> {
   readonly #registration: Registration;
   /** Those that wait for no reply: there are as many as there ever were batches under way. */
   readonly #lanes: Lane[] = [];
+  /** The last batch, while it or one before it is under way. */
+  #last: Sent | undefined;
 
   constructor(made: EnqueuerParts<T, I>) {
     this.#made = made;
@@ -221,7 +229,9 @@ export class Enqueuer<T, I> {
       counting: this.#made.counting,
     };
     const { keys, scripts } = this.#made;
-    const storing = this.#persist(() => scripts.enqueue.run(send, keys, args, rest));
+    const storing = this.#inOrder(lane, (after, after_batch) => {
+      return scripts.enqueue.run(send, keys, { ...args, after, after_batch }, rest);
+    });
     const registering = this.#registration.renew(this.#made.send);
     let stored: Stored;
     try {
@@ -242,9 +252,36 @@ export class Enqueuer<T, I> {
     });
   }
 
-  /** Sends it again while Redis is away. */
-  async #persist<R>(run: () => Promise<R>): Promise<R> {
+  /**
+   * Sends a batch behind those that are under way, and has Redis refuse it while one of them is to be
+   * sent again: by then this one would be in front of it.
+   */
+  #inOrder(
+    lane: Lane,
+    run: (after: string, batch: number) => Promise<Stored | undefined>,
+  ): Promise<Stored> {
+    const before = this.#last;
     const until = performance.now() + ENQUEUE_MS;
+    const storing = (async () => {
+      const stored = await this.#persist(
+        () => run(before?.producer ?? "", before?.batch ?? 0),
+        until,
+      );
+      if (stored) return stored;
+      // One that was refused, or given up, will never be there: now it holds nobody up.
+      await within(before!.over, Math.max(1, until - performance.now())).catch(() => {});
+      return (await this.#persist(() => run("", 0), until))!;
+    })();
+    const over = Promise.allSettled([storing, before?.over]).then(() => {
+      if (this.#last === sent) this.#last = undefined;
+    });
+    const sent: Sent = { ...lane, over };
+    this.#last = sent;
+    return storing;
+  }
+
+  /** Sends it again while Redis is away, until an instant. */
+  async #persist<R>(run: () => Promise<R>, until: number): Promise<R> {
     for (let failures = 0;; failures++) {
       try {
         return await run();

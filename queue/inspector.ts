@@ -18,6 +18,7 @@ import {
   type Counts,
   type Found,
   type FoundState,
+  PEEK_OPTIONS,
   type PeekOptions,
   type PeekState,
   PURGE_OPTIONS,
@@ -28,7 +29,7 @@ import {
 } from "./leased_types.ts";
 import type { Place, Seen } from "./operator_scripts.ts";
 import { checkConsumer, consumersScript, pauseConsumerScript } from "./presence.ts";
-import { type QueueStats, readStats, statsScript } from "./stats.ts";
+import { type CountedFields, type QueueStats, readStats, statsScript } from "./stats.ts";
 import { type Ages, agesScript } from "./snapshot.ts";
 
 /** Most entries, and about how many bytes, in one step of a scan. */
@@ -47,8 +48,6 @@ const CURSORS: Partial<Record<PeekState, RegExp>> = {
   leased: /^\d{1,20}(\.\d{1,15})?$/,
   ready: /^(\d{1,15}|\d{1,20}-\d{1,20})$/,
 };
-
-const PEEK_OPTIONS = optionNames<PeekOptions>({ limit: true, cursor: true, payloads: true });
 
 const FIND_OPTIONS = optionNames<{ states?: readonly FoundState[] }>({ states: true });
 const FOUND_STATES: readonly FoundState[] = ["ready", "leased", "delayed", "dead"];
@@ -96,8 +95,12 @@ export class Inspector<T> {
 
   /** What the queue has done. */
   async stats(windowMs: number): Promise<QueueStats> {
-    const { now, fields } = await statsScript.run(this.#send, this.#keys, {});
-    return readStats(fields, now, windowMs);
+    return readStats(await this.counted(), windowMs);
+  }
+
+  /** What the statistics are made of. */
+  async counted(): Promise<CountedFields> {
+    return await statsScript.run(this.#send, this.#keys, {});
   }
 
   /** How old is what waits for its time, and what is dead. */

@@ -16,7 +16,7 @@ import type { RedisClient } from "../redis/client.ts";
 import { checkClient } from "../redis/topology.ts";
 import { codecOf, DEFAULT_MAX_PAYLOAD_BYTES } from "../redis/codec.ts";
 import { type QueueKeys, queueKeys } from "../redis/keys.ts";
-import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
+import { checkOptions, checkSwitch } from "../redis/options.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
@@ -31,23 +31,24 @@ import { Enqueuer } from "./enqueuer.ts";
 import { explaining } from "./explain.ts";
 import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
-import { INTAKE, type Intake, type IntakeOptions, TICK } from "./intake.ts";
+import { COUNTERS, INTAKE, type Intake, type IntakeOptions, TICK } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
 import { bindScripts, type LeasedScripts, MAX_BATCH } from "./leased_scripts.ts";
-import type {
-  ConsumerInfo,
-  Counts,
-  Enqueued,
-  EnqueueManyOptions,
-  EnqueueOptions,
-  Found,
-  FoundState,
-  LeasedQueueOptions,
-  PeekOptions,
-  PeekState,
-  PurgeOptions,
-  RedriveOptions,
-  Waiting,
+import {
+  type ConsumerInfo,
+  type Counts,
+  type Enqueued,
+  type EnqueueManyOptions,
+  type EnqueueOptions,
+  type Found,
+  type FoundState,
+  type LeasedQueueOptions,
+  type PeekOptions,
+  type PeekState,
+  type PurgeOptions,
+  type RedriveOptions,
+  STATS_OPTIONS,
+  type Waiting,
 } from "./leased_types.ts";
 import { logLimits, policyOf } from "./limits.ts";
 import { checkReceive, type ReceiveOptions } from "./message.ts";
@@ -60,7 +61,7 @@ import { validator } from "./schema.ts";
 import { Hand } from "./hand.ts";
 import { type SettleOptions, Settler } from "./settler.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
-import type { QueueStats } from "./stats.ts";
+import type { CountedFields, QueueStats } from "./stats.ts";
 
 /** How long the end may take while Redis does not answer, in milliseconds. */
 const CLOSE_MS = 500;
@@ -606,7 +607,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @ignore
    */
   [INTAKE](
-    { mode, backoff, onUndecodable, onBadBackoff }: IntakeOptions<Delivery<T>>,
+    { mode, backoff, onUndecodable, onBadBackoff, lines }: IntakeOptions<Delivery<T>>,
   ): Intake<Delivery<T>> {
     const parts = this.#parts();
     const options = backoff ? { ...parts.options, backoff: backoffOf(backoff) } : parts.options;
@@ -614,6 +615,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       ...parts,
       options,
       mode,
+      lines,
       onBadBackoff,
       name: this.name,
       kind: this.#kind,
@@ -635,6 +637,15 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     return this.#claimer.dueAt;
   }
 
+  /**
+   * Used by a queue that has this one as a partition.
+   *
+   * @ignore
+   */
+  async [COUNTERS](): Promise<CountedFields> {
+    return await this.#inspector.counted();
+  }
+
   #explaining(send: Send): Send {
     return explaining(this.#client, { name: this.name, kind: this.#kind, keys: this.#keys }, send);
   }
@@ -652,5 +663,3 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
 
 /** Lease, index, attempt, and when it was handed over. */
 const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::(\d+))?)?$/i;
-
-const STATS_OPTIONS = optionNames<{ windowMs?: number }>({ windowMs: true });

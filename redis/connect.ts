@@ -36,7 +36,7 @@ import {
   type SentinelOptions,
 } from "./places.ts";
 import { show } from "./show.ts";
-import { adopt, type ConnectionEvent, supervise } from "./supervise.ts";
+import { adopt, type ConnectionEvent, staysDestroyed, supervise } from "./supervise.ts";
 import { backoffMs, checkMs, DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Where Redis is looked for when nothing says otherwise. */
@@ -207,7 +207,7 @@ export async function connect(
   try {
     await unlessAborted(within(opening, timeoutMs), signal);
   } catch (error) {
-    client.destroy();
+    staysDestroyed(client).destroy();
     // The client's loop may be in a pause between two attempts: let it notice that it is over.
     await within(opening, FIRST_PAUSE_MS * 2).catch(() => {});
     signal?.throwIfAborted();

@@ -136,8 +136,8 @@ export class Routed implements Route {
   ): Promise<unknown> {
     const slot = this.#slotOf(args);
     const until = performance.now() + deadlineMs;
-    for (;;) {
-      const found = this.#inLine(slot, until);
+    for (let pauseMs = 0;; pauseMs = AGAIN_MS) {
+      const found = this.#inLine(slot, until, pauseMs);
       // Without waiting where it can be: calls of a turn go out in their order.
       const node = found instanceof Promise ? await found : found;
       try {
@@ -149,7 +149,6 @@ export class Routed implements Route {
           error instanceof RedisConnectionError && !error.sent && !error.fatal;
         if (isConnectionError(error) || undone) this.doubt(error);
         if (!undone || performance.now() + AGAIN_MS > until) throw error;
-        await sleep(AGAIN_MS, this.#closing.signal);
       }
     }
   }
@@ -243,15 +242,20 @@ export class Routed implements Route {
 
   /**
    * The master of a slot, or a promise of it where it is not ready. Whoever comes while others wait
-   * gets it after them, since calls reach Redis in the order in which they were made.
+   * gets it after them, since calls reach Redis in the order in which they were made. One that has to
+   * be sent again waits in line, too.
    */
-  #inLine(slot: number | undefined, until: number): NodeClient | Promise<NodeClient> {
+  #inLine(
+    slot: number | undefined,
+    until: number,
+    pauseMs = 0,
+  ): NodeClient | Promise<NodeClient> {
     const before = this.#lines.size === 0 ? undefined : this.#lines.get(slot);
-    if (!before) {
+    if (!before && pauseMs === 0) {
       const node = this.#ready(slot);
       if (node) return node;
     }
-    const turn = this.#behind(before, slot, until);
+    const turn = this.#behind(before, slot, until, pauseMs);
     this.#lines.set(slot, turn);
     const leave = () => {
       if (this.#lines.get(slot) === turn) this.#lines.delete(slot);
@@ -264,7 +268,9 @@ export class Routed implements Route {
     before: Promise<unknown> | undefined,
     slot: number | undefined,
     until: number,
+    pauseMs: number,
   ): Promise<NodeClient> {
+    if (pauseMs > 0) await sleep(pauseMs, this.#closing.signal);
     // Whether those before found it is theirs to tell, and this one does not wait longer than it may.
     if (before) await within(before, Math.max(1, until - performance.now())).catch(() => {});
     return await this.#whenReady(slot, until);

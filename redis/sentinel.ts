@@ -11,7 +11,7 @@ import type { NodeClient } from "./client.ts";
 import { first } from "./cluster.ts";
 import { explain, isFatal, replyWord } from "./errors.ts";
 import type { Asking, Discovery, Masters } from "./routed.ts";
-import { adopt } from "./supervise.ts";
+import { adopt, staysDestroyed } from "./supervise.ts";
 import { sleep, within } from "./timers.ts";
 
 const EVERY_MS = 1_000;
@@ -96,7 +96,7 @@ export class SentinelDiscovery implements Discovery {
 
   async #open(address: string): Promise<NodeClient> {
     const client = this.#asking.make(address);
-    adopt(client);
+    adopt(staysDestroyed(client));
     this.#clients.set(address, client);
     let last: unknown;
     client.on("error", (error) => last = error);

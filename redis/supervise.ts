@@ -35,7 +35,7 @@ export interface Route {
   /** A client, ready, of the server that has `key`; of any, where there is no key. */
   node(key?: string): Promise<NodeClient>;
   /** Something came to nothing there: the key may be somewhere else by now. */
-  doubt(): void;
+  doubt(error?: unknown): void;
   /** Tells `listener` when keys are somewhere else than before. Gives what ends that. */
   onMoved(listener: () => void): () => void;
   /** What last went wrong, for messages. */
@@ -114,6 +114,17 @@ export function routeOf(client: RedisClient): Route | undefined {
 /** Says that a client is one of those of a route, which knows what to make of `MOVED`. */
 export function joinRoute<C extends RedisClient>(client: C): C {
   adopt(client).isOneOfSeveral = true;
+  return staysDestroyed(client);
+}
+
+/**
+ * For clients of ours, that nobody else closes: `destroy()` while the connection is being made does not
+ * end that; it would stand a moment later, and for ever.
+ */
+export function staysDestroyed<C extends RedisClient>(client: C): C {
+  client.on("ready", () => {
+    if (!client.isOpen) client.destroy();
+  });
   return client;
 }
 

@@ -183,7 +183,7 @@ Deno.test("readStats makes numbers of whatever fields there are", () => {
       .map(([minute, what]) => `${minute} ${what}`),
   );
   holds(fc.array(fc.tuple(field, nasty.filter((text) => text.length < 50))), (pairs) => {
-    const stats = readStats(new Map(pairs), 120 * 60_000, 3_600_000);
+    const stats = readStats({ fields: new Map(pairs), now: 120 * 60_000 }, 3_600_000);
     for (const n of Object.values(stats.totals)) assertEquals(typeof n, "number");
     for (const n of Object.values(stats.perSecond)) assert(!Number.isNaN(n));
   }, RUNS / 3);

@@ -311,6 +311,50 @@ serverTest("Scripts that Redis forgets all the time are told again (hazard 15)",
 
 for (const kind of KINDS) {
   serverTest(
+    `${kind}: what is enqueued first stays first when Redis has forgotten the script`,
+    async (server) => {
+      await using proxy = await FaultyProxy.start({ port: server.port });
+      await using redis = await client(proxy);
+      await using other = await client(server);
+      const queue = new CLASSES[kind]<number>(redis, "q");
+      await queue.enqueue(0);
+      await (await queue.receive())!.ack();
+
+      // One is told that the script is not known, and before it hears of that somebody else brings it
+      // along: the next one finds it there.
+      await other.scriptFlush();
+      proxy.delay(200);
+      const seen = proxy.requests;
+      const first = queue.enqueue(1);
+      await eventually(() => assert(proxy.requests > seen));
+      await new CLASSES[kind]<number>(other, "other").enqueue(0);
+      const second = queue.enqueue(2);
+      await pause(1);
+      const third = queue.enqueue(3);
+      await Promise.all([first, second, third]);
+      proxy.delay(0);
+      assertEquals(await payloads(queue), [1, 2, 3]);
+    },
+  );
+
+  serverTest(
+    `${kind}: what is enqueued first stays first when connections are cut`,
+    async (server) => {
+      await using proxy = await FaultyProxy.start({ port: server.port });
+      await using redis = await client(proxy);
+      const queue = new CLASSES[kind]<number>(redis, "q");
+      const stored: Promise<unknown>[] = [];
+      for (let n = 0; n < 200; n++) {
+        stored.push(queue.enqueue(n));
+        await pause(1);
+        if (n % 50 === 25) proxy.cut();
+      }
+      await Promise.all(stored);
+      assertEquals(await payloads(queue), numbers(200));
+    },
+  );
+
+  serverTest(
     `${kind}: 100,000 messages that are due at once hold nobody up (hazard 16)`,
     async (server) => {
       await using redis = await client(server);
@@ -434,6 +478,13 @@ serverTest(
     assertLess(performance.now() - startedAt, 1_000);
   },
 );
+
+/** In the order in which they are handed out. */
+async function payloads(queue: Queue): Promise<number[]> {
+  const deliveries = await queue.receiveMany(1_000);
+  await Promise.all(deliveries.map((delivery) => delivery.ack()));
+  return deliveries.map(({ payload }) => payload);
+}
 
 type Eight = [D, D, D, D, D, D, D, D];
 type D = Delivery<number>;

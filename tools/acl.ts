@@ -60,7 +60,18 @@ const PRODUCE = [
 
 /** To take, to settle, to subscribe; and to put things right: redrive, purge, cancel, pause. */
 const WORK = [
-  ...["blpop", "brpop", "client|unblock", "del", "hsetnx", "lset", "ltrim", "rpop"],
+  ...[
+    "blpop",
+    "brpop",
+    "client|tracking",
+    "client|unblock",
+    "del",
+    "hsetnx",
+    "lpop",
+    "lset",
+    "ltrim",
+  ],
+  ...["rpop"],
   ...[
     "rpush",
     "unlink",

@@ -86,15 +86,9 @@ export class RedisCluster implements AsyncDisposable {
   async masterOf(key: string): Promise<RedisServer> {
     const node = await this.#anyLiving();
     const slot = Number(await node.cli("CLUSTER", "KEYSLOT", key));
-    for (const [line, fields] of await view(node)) {
-      if (!fields[2]!.includes("master") || fields[2]!.includes("fail")) continue;
-      const serves = line.split(" ").slice(8).some((range) => {
-        const [from, to = from] = range.split("-").map(Number);
-        return slot >= from! && slot <= to!;
-      });
-      if (serves) return this.#at(fields[1]!);
-    }
-    throw new Error(`No node serves slot ${slot} now`);
+    const address = ownerOf(slot, await view(node));
+    if (address === undefined) throw new Error(`No node serves slot ${slot} now`);
+    return this.#at(address);
   }
 
   /** A replica of a node, as that node sees it. */
@@ -117,7 +111,10 @@ export class RedisCluster implements AsyncDisposable {
     return replica;
   }
 
-  /** Moves the slot of a key, with all its keys, to another master. */
+  /**
+   * Moves the slot of a key, with all its keys, to another master, and waits until every node knows: a
+   * replica that has not heard of it and takes over leaves the slot, and what is in it, behind.
+   */
   async moveSlot(key: string, to: RedisServer): Promise<void> {
     const from = await this.masterOf(key);
     if (from === to) return;
@@ -135,6 +132,13 @@ export class RedisCluster implements AsyncDisposable {
     }
     await ok(to, "CLUSTER", "SETSLOT", slot, "NODE", toId!);
     await ok(from, "CLUSTER", "SETSLOT", slot, "NODE", toId!);
+    await until(async () => {
+      const living = this.nodes.filter((node) => node.running && !node.paused);
+      const owners = await Promise.all(living.map(async (node) => {
+        return ownerOf(Number(slot), await view(node));
+      }));
+      return owners.every((address) => address !== undefined && this.#at(address) === to);
+    }, `slot ${slot} at its new master`);
   }
 
   /** Waits until every node that lives sees all slots served. */
@@ -216,6 +220,18 @@ export class RedisCluster implements AsyncDisposable {
 async function view(node: RedisServer): Promise<[string, string[]][]> {
   const text = await node.cli("CLUSTER", "NODES");
   return text.split("\n").map((line) => [line, line.split(" ")]);
+}
+
+/** The address of the master that serves a slot, in the eyes of a node; undefined for none. */
+function ownerOf(slot: number, seen: [string, string[]][]): string | undefined {
+  const owner = seen.find(([line, fields]) => {
+    if (!fields[2]!.includes("master") || fields[2]!.includes("fail")) return false;
+    return line.split(" ").slice(8).some((range) => {
+      const [from, to = from] = range.split("-").map(Number);
+      return slot >= from! && slot <= to!;
+    });
+  });
+  return owner?.[1][1];
 }
 
 async function ok(node: RedisServer, ...command: string[]): Promise<void> {

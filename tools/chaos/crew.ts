@@ -96,11 +96,10 @@ export class Crew implements AsyncDisposable {
       const timer = setTimeout(() => kill(member.pid, "SIGKILL"), LEAVE_MS);
       const { code, signal } = await member.status;
       clearTimeout(timer);
-      return signal
-        ? `a worker did not leave within ${LEAVE_MS} ms`
-        : code === 0
-        ? ""
-        : `a worker left with exit code ${code}`;
+      // One that has just been started does not listen yet, and has nothing to give back.
+      if (signal === "SIGTERM" && !member.trail.read().isReady) return "";
+      if (signal === "SIGKILL") return `a worker did not leave within ${LEAVE_MS} ms`;
+      return code === 0 ? "" : `a worker left with ${signal ?? `exit code ${code}`}`;
     }));
     return left.filter((words) => words !== "");
   }

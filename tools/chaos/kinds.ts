@@ -8,6 +8,7 @@
 import {
   type ConnectedClient,
   type Delivery,
+  type Enqueued,
   ListQueue,
   type Message,
   PriorityQueue,
@@ -38,6 +39,13 @@ export interface Orders {
   handleMs: [number, number];
 }
 
+/** What a producer asks for. */
+export interface Wanted {
+  leaseMs: number;
+  /** How many replicas have to have a message, or 0. */
+  replicas: number;
+}
+
 /** What a worker process has to do for a message, and to tell about it. */
 export interface Work {
   orders: Orders;
@@ -51,8 +59,8 @@ export interface Work {
 
 /** The producer's side of a queue. */
 export interface Produced extends AsyncDisposable {
-  /** Stores these; those of one call may travel together. */
-  enqueue(numbers: number[], delayMs: number): Promise<unknown>;
+  /** Stores these; those of one call may travel together. Gives whether enough replicas have them all. */
+  enqueue(numbers: number[], delayMs: number): Promise<boolean>;
   /** What is there, by state; all 0 when everything was handled. */
   counts(): Promise<Record<string, number>>;
   /** What must not have stayed behind when the workers have left, in words. */
@@ -66,7 +74,7 @@ export interface Kind {
   /** The control promises nothing: it has to lose something, or the run proves nothing. */
   readonly isControl?: boolean;
   /** Opens the producer's side. */
-  open(redis: ConnectedClient, name: string, leaseMs: number): Produced;
+  open(redis: ConnectedClient, name: string, wanted: Wanted): Produced;
   /** Consumes in a process of its own, until the signal aborts. */
   work(redis: ConnectedClient, work: Work): Promise<void>;
 }
@@ -96,15 +104,17 @@ type Leased = ReliableQueue<number> | PriorityQueue<number> | StreamQueue<number
 /** A queue with leases, and a `Worker` on it. */
 function leased(
   title: string,
-  make: (redis: ConnectedClient, name: string, leaseMs: number) => Leased,
+  make: (redis: ConnectedClient, name: string, options: LeasedOptions) => Leased,
   remains: (redis: ConnectedClient, name: string) => Promise<string[]> = () => Promise.resolve([]),
 ): Kind {
   return {
     title,
-    open(redis, name, leaseMs) {
-      const queue = make(redis, name, leaseMs);
+    open(redis, name, wanted) {
+      const queue = make(redis, name, optionsOf(wanted));
       return {
-        enqueue: (numbers, delayMs) => queue.enqueueMany(numbers, { delayMs }),
+        async enqueue(numbers, delayMs) {
+          return areConfirmed(await queue.enqueueMany(numbers, { delayMs }));
+        },
         async counts() {
           const { ready, leased, delayed, dead } = await queue.counts();
           return { ready, leased, delayed, dead };
@@ -115,7 +125,7 @@ function leased(
     },
     async work(redis, work) {
       const { name, leaseMs } = work.orders;
-      await using queue = make(redis, name, leaseMs);
+      await using queue = make(redis, name, optionsOf({ leaseMs, replicas: 0 }));
       await runWorker<Delivery<number>>(queue, work, (event) => {
         if (event.type !== "done" && event.type !== "lost" && event.type !== "failed") return;
         const { payload, attempt } = event.delivery;
@@ -129,25 +139,26 @@ function leased(
 export const KINDS: Readonly<Record<string, Kind>> = {
   reliable: leased(
     "ReliableQueue",
-    (redis, name, leaseMs) => new ReliableQueue(redis, name, optionsOf(leaseMs)),
+    (redis, name, options) => new ReliableQueue(redis, name, options),
   ),
   priority: leased(
     "PriorityQueue",
-    (redis, name, leaseMs) => new PriorityQueue(redis, name, optionsOf(leaseMs)),
+    (redis, name, options) => new PriorityQueue(redis, name, options),
   ),
   stream: leased(
     "StreamQueue",
-    (redis, name, leaseMs) => new StreamQueue(redis, name, optionsOf(leaseMs)),
+    (redis, name, options) => new StreamQueue(redis, name, options),
     remainsOfGroup,
   ),
   tasks: {
     title: "tasks",
-    open(redis, name) {
-      const producer = new TaskProducer<Tasks>(redis, { name, keepRecords: RECORDS });
+    open(redis, name, { replicas }) {
+      const options = { name, keepRecords: RECORDS, ...durabilityOf(replicas) };
+      const producer = new TaskProducer<Tasks>(redis, options);
       return {
-        enqueue: (numbers, delayMs) => {
+        async enqueue(numbers, delayMs) {
           const tasks = numbers.map((payload) => ({ type: "count", payload }) as const);
-          return producer.addMany(tasks, { delayMs });
+          return areConfirmed(await producer.queue.enqueueMany(tasks, { delayMs }));
         },
         async counts() {
           const { ready, leased, delayed, dead } = await producer.queue.counts();
@@ -169,7 +180,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     async work(redis, work) {
       const { name, leaseMs, concurrency } = work.orders;
       await using worker = new TaskWorker<Tasks>(redis, {
-        ...{ name, concurrency, keepRecords: RECORDS, ...optionsOf(leaseMs) },
+        ...{ name, concurrency, keepRecords: RECORDS, ...optionsOf({ leaseMs, replicas: 0 }) },
         handlers: {
           async count(n, { attempt }) {
             await work.handle(n, attempt);
@@ -191,8 +202,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     open(redis, name) {
       const queue = new ListQueue<number>(redis, name);
       return {
-        // A plain list knows no delays.
-        enqueue: (numbers) => queue.enqueueMany(numbers),
+        // A plain list knows no delays, and nobody waits for replicas.
+        enqueue: (numbers) => queue.enqueueMany(numbers).then(() => true),
         counts: () => queue.counts(),
         remains: () => Promise.resolve([]),
         [Symbol.asyncDispose]: () => queue.close(),
@@ -207,11 +218,20 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   },
 };
 
-const optionsOf = (leaseMs: number) => ({
-  leaseMs,
-  maxAttempts: MAX_ATTEMPTS,
-  backoff: () => 50,
-});
+type LeasedOptions = ReturnType<typeof optionsOf>;
+
+function optionsOf({ leaseMs, replicas }: Wanted) {
+  return { leaseMs, maxAttempts: MAX_ATTEMPTS, backoff: () => 50, ...durabilityOf(replicas) };
+}
+
+function durabilityOf(replicas: number): { durability?: { replicas: number } } {
+  return replicas > 0 ? { durability: { replicas } } : {};
+}
+
+/** Where nothing was said of replicas, the reply is all that there is. */
+function areConfirmed(enqueued: readonly Enqueued[]): boolean {
+  return enqueued.every(({ confirmed }) => confirmed !== false);
+}
 
 async function runWorker<D extends { payload: number; attempt?: number }>(
   queue: WorkerSource<D>,

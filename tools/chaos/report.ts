@@ -5,6 +5,7 @@
  */
 import type { ConnectedClient } from "@workshop/redis-patterns";
 import config from "../../deno.json" with { type: "json" };
+import { groundOf, SERVER_FAULTS } from "./grounds.ts";
 import { CONCURRENCY, LEASE_MS, type Outcome, WORKERS } from "./run.ts";
 
 /** Where and with what it ran. */
@@ -14,28 +15,48 @@ export interface Circumstances {
   command: string;
 }
 
+type Row = [name: string, show: (outcome: Outcome) => string];
+
 /** The rows of the table: what is shown of an outcome, and what it means. */
-const ROWS: [name: string, show: (outcome: Outcome) => string][] = [
-  ["messages, confirmed to their producer", ({ done }) => count(done.confirmed)],
-  ["workers killed (kill -9)", ({ done }) => count(done.kills)],
-  ["workers stopped past their lease (SIGSTOP)", ({ done }) => count(done.stops)],
-  ["Redis killed (kill -9) and restarted", ({ done }) => count(done.redisKills)],
-  ["hand-overs", ({ audit }) => count(audit.started)],
-  ["handlers cut short", ({ audit }) => count(audit.cutShort)],
-  ["late acks that were refused", ({ audit }) => count(audit.refused)],
-  ["**lost**", ({ audit }) => `**${count(audit.lost.length)}**`],
-  ["**acked twice**", ({ audit }) => `**${count(audit.doubleAcks)}**`],
-  [
-    "completed twice (at most: faults × concurrency)",
-    ({ audit, mayTwice, isControl }) =>
-      isControl
-        ? count(audit.completedTwice)
-        : `${count(audit.completedTwice)} (${count(mayTwice)})`,
-  ],
-  ["from the fault to the next hand-over: median, max", ({ againMs }) => times(againMs)],
-  ["from the restart of Redis to the first ack: median, max", ({ backMs }) => times(backMs)],
-  ["the run took", ({ ms }) => `${(ms / 1_000).toFixed(1)} s`],
-];
+function rowsOf(outcomes: readonly Outcome[]): Row[] {
+  const { faults, replicas } = groundOf(outcomes[0]!.plan.topology);
+  const there = SERVER_FAULTS.flatMap((fault) => {
+    const words = faults[fault];
+    return words ? [{ fault, ...words }] : [];
+  });
+  const unconfirmed: Row[] = [
+    ["stored, but not confirmed by a replica", (one) => count(one.unconfirmed.count)],
+    ["lost of those", (one) => count(one.unconfirmed.lost)],
+  ];
+  return [
+    [
+      `messages, confirmed to their producer${replicas > 0 ? " (a replica has them)" : ""}`,
+      ({ confirmed }) => count(confirmed),
+    ],
+    ...(replicas > 0 ? unconfirmed : []),
+    ["workers killed (kill -9)", ({ plan }) => count(plan.kills)],
+    ["workers stopped past their lease (SIGSTOP)", ({ plan }) => count(plan.stops)],
+    ...there.map(({ fault, done }): Row => [done, ({ plan }) => count(plan[fault])]),
+    ["hand-overs", ({ audit }) => count(audit.started)],
+    ["handlers cut short", ({ audit }) => count(audit.cutShort)],
+    ["late acks that were refused", ({ audit }) => count(audit.refused)],
+    ["**lost**", ({ audit }) => `**${count(audit.lost.length)}**`],
+    ["**acked twice**", ({ audit }) => `**${count(audit.doubleAcks)}**`],
+    [
+      "completed twice (at most: what faults cut off)",
+      ({ audit, mayTwice, isControl }) =>
+        isControl
+          ? count(audit.completedTwice)
+          : `${count(audit.completedTwice)} (${count(mayTwice)})`,
+    ],
+    ["from the fault to the next hand-over: median, max", ({ againMs }) => times(againMs)],
+    ...there.map(({ fault, back }): Row => [
+      `${back}: median, max`,
+      ({ backMs }) => times(backMs[fault]),
+    ]),
+    ["the run took", ({ ms }) => `${(ms / 1_000).toFixed(1)} s`],
+  ];
+}
 
 /** One line, when a kind is through. */
 export function toLine({ title, audit, broken, isControl, ms }: Outcome): string {
@@ -74,8 +95,10 @@ ${circumstances.date}, ${circumstances.versions}.
 ${circumstances.command}
 \`\`\`
 
-${WORKERS} worker processes with ${CONCURRENCY} handlers each and leases of ${LEASE_MS} ms; Redis with
-\`appendonly yes\` and \`appendfsync always\`. Half of the messages are delayed. What happened is read from
+${WORKERS} worker processes with ${CONCURRENCY} handlers each and leases of ${LEASE_MS} ms;
+${
+    groundOf(outcomes[0]!.plan.topology).words
+  }. Half of the messages are delayed. What happened is read from
 files that the workers append to, not from Redis. A message is lost if its producer was told that it is
 stored and no handler ever finished it. The control is the same run with a plain \`BRPOP\`: it has to lose
 messages, or the run proves nothing.
@@ -95,7 +118,7 @@ ${broken.length > 0 ? `Not kept:\n\n${broken.join("\n")}` : "Every promise was k
 function tableOf(outcomes: readonly Outcome[]): string[][] {
   return [
     ["", ...outcomes.map(({ title }) => title)],
-    ...ROWS.map(([name, show]) => [name, ...outcomes.map((outcome) => show(outcome))]),
+    ...rowsOf(outcomes).map(([name, show]) => [name, ...outcomes.map((outcome) => show(outcome))]),
   ];
 }
 

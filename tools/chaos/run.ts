@@ -1,6 +1,7 @@
 /**
  * One run: a producer that stores numbers, worker processes that handle them, and meanwhile faults in a
- * random order: `kill -9` of a worker, `SIGSTOP` of one past its lease, `kill -9` of Redis. At the end
+ * random order: `kill -9` of a worker, `SIGSTOP` of one past its lease, and what the ground has of faults
+ * of servers (grounds.ts): `kill -9` of Redis, or of a master for which another one takes over. At the end
  * nobody is disturbed any more, until all is handled or nothing moves; then the workers are asked to
  * leave, and the files that they wrote are gone through.
  *
@@ -9,37 +10,29 @@
  *
  * @module
  */
-import { connect, type ConnectedClient } from "@workshop/redis-patterns";
+import { connect } from "@workshop/redis-patterns";
 import { isRetryable } from "../../redis/errors.ts";
-import { RedisServer } from "../redis_server.ts";
+import { queueKeys } from "../../redis/keys.ts";
 import { Crew, type Member } from "./crew.ts";
+import {
+  type Ground,
+  groundOf,
+  type Hardness,
+  type Interruption,
+  SERVER_FAULTS,
+  type ServerFault,
+  type Topology,
+} from "./grounds.ts";
 import { KINDS, type Produced } from "./kinds.ts";
 import { Random } from "./random.ts";
 import { type Audit, audit, firstAcks, handedOverAgain } from "./trail.ts";
 
-/** How hard a run is. */
-export interface Plan {
-  /** How many messages are enqueued. */
-  messages: number;
-  /** How often a worker is killed. */
-  kills: number;
-  /** How often one is stopped until its leases are over. */
-  stops: number;
-  /** How often Redis is killed. */
-  redisKills: number;
+/** How hard a run is, where, and in which order. */
+export interface Plan extends Hardness {
+  topology: Topology;
   /** Decides the order of the faults and the pauses between them. */
   seed: number;
 }
-
-/** As long as continuous integration has time for. */
-export const SHORT: Omit<Plan, "seed"> = { messages: 2_000, kills: 30, stops: 5, redisKills: 3 };
-/** On request. */
-export const LONG: Omit<Plan, "seed"> = {
-  messages: 100_000,
-  kills: 500,
-  stops: 50,
-  redisKills: 50,
-};
 
 /** How many worker processes there are, and how many handlers each runs. */
 export const WORKERS = 5;
@@ -50,7 +43,6 @@ const HANDLE_MS: [number, number] = [5, 60];
 /** How much of its lease a worker sleeps. */
 const STOPPED_MS = LEASE_MS * 1.6;
 const PAUSE_MS: [number, number] = [40, 140];
-const DOWN_MS: [number, number] = [20, 300];
 /** How long somebody to be hit is looked for. */
 const VICTIM_MS = 15_000;
 /** How long nothing may move before the rest counts as stuck. */
@@ -62,22 +54,23 @@ export interface Outcome {
   title: string;
   isControl: boolean;
   plan: Plan;
-  /** What was done, as it turned out. */
-  done: { confirmed: number; kills: number; stops: number; redisKills: number };
+  /** How many messages were said to be safe, and of the others, which might be, how many were not. */
+  confirmed: number;
+  unconfirmed: { count: number; lost: number };
   audit: Audit;
-  /** How often a message may have been completed twice: faults × concurrency. */
+  /** How often a message may have been completed twice: all that a fault has cut off from its ack. */
   mayTwice: number;
   /** From kill -9 or SIGSTOP of a worker until what it had in hand was handed over again. */
   againMs: number[];
-  /** From the start of a Redis that was killed, loading included, until the first ack. */
-  backMs: number[];
+  /** From each fault of a server until the first ack behind it; see grounds.ts for what it begins with. */
+  backMs: Record<ServerFault, number[]>;
   /** How long the run took. */
   ms: number;
   /** What was promised and not kept, in words. */
   broken: string[];
 }
 
-type Fault = "kill" | "stop" | "redis";
+type Fault = "kill" | "stop" | ServerFault;
 
 /** Runs one kind. `signal` ends it early, with its reason. */
 export async function runChaos(
@@ -85,27 +78,28 @@ export async function runChaos(
   plan: Plan,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<Outcome> {
-  await using server = await RedisServer.start({ aof: true });
-  await using redis = await connect({ url: server.url });
   const name = `chaos-${kind}`;
-  await using queue = KINDS[kind]!.open(redis, name, LEASE_MS);
+  const { start, replicas } = groundOf(plan.topology);
+  await using ground = await start(queueKeys(name).ready);
+  await using redis = await connect({ url: ground.url });
+  await using queue = KINDS[kind]!.open(redis, name, { leaseMs: LEASE_MS, replicas });
   const orders = {
-    url: server.url,
+    url: ground.url,
     kind,
     name,
     leaseMs: LEASE_MS,
     concurrency: CONCURRENCY,
     handleMs: HANDLE_MS,
   };
-  await using crew = new Crew(orders, server.dir);
-  const run = new Run({ kind, plan, server, redis, queue, crew, signal });
+  await using crew = new Crew(orders, ground.dir);
+  const run = new Run({ kind, plan, ground, queue, crew, signal });
   return await run.toItsEnd();
 }
 
 class Run {
   readonly #kind: string;
   readonly #plan: Plan;
-  readonly #server: RedisServer;
+  readonly #ground: Ground;
   readonly #queue: Produced;
   readonly #crew: Crew;
   readonly #signal: AbortSignal | undefined;
@@ -113,9 +107,10 @@ class Run {
   readonly #faults: Fault[];
   /** Who had what in hand when it was hit. */
   readonly #hits: { at: number; inHand: number[] }[] = [];
-  readonly #redisBeganAt: number[] = [];
+  readonly #interruptions: Interruption[] = [];
   readonly #stopped = new Set<Promise<void>>();
   readonly #confirmed: number[] = [];
+  readonly #unconfirmed: number[] = [];
   readonly #broken: string[] = [];
   #faultsDone = 0;
   #over = false;
@@ -124,27 +119,25 @@ class Run {
     made: {
       kind: string;
       plan: Plan;
-      server: RedisServer;
-      redis: ConnectedClient;
+      ground: Ground;
       queue: Produced;
       crew: Crew;
       signal: AbortSignal | undefined;
     },
   ) {
-    const { kind, plan, server, queue, crew, signal } = made;
+    const { kind, plan, ground, queue, crew, signal } = made;
     this.#kind = kind;
     this.#plan = plan;
-    this.#server = server;
+    this.#ground = ground;
     this.#queue = queue;
     this.#crew = crew;
     this.#signal = signal;
     this.#random = new Random(plan.seed);
     const of = (fault: Fault, count: number) => Array<Fault>(count).fill(fault);
-    const { kills, stops, redisKills } = plan;
     this.#faults = this.#random.shuffled([
-      ...of("kill", kills),
-      ...of("stop", stops),
-      ...of("redis", redisKills),
+      ...of("kill", plan.kills),
+      ...of("stop", plan.stops),
+      ...SERVER_FAULTS.flatMap((fault) => of(fault, plan[fault])),
     ]);
   }
 
@@ -189,8 +182,8 @@ class Run {
 
   async #store(numbers: number[], delayMs: number): Promise<void> {
     try {
-      await this.#queue.enqueue(numbers, delayMs);
-      this.#confirmed.push(...numbers);
+      const safe = await this.#queue.enqueue(numbers, delayMs);
+      (safe ? this.#confirmed : this.#unconfirmed).push(...numbers);
     } catch (error) {
       if (!isRetryable(error)) throw error;
       // Who promises nothing may say that Redis is away; then it is not known whether they are stored.
@@ -202,8 +195,12 @@ class Run {
   async #torment(): Promise<void> {
     for (const fault of this.#faults) {
       await pause(this.#random.between(...PAUSE_MS));
-      if (fault === "redis") await this.#killRedis();
-      else {
+      if (fault !== "kill" && fault !== "stop") {
+        // Somebody is at work, or it would interrupt nobody.
+        await this.#victim();
+        const interruption = await this.#ground.faults[fault]!(this.#random);
+        this.#interruptions.push({ fault, ...interruption });
+      } else {
         const victim = await this.#victim();
         this.#hits.push({ at: Date.now(), inHand: [...victim.trail.inHand] });
         if (fault === "kill") {
@@ -238,13 +235,6 @@ class Run {
     this.#stopped.add(stopped);
   }
 
-  async #killRedis(): Promise<void> {
-    await this.#server.kill();
-    await pause(this.#random.between(...DOWN_MS));
-    this.#redisBeganAt.push(Date.now());
-    await this.#server.restart();
-  }
-
   /** Until everything is handled; or until nothing was handled for a while, which is a broken promise. */
   async #untilNothingMoves(): Promise<void> {
     let lines = -1;
@@ -269,20 +259,28 @@ class Run {
 
   #outcome(ms: number, left: string[]): Outcome {
     const trails = this.#crew.trails.map((trail) => trail.read());
-    const { kills, stops, redisKills } = this.#plan;
     const found = audit(trails, this.#confirmed);
-    const mayTwice = (kills + stops + redisKills) * CONCURRENCY;
     const { title, isControl = false } = KINDS[this.#kind]!;
+    const back = (fault: ServerFault) =>
+      firstAcks(trails, this.#interruptions.filter((one) => one.fault === fault));
     const outcome: Outcome = {
       kind: this.#kind,
       title,
       isControl,
       plan: this.#plan,
-      done: { confirmed: this.#confirmed.length, kills, stops, redisKills },
+      confirmed: this.#confirmed.length,
+      unconfirmed: {
+        count: this.#unconfirmed.length,
+        lost: audit(trails, this.#unconfirmed).lost.length,
+      },
       audit: found,
-      mayTwice,
+      mayTwice: mayTwice(this.#plan),
       againMs: handedOverAgain(trails, this.#hits),
-      backMs: firstAcks(trails, this.#redisBeganAt),
+      backMs: {
+        redisKills: back("redisKills"),
+        handovers: back("handovers"),
+        moves: back("moves"),
+      },
       ms,
       broken: [],
     };
@@ -291,6 +289,13 @@ class Run {
       : [...this.#broken, ...broken(outcome), ...this.#crew.deserted.map(deserted), ...left];
     return outcome;
   }
+}
+
+/** A fault cuts off one worker's hand; one that outlasts all leases, everybody's. */
+function mayTwice(plan: Plan): number {
+  const { kills, stops, redisKills, handovers, moves, topology } = plan;
+  const everybody = groundOf(topology).outlastsLeases ? WORKERS : 1;
+  return (kills + stops + redisKills * everybody + handovers + moves) * CONCURRENCY;
 }
 
 function broken({ audit, mayTwice }: Outcome): string[] {

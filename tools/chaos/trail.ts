@@ -125,13 +125,19 @@ export function handedOverAgain(
   );
 }
 
-/** How long after each of these instants a first ack was confirmed. */
-export function firstAcks(trails: readonly Trail[], instants: readonly number[]): number[] {
+/**
+ * How long after each of these instants a first ack was confirmed, of those from `since` on: what came
+ * before that was under way already.
+ */
+export function firstAcks(
+  trails: readonly Trail[],
+  instants: readonly { at: number; since: number }[],
+): number[] {
   const acks = trails.flatMap(({ said }) =>
     said.filter(({ what }) => what === "acked").map(({ at }) => at)
   ).sort((a, b) => a - b);
-  return instants.flatMap((instant) => {
-    const first = acks.find((at) => at >= instant);
-    return first === undefined ? [] : [first - instant];
+  return instants.flatMap(({ at, since }) => {
+    const first = acks.find((ack) => ack >= since);
+    return first === undefined ? [] : [first - at];
   });
 }
