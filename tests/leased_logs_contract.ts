@@ -28,7 +28,7 @@ import {
   MODES,
   payloads,
   take,
-} from "./leased_contract.ts";
+} from "./leased_support.ts";
 import { eventually } from "./support.ts";
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
