@@ -54,6 +54,8 @@ export interface Intake<D> {
   readonly givesBack: boolean;
   /** When Redis last answered what runs beside, by `performance.now()`. */
   readonly answeredAt?: number;
+  /** Whether an operator has paused it: what waits is for others. */
+  readonly isPaused?: boolean;
   /** Takes up to `max`, waiting for the first. */
   take(max: number, options: ReceiveOptions): Promise<D[]>;
   /**

@@ -107,6 +107,10 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     this.#loops = [this.#heartbeat(), this.#scheduler(), this.#presence()];
   }
 
+  get isPaused(): boolean {
+    return this.#claimer.isPaused;
+  }
+
   async take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
     if (this.#failure) throw this.#failure;
     // What is done and not yet said would all be done again after a crash: do not run ahead.

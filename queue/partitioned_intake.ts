@@ -64,7 +64,7 @@ export class PartitionedIntake<T> implements Intake<Delivery<T>> {
     this.#lapsed = tokens.map(() => 0);
     const lanes = this.#intakes.map((_, i) => ({
       claim: (most: number, signal?: AbortSignal) => this.#claim(i, most, signal),
-      holdsBack: () => this.#lapsed[i]! > 0,
+      holdsBack: () => this.#lapsed[i]! > 0 || this.#intakes[i]!.isPaused === true,
     }));
     const watch = taking instanceof WakeWatch ? taking : undefined;
     this.#claims = new PartitionedClaims(lanes, { watch, turn });

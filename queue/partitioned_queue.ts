@@ -43,6 +43,7 @@ import { checkReceive, type ReceiveOptions } from "./message.ts";
 import { PartitionedIntake } from "./partitioned_intake.ts";
 import { PartitionedWaiting } from "./partitioned_waiting.ts";
 import { enterPartitions, forgetPartitions, partitionName, partOf } from "./partitions.ts";
+import { checkConsumer } from "./presence.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
 import { addUp, type QueueStats, readStats } from "./stats.ts";
 
@@ -411,19 +412,18 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
     await Promise.all(this.#parts.map((part) => part.resume()));
   }
 
-  /**
-   * Hands nothing more to one consumer of a partition; see {@linkcode LeasedQueue.pauseConsumer}. A worker
-   * is a consumer of each partition, with a name for each.
-   */
+  /** Hands nothing more to one worker, of any partition; see {@linkcode LeasedQueue.pauseConsumer}. */
   async pauseConsumer(consumer: string): Promise<boolean> {
-    return (await Promise.all(this.#parts.map((part) => part.pauseConsumer(consumer))))
-      .includes(true);
+    const name = checkConsumer(consumer);
+    const pausing = this.#parts.map((part, i) => part.pauseConsumer(`${name}-${i + 1}`));
+    return (await Promise.all(pausing)).includes(true);
   }
 
   /** Hands messages to it again; see {@linkcode LeasedQueue.resumeConsumer}. */
   async resumeConsumer(consumer: string): Promise<boolean> {
-    return (await Promise.all(this.#parts.map((part) => part.resumeConsumer(consumer))))
-      .includes(true);
+    const name = checkConsumer(consumer);
+    const resuming = this.#parts.map((part, i) => part.resumeConsumer(`${name}-${i + 1}`));
+    return (await Promise.all(resuming)).includes(true);
   }
 
   /**
@@ -526,11 +526,12 @@ function sumOf(all: readonly Counts[]): Counts {
 /** A worker is called the same in all partitions, but for the number behind its name. */
 function joined(all: readonly ConsumerInfo[]): ConsumerInfo[] {
   const workers = new Map<string, ConsumerInfo>();
-  for (const entry of all) {
+  for (const { paused, ...entry } of all) {
     const consumer = entry.consumer.replace(/-\d+$/, "");
     const known = workers.get(consumer);
     workers.set(consumer, {
       ...entry,
+      ...(paused && (!known || known.paused) && { paused }), // in all of them
       consumer,
       startedAt: Math.min(entry.startedAt, known?.startedAt ?? Infinity),
       holds: entry.holds + (known?.holds ?? 0),

@@ -95,6 +95,43 @@ for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
   }
 }
 
+for (const mode of ["blocking", "polling"] as const) {
+  serverTest(`a worker that is paused takes nothing of any partition (${mode})`, async (server) => {
+    await using redis = await connect({ url: server.url });
+    await using queue = queueOf(redis, "paused");
+    const seen: string[] = [];
+    const start = (who: string) => {
+      const handler = (n: number) => void seen.push(`${who} ${n}`);
+      const worker = new Worker(queue, handler, { mode, pollMs: 50, concurrency: 4 });
+      worker.start();
+      return worker;
+    };
+    await using _one = start("one");
+    const consumer = await eventually(async () => {
+      const presents = await Promise.all(queue.partitions.map((part) => part.consumers()));
+      assertEquals(presents.map(({ length }) => length), range(8).map(() => 1));
+      return (await queue.consumers())[0]!.consumer;
+    });
+    assertEquals(await queue.pauseConsumer(consumer), true);
+    assertEquals((await queue.consumers()).map(({ paused }) => paused), [true]);
+    await queue.enqueueMany(range(16));
+    await pause(600);
+    assertEquals([seen, (await queue.counts()).ready], [[], 16]);
+    const before = await load(redis);
+    await pause(1_000);
+    const after = await load(redis);
+    // Eight partitions: a scheduler's tick each second, and a look now and then.
+    assertLess(after.scripts - before.scripts, mode === "polling" ? 400 : 150);
+    await using _other = start("other");
+    await eventually(() => assertEquals(seen.length, 16), 6_000);
+    assertEquals(seen.filter((line) => line.startsWith("one")), []);
+    await queue.resumeConsumer(consumer);
+    assertEquals((await queue.consumers()).map(({ paused }) => paused), [undefined, undefined]);
+    assertEquals(await queue.pauseConsumer("nobody"), false);
+    await assertRejects(() => queue.pauseConsumer("no body"), TypeError, "no body");
+  });
+}
+
 serverTest(
   "a worker that waits for eight partitions has two connections, and asks nobody",
   async (server) => {

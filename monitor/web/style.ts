@@ -223,7 +223,7 @@ button.icon { border: 0; background: none; color: var(--muted); padding: 6px }
 button.link { border: 0; background: none; color: var(--accent); padding: 2px 4px; font-size: 13px }
 form.inline { display: inline }
 label.field { display: grid; gap: 5px; font-size: 13px; color: var(--muted) }
-.actions input[type=number] { width: 120px }
+.actions input[type=number] { width: 120px } .actions input, .actions select, .actions button { height: 38px }
 .actions { display: flex; gap: 10px; flex-wrap: wrap; align-items: end }
 progress { appearance: none; border: 0; width: 100%; height: 10px; border-radius: 5px; background: var(--sunken); overflow: hidden; display: block }
 progress::-webkit-progress-bar { background: var(--sunken) }

@@ -352,7 +352,7 @@ const Workers: FC<{ details: Details; visit: Visit; now: number }> = (
               <tr>
                 <th>Worker</th>
                 <th class="wide">Where</th>
-                <th class="num">Holds</th>
+                <th class="num" title="As it said with its last heartbeat">Holds</th>
                 <th>Heartbeat</th>
                 <th class="wide">Since</th>
                 {!visit.readOnly && (
