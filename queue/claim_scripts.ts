@@ -6,6 +6,7 @@
 import type { Buffer } from "node:buffer";
 import { FIELDS, FORGET, LEASES } from "./leased_lua.ts";
 import { type LeasedScript, leasedScript, plainly, rated, working } from "./leased_script.ts";
+import { PAUSED_FIELD } from "./presence.ts";
 import { type ReadyKind, TRACK } from "./ready_lua.ts";
 
 /** How many messages a claim takes before it knows how heavy they are, and about how many bytes in all. */
@@ -16,7 +17,8 @@ const CLAIM_BYTES = 1_048_576;
  * rest: leases that are finished, each with how many messages it had. `room`: how many messages
  * with a lapsed lease may be among them. Gives the time, milliseconds until the next delayed
  * message is due (or -1), milliseconds until the lease ends, how long nothing may be claimed (0 if it
- * may, -1 while the queue is paused), the messages, and of a stream by which ids they are on record.
+ * may, -1 while the queue is paused, -2 while this consumer is), the messages, and of a stream by which ids
+ * they are on record.
  */
 export const claimOf = (
   kind: ReadyKind,
@@ -53,7 +55,9 @@ end
 local waits, fell, tokens = waiting(), redis.call("LLEN", lapsed), redis.call("LLEN", wake)
 check_hands()
 check_records()
-local free_slots = paused() and 0 or math.min(tonumber(most), spare_rate)
+local consumer = string.match(lease, "^[%w-]*")
+local is_aside = redis.call("HEXISTS", workers, ${PAUSED_FIELD}) == 1
+local free_slots = (paused() or is_aside) and 0 or math.min(tonumber(most), spare_rate)
 if fell > 0 and free_slots > 0 and tonumber(room) > 0 then
   messages = hold_again(redis.call("RPOP", lapsed, room), lease)
 end
@@ -80,7 +84,7 @@ if #messages > 0 then
   redis.call("HSET", leased, unpack(held))
   ids = keep_ids(lease)
   redis.call("ZADD", leases, now + lease_ms, lease)
-  track_many("running", "started", messages, string.match(lease, "^[%w-]*"))
+  track_many("running", "started", messages, consumer)
   if rate ~= "" then
     local handed_out = 0  -- the mark of a cancelled message is none
     for _, message in ipairs(messages) do
@@ -89,11 +93,11 @@ if #messages > 0 then
     if handed_out > 0 then grant(handed_out) end
   end
 elseif #ARGV >= first_of_rest then
-  dismiss(string.match(lease, "^[%w-]*"))
+  dismiss(consumer)
 end
 local left = waits + fell - #messages
 wake_one(left, tokens, due)
-local refused = paused() and -1 or (spare_rate <= 0 and spare_in or 0)
+local refused = paused() and -1 or (is_aside and -2) or (spare_rate <= 0 and spare_in or 0)
 if spare_rate <= 0 then
   -- pcall: a hint only, and refused at maxmemory where nothing was taken before.
   redis.pcall("HSET", control, "held_until", string.format("%.0f", now + spare_in))
@@ -150,7 +154,7 @@ export interface Claim {
   dueInMs: number;
   /** Milliseconds until the lease ends. */
   leaseMs: number;
-  /** For how long nothing may be claimed: 0 if it may, -1 while the queue is paused. */
+  /** For how long nothing may be claimed: 0 if it may, -1 while the queue is paused, -2 while the consumer is. */
   refusedMs: number;
   /** The messages. */
   messages: Uint8Array[];

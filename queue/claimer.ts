@@ -42,6 +42,8 @@ export class Claimer {
   dueAt = Infinity;
   /** Until when (by `performance.now()`) the rate limit refuses every claim. */
   refusedUntil = 0;
+  /** Whether an operator has paused this consumer: it must not wait for tokens, which are for others. */
+  isPaused = false;
   readonly #repeats: number;
   readonly #keys: QueueKeys;
   readonly #scripts: LeasedScripts;
@@ -122,6 +124,7 @@ export class Claimer {
     const ranAt = waits ? this.#timeOf(now) : askedAt;
     this.dueAt = dueInMs < 0 ? Infinity : ranAt + dueInMs;
     this.refusedUntil = refusedMs > 0 ? ranAt + refusedMs : 0;
+    this.isPaused = refusedMs === -2;
     if (messages.length === 0) return undefined;
     // Its time runs from before Redis began it: a busy event loop may read the reply long after.
     const hand = new Hand({

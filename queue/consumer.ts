@@ -104,6 +104,12 @@ export class Consumer<T> {
         while (deliveries.length === 0) {
           const left = until - performance.now();
           if (left <= 0 || signal?.aborted) break;
+          if (this.#made.claimer.isPaused) {
+            await sleep(Math.min(TICK_MS, left), signal);
+            if (signal?.aborted) break;
+            deliveries = await this.#claimAny(max, { onUndecodable });
+            continue;
+          }
           const options = { waitMs: left, signal, onUndecodable };
           deliveries = await this.#waitOrTick(own, max, options);
         }

@@ -52,7 +52,9 @@ export class Hand {
   left: number;
   /** How many of them Redis has said that it removed. */
   removed = 0;
-  readonly #aborters = new Set<AbortController>();
+  /** Those whose handler looked at its signal, by the message's place in the hand. */
+  readonly #aborters = new Map<AbortController, number>();
+  readonly #taken = new Map<number, LeaseLostError>();
   /** When it was claimed, by `performance.now()`: the wall clock may jump. */
   readonly claimedAt: number;
   #endsAt: number; // by performance.now()
@@ -118,10 +120,31 @@ export class Hand {
   }
 
   /** Aborts `aborter` when the lease is over. There is a timer only for those who look. */
-  watch(aborter: AbortController): void {
+  watch(aborter: AbortController, index: number): void {
     if (this.#lost) return aborter.abort(this.#lost);
-    this.#aborters.add(aborter);
+    this.#aborters.set(aborter, index);
     if (this.#timer === undefined) this.#arm();
+  }
+
+  /** The messages for which somebody would hear that they are gone. */
+  get watched(): number[] {
+    return [...this.#aborters.values()];
+  }
+
+  /** Somebody else has settled this message: whoever works on it is told, if it still does. */
+  takenAway(index: number): void {
+    for (const [aborter, watched] of this.#aborters) {
+      if (watched !== index) continue;
+      const error = new LeaseLostError(this.lease);
+      this.#taken.set(index, error);
+      this.unwatch(aborter);
+      aborter.abort(error);
+    }
+  }
+
+  /** What to throw if Redis has said that somebody else has settled this message. */
+  taken(index: number): LeaseLostError | undefined {
+    return this.#taken.get(index);
   }
 
   /** The delivery was settled: its signal need not abort any more. */
@@ -136,7 +159,7 @@ export class Hand {
   lost(): LeaseLostError {
     const error = this.#lost ??= new LeaseLostError(this.lease);
     clearTimeout(this.#timer);
-    for (const aborter of this.#aborters) aborter.abort(error);
+    for (const aborter of this.#aborters.keys()) aborter.abort(error);
     this.#aborters.clear();
     return error;
   }

@@ -116,6 +116,10 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     if (this.#made.lines) return await this.#claim(max, { signal });
     const first = await this.#takeAhead(max, signal);
     if (first.length > 0 || waitMs === 0 || signal?.aborted) return first;
+    if (this.#claimer.isPaused) {
+      await sleep(TICK_MS, signal);
+      return [];
+    }
     const until = performance.now() + waitMs;
     const batch = await this.#claim(max, { waitMs, signal });
     // The token was for what must not be taken now: the next one would be, too.

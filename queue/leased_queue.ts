@@ -537,6 +537,48 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   }
 
   /**
+   * Hands nothing more to one worker or `consume` loop, until {@linkcode LeasedQueue.resumeConsumer}: to let
+   * it finish what it has before its machine goes, or to see whether it is the one that does harm. It goes
+   * on running, settles what it has in hand, and others take what comes. It ends with the consumer: one that
+   * is started again has another name, and works.
+   *
+   * @param consumer Its name, from {@linkcode LeasedQueue.consumers}.
+   * @returns Whether there is such a consumer.
+   * @throws {TypeError} for what can be no consumer's name.
+   *
+   * @example One of them is to take no more
+   * ```ts
+   * import { connect, ReliableQueue, Worker } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_pause_consumer");
+   * await using worker = new Worker(queue, () => {});
+   * worker.start();
+   * let [one] = await queue.consumers();
+   * while (!one) [one] = await queue.consumers(); // it says so in its first moments
+   * console.log(await queue.pauseConsumer(one.consumer)); // true
+   * console.log((await queue.consumers())[0]?.paused); // true
+   * await worker.stop();
+   * await queue.close();
+   * await redis.close();
+   * ```
+   */
+  async pauseConsumer(consumer: string): Promise<boolean> {
+    return await this.#inspector.pauseConsumer(consumer, "pause");
+  }
+
+  /**
+   * Hands messages to it again: within a second.
+   *
+   * @param consumer Its name, from {@linkcode LeasedQueue.consumers}.
+   * @returns Whether there is such a consumer.
+   * @throws {TypeError} for what can be no consumer's name.
+   */
+  async resumeConsumer(consumer: string): Promise<boolean> {
+    return await this.#inspector.pauseConsumer(consumer, "resume");
+  }
+
+  /**
    * Ends the connections on which this object waits, and all waiting for room; removes the leases under
    * which nothing is left. Before the client is closed: afterwards the next claim of anybody does that
    * when they lapse.

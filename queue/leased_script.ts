@@ -44,6 +44,7 @@ const KEYS = [
   "records",
   "records_until",
   "events",
+  "workers",
 ] as const;
 
 /** The keys of a queue that its scripts work on, by the names that they have in Lua. */

@@ -380,4 +380,6 @@ export interface ConsumerInfo {
   readonly holds: number;
   /** How long ago it said so, in milliseconds; it is said every ten seconds. */
   readonly seenMs: number;
+  /** There, and true, while nothing is handed to it; see `pauseConsumer`. */
+  readonly paused?: true;
 }

@@ -72,6 +72,7 @@ export class PartitionedClaims<D> {
   #late: ((item: D) => void) | undefined;
   #turn: number;
   #allAskedAt = -Infinity;
+  #toldAt = -Infinity;
 
   constructor(
     lanes: readonly Claimable<D>[],
@@ -256,13 +257,18 @@ export class PartitionedClaims<D> {
     return this.#lanes.some(({ asked }) => asked > 0);
   }
 
-  /** Why nothing came. While others can be waited for, it is said only if no waiting mends it. */
+  /**
+   * Why nothing came. Where no waiting mends it, or nobody answers, that is told at once; else when there is
+   * nobody left to wait for, and not again for a while, since whoever is told pauses.
+   */
   #trouble(mayWait: boolean): unknown {
     const failed = this.#lanes.filter(({ error }) => error !== undefined);
-    const all = failed.length === this.#lanes.length;
-    const told = failed.find(({ error }) => !isRetryable(error)) ??
-      (mayWait && !all ? undefined : failed[0]);
-    return told?.error;
+    const fatal = failed.find(({ error }) => !isRetryable(error));
+    if (fatal || failed.length === this.#lanes.length) return (fatal ?? failed[0]!).error;
+    const now = performance.now();
+    if (mayWait || failed.length === 0 || now - this.#toldAt < MAX_BLOCK_MS) return undefined;
+    this.#toldAt = now;
+    return failed[0]!.error;
   }
 }
 

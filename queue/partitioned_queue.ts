@@ -412,6 +412,21 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   }
 
   /**
+   * Hands nothing more to one consumer of a partition; see {@linkcode LeasedQueue.pauseConsumer}. A worker
+   * is a consumer of each partition, with a name for each.
+   */
+  async pauseConsumer(consumer: string): Promise<boolean> {
+    return (await Promise.all(this.#parts.map((part) => part.pauseConsumer(consumer))))
+      .includes(true);
+  }
+
+  /** Hands messages to it again; see {@linkcode LeasedQueue.resumeConsumer}. */
+  async resumeConsumer(consumer: string): Promise<boolean> {
+    return (await Promise.all(this.#parts.map((part) => part.resumeConsumer(consumer))))
+      .includes(true);
+  }
+
+  /**
    * Forgets how many partitions there are, so that the queue can begin again with another number.
    *
    * @throws {TypeError} while there are messages in it, dead ones included: with another number nobody

@@ -165,24 +165,34 @@ return 1`,
   });
 
 /**
- * Prolongs leases to `ms` from now, never shortens one. rest: leases. Gives those that are gone.
+ * Prolongs leases to `ms` from now, never shortens one. rest: each lease, how many messages of it are asked
+ * for, and their indexes. Gives the leases that are gone, and `<lease>:<index>` of what is in the hand no
+ * more: somebody else has settled it, by its token.
  * Removed and added again, since an adding command first would be refused at `maxmemory`.
  */
 export const extendScript = defineScript({
   name: "extend",
-  keys: ["leases"],
+  keys: ["leases", "leased"],
   args: ["ms"],
   lua: `
 local time = redis.call("TIME")
 local until_then, gone = time[1] * 1000 + math.floor(time[2] / 1000) + ms, {}
-for i = first_of_rest, #ARGV do
-  local deadline = redis.call("ZSCORE", leases, ARGV[i])
+redis.call("HLEN", leased)
+local i = first_of_rest
+while i <= #ARGV do
+  local lease, n = ARGV[i], tonumber(ARGV[i + 1])
+  local deadline = redis.call("ZSCORE", leases, lease)
   if deadline and tonumber(deadline) > 0 then
-    redis.call("ZREM", leases, ARGV[i])
-    redis.call("ZADD", leases, math.max(deadline, until_then), ARGV[i])
+    redis.call("ZREM", leases, lease)
+    redis.call("ZADD", leases, math.max(deadline, until_then), lease)
+    for j = i + 2, i + 1 + n do
+      local field = lease .. ":" .. ARGV[j]
+      if redis.call("HEXISTS", leased, field) == 0 then gone[#gone + 1] = field end
+    end
   else
-    gone[#gone + 1] = ARGV[i]
+    gone[#gone + 1] = lease
   end
+  i = i + 2 + n
 end
 return gone`,
   reply: (raw) => (raw as unknown[]).map(String),

@@ -124,6 +124,11 @@ export class Settler {
     settled?: (error?: Error) => void,
     end?: TaskEnd,
   ): void {
+    const taken = hand.taken(index);
+    if (taken) {
+      this.#settled(hand, 1, 0);
+      return settled?.(taken);
+    }
     let acks = this.#pending.get(hand);
     if (!acks) {
       this.#pending.set(
@@ -204,20 +209,30 @@ export class Settler {
     await this.#giveBack(hand, index, { how: "release", delay_ms: 0, error: "", reason: "" });
   }
 
-  /** Lengthens leases; those that are gone abort their signals, and are thrown if `strict`. */
+  /**
+   * Lengthens leases; those that are gone abort their signals, and are thrown if `strict`. So do those of
+   * messages that somebody else has settled meanwhile, as an operator does by their token.
+   */
   async extend(hands: readonly Hand[], ms: number, strict = false): Promise<Hand[]> {
     checkMs("ms", ms, { min: 1 });
     if (hands.length === 0) return [];
-    const leases = hands.map((hand) => hand.lease);
     let saidAt = 0; // before it is sent: a busy event loop may read the reply long after
     const gone = await this.#persist(
       () => {
         saidAt = performance.now();
-        return extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, leases);
+        const rest = hands.flatMap(({ lease, watched }) => {
+          return [lease, String(watched.length), ...watched.map(String)];
+        });
+        return extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, rest);
       },
       Math.max(...hands.map((hand) => hand.leftMs)),
     );
     const lost = hands.filter((hand) => gone.includes(hand.lease));
+    for (const hand of gone.length > 0 ? hands : []) {
+      for (const index of hand.watched) {
+        if (gone.includes(`${hand.lease}:${index}`)) hand.takenAway(index);
+      }
+    }
     const errors = lost.map((hand) => hand.lost());
     for (const hand of hands) if (!lost.includes(hand)) hand.extended(ms, saidAt);
     if (strict && errors[0]) throw errors[0];
@@ -229,6 +244,11 @@ export class Settler {
     index: number,
     args: { how: string; delay_ms: number; error: string; reason: string },
   ): Promise<string> {
+    const taken = hand.taken(index);
+    if (taken) {
+      this.#settled(hand, 1, 0);
+      throw taken;
+    }
     const { policy, counting } = this.#options;
     const where = await this.#givingUp(
       hand,

@@ -39,11 +39,6 @@ export class MasterConnections {
     this.#forget = whenEnded(parent, () => void this.close());
   }
 
-  /** How many masters there are connections to. */
-  get size(): number {
-    return this.#own.size;
-  }
-
   /** Sends a command that does not wait to the master that has `key`. */
   async call(
     key: string,

@@ -7,7 +7,7 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertThrows } from "@std/assert";
 import { connect, type ConnectedClient, StreamQueue, Worker } from "@workshop/redis-patterns";
 import { queueKeys } from "../redis/keys.ts";
-import { drain, leasedTests, MODES, payloads, take, waitMs } from "./leased_contract.ts";
+import { drain, leasedTests, MODES, payloads, take, waitMs } from "./leased_support.ts";
 import { eventually, serverTest } from "./support.ts";
 
 const GROUP = "workers";

@@ -46,7 +46,8 @@ const READ = [
     "llen",
     "lrange",
   ],
-  ...["xinfo|groups", "xlen", "xrange", "xrevrange", "zcard", "zmscore", "zrange", "zscore"],
+  ...["xinfo|consumers", "xinfo|groups", "xlen", "xrange", "xrevrange", "zcard", "zmscore"],
+  ...["zrange", "zscore"],
 ];
 
 /** To enqueue and to publish. */

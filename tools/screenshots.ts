@@ -273,7 +273,7 @@ async function take(
   }
   if (path === "plan") {
     await page.getByRole("button", { name: /^Redrive all/ }).click();
-    await page.getByText(/^\d+ messages$/).waitFor();
+    await page.locator(".figure").waitFor();
   }
   await page.evaluate("document.activeElement?.blur()");
   await page.waitForTimeout(1_200); // typefaces, charts, and a frame of the live part

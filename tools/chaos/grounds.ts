@@ -160,13 +160,15 @@ async function startOne(): Promise<Ground> {
 
 async function startCluster(key: string): Promise<Ground> {
   const cluster = await RedisCluster.start({ nodeTimeoutMs: SILENT_MS.cluster });
+  // Asked each time: on a busy machine a master may seem dead, and another one be it by now.
   const inStep = async () => {
     await cluster.settled();
-    const master = await cluster.masterOf(key);
     await until(async () => {
+      const master = await cluster.masterOf(key).catch(() => undefined);
+      if (!master) return false;
       const known = await cluster.replicaOf(master).then(() => true, () => false);
       return known && await hasReplica(master);
-    }, `a replica of 127.0.0.1:${master.port}`);
+    }, "a replica of the queue's master");
   };
   return {
     url: cluster.url,
