@@ -78,7 +78,7 @@ export {
 export type { QueueSnapshot } from "./queue/snapshot.ts";
 export type { Counted, Histogram, Percentiles, QueueStats } from "./queue/stats.ts";
 export { Delivery, type GivenBack, type NackOptions, type Settlement } from "./queue/delivery.ts";
-export { LeaseLostError } from "./queue/settler.ts";
+export { LeaseLostError } from "./queue/hand.ts";
 export type { AttemptError } from "./queue/envelope.ts";
 export type { Backoff, BackoffOptions } from "./queue/backoff.ts";
 export type { FeedOptions } from "./queue/feed.ts";

@@ -14,6 +14,7 @@ import type { Load } from "./measure.ts";
 import { toText } from "./report.ts";
 import type { Report, Scenario } from "./scenario.ts";
 import { before } from "./scenarios/before.ts";
+import { cluster } from "./scenarios/cluster.ts";
 import { dashboard } from "./scenarios/dashboard.ts";
 import { inspection } from "./scenarios/inspection.ts";
 import { latency } from "./scenarios/latency.ts";
@@ -38,6 +39,7 @@ const scenarios: Record<string, Scenario> = {
   threads,
   schedules,
   dashboard,
+  cluster,
   before,
 };
 
@@ -54,6 +56,7 @@ const HELP = `Compares this package with others; every figure is a median of int
   deno task bench threads   two threads against one, for handlers that need the processor
   deno task bench schedules   ten schedulers, one firing for each tick; how late they are
   deno task bench dashboard    pages over that, and what a worker loses while one is open
+  deno task bench cluster   eight partitions on one master and on three; growth, simulated
 
   deno task bench before --checkout DIR   enqueue and drain against another checkout's
 

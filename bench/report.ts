@@ -47,12 +47,17 @@ function tableText({ title, results, baseline, than = "BullMQ" }: Table): string
       `${whole(Math.min(...rates))} – ${whole(Math.max(...rates))}`,
       (median(rates) / baseline).toFixed(2),
       // A merged command is shared by many messages: below one, two digits are not enough.
-      Number(median(commands).toPrecision(2)).toString(),
-      Number(sent.toPrecision(2)).toString(),
+      small(median(commands)),
+      small(sent),
       bytes.length > 0 ? whole(median(bytes)) : "",
     ]);
   }
   return table.toString();
+}
+
+/** Nothing where it was not counted. */
+function small(value: number): string {
+  return Number.isNaN(value) ? "" : Number(value.toPrecision(2)).toString();
 }
 
 function whole(value: number): string {

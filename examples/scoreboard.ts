@@ -24,6 +24,7 @@ const COLOURS: Record<string, string> = {
   Producer: "orange",
   asker: "cyan",
   doctor: "green",
+  failover: "magenta",
   monitor: "green",
   producer: "orange",
   publisher: "orange",

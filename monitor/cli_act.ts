@@ -216,13 +216,16 @@ export const pause: Command = {
   summary: "hands nothing out any more",
   about:
     "Hands nothing out, to nobody, until it is resumed; what is in hand may be settled, and producers " +
-    "go on. It is kept in Redis and outlives all programs. Asks first.",
-  flags: ["queue", "all", "yes"],
-  examples: [["pause --queue emails", "asks first"], [
-    "pause --all --yes",
-    "everything stands still",
-  ]],
+    "go on. It is kept in Redis and outlives all programs. One consumer alone finishes what it has and " +
+    "takes no more, until it is resumed or ends. Asks first.",
+  flags: ["queue", "all", "consumer", "yes"],
+  examples: [
+    ["pause --queue emails", "asks first"],
+    ["pause --all --yes", "everything stands still"],
+    ["pause --queue emails --consumer k3x9vq2m1a", "one worker, before its machine goes"],
+  ],
   run: async (context) => {
+    if (context.asked.consumer !== undefined) return await pauseConsumer(context, "pause");
     const queues = await targets(context, "pause");
     if (queues.length === 0) return done(context, "paused", queues);
     const question = `Pause ${named(queues)}? Nothing is handed out until it is resumed.`;
@@ -235,15 +238,46 @@ export const pause: Command = {
 export const resume: Command = {
   name: "resume",
   summary: "hands messages out again",
-  about: "Ends a pause. Consumers that wait hear of it at once.",
-  flags: ["queue", "all"],
-  examples: [["resume --queue emails", "one queue"], ["resume --all", "all of them"]],
+  about:
+    "Ends a pause. Consumers that wait hear of it at once; a consumer that was paused, in a second.",
+  flags: ["queue", "all", "consumer"],
+  examples: [
+    ["resume --queue emails", "one queue"],
+    ["resume --all", "all of them"],
+    ["resume --queue emails --consumer k3x9vq2m1a", "one worker"],
+  ],
   run: async (context) => {
+    if (context.asked.consumer !== undefined) return await pauseConsumer(context, "resume");
     const queues = await targets(context, "resume");
     for (const queue of queues) await context.monitor.open(queue).resume();
     return done(context, "resumed", queues);
   },
 };
+
+/** One consumer of one queue. */
+async function pauseConsumer(context: Context, how: "pause" | "resume"): Promise<number> {
+  const { asked, monitor } = context;
+  const consumer = asked.consumer!;
+  if (!/^[\w-]+$/.test(consumer)) {
+    throw new AskedWrongly(
+      `--consumer must be a name that monitor consumers shows, but is ${JSON.stringify(consumer)}`,
+    );
+  }
+  if (asked.all) throw new AskedWrongly("Either --consumer or --all, not both");
+  const registered = await target(context, `${how} --consumer`);
+  const queue = monitor.open(registered);
+  const name = inert(registered.name);
+  const question = `Pause ${consumer} of ${name}? It finishes what it has, and takes no more.`;
+  if (how === "pause" && !await confirm(question, asked)) return cancelled();
+  const there = how === "pause"
+    ? await queue.pauseConsumer(consumer)
+    : await queue.resumeConsumer(consumer);
+  const verb = `${how}d`;
+  if (asked.json) printJson({ [verb]: there ? [consumer] : [], queue: registered.name });
+  else if (there) print(`${verb}: ${paint("bold", consumer)} of ${name}`);
+  else note(`There is no consumer ${consumer} of ${name}: monitor consumers --queue ${name}`);
+  return there ? EXIT.ok : EXIT.unwell;
+}
 
 function done({ asked }: Context, verb: string, queues: readonly RegisteredQueue[]): number {
   if (asked.json) printJson({ [verb]: queues.map(({ name }) => name) });

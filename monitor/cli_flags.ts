@@ -31,6 +31,10 @@ export const FLAGS = {
   help: { about: "print this" },
   queue: { value: "NAME", many: true, about: "only this queue; may be repeated" },
   all: { about: "all queues" },
+  consumer: {
+    value: "NAME",
+    about: "only this consumer of one queue; monitor consumers names them",
+  },
   window: { value: "TIME", about: "over which time rates are taken, 1m to 1h; 5m" },
   "max-oldest": {
     value: "TIME",
@@ -76,6 +80,7 @@ export interface Asked {
   readonly help: boolean;
   readonly queues?: readonly string[];
   readonly all: boolean;
+  readonly consumer?: string;
   readonly windowMs?: number;
   readonly maxOldestMs?: number;
   readonly maxReady?: number;
@@ -151,6 +156,7 @@ export function readFlags(argv: readonly string[], takes: Takes): Asked {
     help: has("help"),
     queues: has("queue") ? values("queue") : undefined,
     all: has("all"),
+    consumer: values("consumer")[0],
     windowMs: read("window", between(60_000, 3_600_000)),
     maxOldestMs: read("max-oldest", between(0, 365 * 86_400_000)),
     maxReady: read("max-ready", countFrom(0)),

@@ -242,6 +242,12 @@ export const consumers: Command = {
           right: true,
           style: ({ info }) => info ? undefined : "red",
         },
+        {
+          head: "takes",
+          of: ({ info }) => info?.paused ? "paused" : info ? "yes" : "",
+          spare: 5,
+          style: ({ info }) => info?.paused ? "yellow" : undefined,
+        },
         { head: "holds", of: ({ holds }) => holds, right: true },
         {
           head: "oldest",

@@ -96,6 +96,11 @@ export function metricsText(snapshot: Snapshot | undefined, server: ServerFigure
       per((q) => q.consumers.length),
     ),
     gauge(
+      "consumers_paused",
+      "Of these, how many are paused: they finish what they have and take no more.",
+      per((q) => q.consumers.filter(({ paused }) => paused).length),
+    ),
+    gauge(
       "consumer_heartbeat_age_seconds",
       "How long ago the quietest of the consumers said that it is there.",
       per(({ consumers }) =>

@@ -49,6 +49,8 @@ export interface QueueSnapshot extends RegisteredQueue {
   readonly oldestLeasedMs?: number;
   /** The age of the oldest message that is not done, ready or in hand, in milliseconds. */
   readonly oldestMs?: number;
+  /** When the next delayed message is due, in milliseconds from now, if one is delayed. */
+  readonly nextDueInMs?: number;
 }
 
 /** A queue that could not be looked at: a key of another type, say, or a missing right. */
@@ -275,7 +277,11 @@ export class Monitor {
     { windowMs, hands = 100, statsAgeMs = 0 }: Omit<LookOptions, "queues"> = {},
   ): Promise<QueueSnapshot> {
     const queue = this.open(registered);
-    const { counts, stats, consumers } = await this.#glance(queue, { at, windowMs, statsAgeMs });
+    const { counts, stats, consumers, nextDueInMs } = await this.#glance(queue, {
+      at,
+      windowMs,
+      statsAgeMs,
+    });
     const oldestLeasedMs = counts.leased > 0 && hands > 0
       ? await oldestInHand(queue, at, hands)
       : undefined;
@@ -287,22 +293,23 @@ export class Monitor {
       consumers,
       ...(oldestLeasedMs !== undefined && { oldestLeasedMs }),
       ...(ages.length > 0 && { oldestMs: Math.max(...ages) }),
+      ...(nextDueInMs !== undefined && { nextDueInMs }),
     };
   }
 
   async #glance(
     queue: AnyQueue,
     { at, windowMs, statsAgeMs }: { at: number; windowMs?: number; statsAgeMs: number },
-  ): Promise<Pick<QueueSnapshot, "counts" | "stats" | "consumers">> {
+  ): Promise<Pick<QueueSnapshot, "counts" | "stats" | "consumers" | "nextDueInMs">> {
     const known = this.#stats.get(queue);
     const age = known ? at - known.at : Infinity;
     if (known && known.windowMs === windowMs && age >= 0 && age < statsAgeMs) {
       const [counts, consumers] = await Promise.all([queue.counts(), queue.consumers()]);
       return { counts, stats: known.stats, consumers };
     }
-    const { counts, stats, consumers } = await queue.snapshot({ windowMs });
-    if (statsAgeMs > 0) this.#stats.set(queue, { at, windowMs, stats });
-    return { counts, stats, consumers };
+    const glance = await queue.snapshot({ windowMs });
+    if (statsAgeMs > 0) this.#stats.set(queue, { at, windowMs, stats: glance.stats });
+    return glance;
   }
 }
 

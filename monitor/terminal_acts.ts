@@ -164,6 +164,29 @@ export async function planPause(monitor: Monitor, names: readonly string[]): Pro
   };
 }
 
+/** Pauses one worker or, if it is paused, resumes it. */
+export async function planPauseWorker(
+  monitor: Monitor,
+  { queue: name, consumer }: { queue: string; consumer: string },
+): Promise<Plan> {
+  const queue = await monitor.queue(name);
+  const found = (await queue.consumers()).find((one) => one.consumer === consumer);
+  const verb = found?.paused ? "resume" : "pause";
+  const what = `${inert(consumer)} of ${list([name])}`;
+  return {
+    question: verb === "pause"
+      ? `Pause ${what}? It finishes what it has, and takes no more.`
+      : `Resume ${what}?`,
+    total: found ? 1 : 0,
+    run: async () => {
+      const there = verb === "pause"
+        ? await queue.pauseConsumer(consumer)
+        : await queue.resumeConsumer(consumer);
+      return there ? `${verb}d: ${what}` : `${what} has gone meanwhile`;
+    },
+  };
+}
+
 function that({ ids, filter }: Chosen): string {
   return ids || !filter ? "" : ` that match ${inert(JSON.stringify(filter))}`;
 }

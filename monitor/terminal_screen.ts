@@ -13,6 +13,7 @@ import { messageOf, type Monitor, type QueueSnapshot } from "./snapshot.ts";
 import {
   type Plan,
   planPause,
+  planPauseWorker,
   planPurgeOf,
   planRedrive,
   planRedriveOf,
@@ -396,6 +397,14 @@ export class Screen {
 
   #pause(rows: readonly Row[], at: number): void {
     const { page } = this;
+    const row = rows[at];
+    if (row && "holder" in row) {
+      const { queue, consumer, info } = row.holder;
+      if (!info) {
+        return this.#say("it has fallen silent: what it holds comes back by its lease", false);
+      }
+      return this.#prepare((monitor) => planPauseWorker(monitor, { queue, consumer }));
+    }
     const names = page.kind === "queues" ? this.#meant(rows, at).keys : [page.queue];
     if (names.length > 0) this.#prepare((monitor) => planPause(monitor, names));
   }

@@ -355,6 +355,7 @@ function Head(
         <Cell width={6} right dim>holds</Cell>
         <Cell width={7} right dim>oldest</Cell>
         <Cell width={9} right dim>seen</Cell>
+        <Cell width={8} dim>takes</Cell>
         <Cell width={5} right dim>up</Cell>
         <Cell width={8} right dim>pid</Cell>
         <Cell width={9} dim>mode</Cell>
@@ -425,6 +426,9 @@ function ConsumerCells(
       <Cell width={9} right colour={info ? undefined : "red"}>
         {info ? `${shortDuration(info.seenMs)} ago` : "silent"}
       </Cell>
+      <Cell width={8} colour={info?.paused ? "yellow" : undefined}>
+        {info ? info.paused ? "paused" : "yes" : ""}
+      </Cell>
       <Cell width={5} right>
         {info ? shortDuration(Math.max(0, Date.now() - info.startedAt)) : ""}
       </Cell>
@@ -467,7 +471,7 @@ const KEYS: readonly (readonly [keys: string, does: string])[] = [
   ["x", "select; A all that match, also those that are not shown"],
   ["R", "redrive dead letters; asks first"],
   ["D", "remove messages for good; asks first"],
-  ["P", "pause a queue, or resume it; asks first"],
+  ["P", "pause a queue, or a worker on its page; or resume it; asks first"],
   ["q", "quit; also Ctrl-C"],
 ];
 
@@ -507,6 +511,8 @@ function Footer({ screen }: { screen: Screen }): JSX.Element {
         <Text dimColor>
           {page.kind === "message"
             ? `Esc back  j k scroll  ${change}? keys  q quit`
+            : page.kind === "queue" && page.tab === "workers"
+            ? `Esc back  j k move  ${change}? keys  q quit`
             : `j k move  Enter open  / filter  x select  A all  ${change}? keys  q quit`}
         </Text>
       </Line>

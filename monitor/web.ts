@@ -13,14 +13,20 @@
  */
 import type { RedisClient } from "@workshop/redis-patterns";
 import { Guard } from "./server/guard.ts";
-import { type QueueOptions, Queues } from "./server/queues.ts";
+import {
+  type AnyTasks,
+  type Kind,
+  type QueueOptions,
+  type QueueOptionsOf,
+  Queues,
+} from "./server/queues.ts";
 import { type Source, sourceOf } from "./server/source.ts";
 import { appOf } from "./web/app.ts";
 import { Operations } from "./web/operations.ts";
 import { type Schedule, type Schedules, taskSchedules } from "./web/schedules.ts";
 import { Watch } from "./web/watch.ts";
 
-export type { QueueOptions, Schedule, Schedules };
+export type { AnyTasks, Kind, QueueOptions, QueueOptionsOf, Schedule, Schedules };
 
 /** Options of {@linkcode Dashboard}. */
 export interface DashboardOptions {
@@ -47,8 +53,13 @@ export interface DashboardOptions {
    * `[::1]`); without port. A request for another name is refused.
    */
   hosts?: readonly string[];
-  /** Options of the queues through which programs enqueue and receive, by the queue's name. */
-  queueOptions?: (name: string) => QueueOptions;
+  /**
+   * Options of the queues through which programs enqueue and receive, by the queue's name and kind. What a
+   * queue does not take, such as a `codec` for tasks, is answered with 500 and told to `onError`.
+   *
+   * @default the library's
+   */
+  queueOptions?: QueueOptionsOf;
   /**
    * What is enqueued by the clock, for the page of schedules.
    *

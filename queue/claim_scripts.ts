@@ -4,8 +4,9 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { FORGET, LEASES } from "./leased_lua.ts";
+import { FIELDS, FORGET, LEASES } from "./leased_lua.ts";
 import { type LeasedScript, leasedScript, plainly, rated, working } from "./leased_script.ts";
+import { PAUSED_FIELD } from "./presence.ts";
 import { type ReadyKind, TRACK } from "./ready_lua.ts";
 
 /** How many messages a claim takes before it knows how heavy they are, and about how many bytes in all. */
@@ -16,7 +17,8 @@ const CLAIM_BYTES = 1_048_576;
  * rest: leases that are finished, each with how many messages it had. `room`: how many messages
  * with a lapsed lease may be among them. Gives the time, milliseconds until the next delayed
  * message is due (or -1), milliseconds until the lease ends, how long nothing may be claimed (0 if it
- * may, -1 while the queue is paused), and the messages.
+ * may, -1 while the queue is paused, -2 while this consumer is), the messages, and of a stream by which ids
+ * they are on record.
  */
 export const claimOf = (
   kind: ReadyKind,
@@ -24,18 +26,20 @@ export const claimOf = (
   leasedScript(kind, {
     name: "claim",
     args: ["lease", "most", "room", "lease_ms", "policy", "rate", "counting"],
-    reply: kind === "stream" || kind === "tasks" ? readStreamClaim : readClaim,
+    reply: readClaim,
     lua: `${rated(kind)}${TRACK[kind]}
 local messages = {}
+${FIELDS}
 local known = redis.call("ZSCORE", leases, lease)
 if known then  -- the reply was lost: the same again, unless it is over
   ${LEASES}
   local ends = lives(lease)
   if not ends then return {now, next_due(waiting_in_all(), first_due()), 0, 0, {}} end
-  for _, message in ipairs(redis.call("HMGET", leased, unpack(fields_of(lease, asked_for(lease))))) do
-    if message then messages[#messages + 1] = message end
+  local indexes = {}
+  for i, message in ipairs(redis.call("HMGET", leased, unpack(fields_of(lease, 1, asked_for(lease))))) do
+    if message then messages[#messages + 1], indexes[#indexes + 1] = message, i end
   end
-  return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, messages}
+  return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, messages, told(lease, indexes)}
 end
 ${FORGET}
 local due = first_due()
@@ -49,16 +53,19 @@ if (due and due <= now) or (ends and tonumber(ends) <= now) or has_strangers() t
 end
 -- Before anything is taken: keys of another type fail here.
 local waits, fell, tokens = waiting(), redis.call("LLEN", lapsed), redis.call("LLEN", wake)
-redis.call("HLEN", leased)
+check_hands()
 check_records()
-local free_slots = paused() and 0 or math.min(tonumber(most), spare_rate)
+local consumer = string.match(lease, "^[%w-]*")
+local is_aside = redis.call("HEXISTS", workers, ${PAUSED_FIELD}) == 1
+local free_slots = (paused() or is_aside) and 0 or math.min(tonumber(most), spare_rate)
 if fell > 0 and free_slots > 0 and tonumber(room) > 0 then
   messages = hold_again(redis.call("RPOP", lapsed, room), lease)
 end
 -- A few tell how heavy they are; a claim takes about a megabyte, and at least one.
 local function take_more(n)
   if n < 1 or waits < 1 then return end
-  for _, message in ipairs(take(n, lease)) do messages[#messages + 1] = message end
+  local before = #messages
+  for i, message in ipairs(take(n, lease)) do messages[before + i] = message end
 end
 take_more(math.min(free_slots - #messages, ${WEIGHED}))
 if #messages >= ${WEIGHED} then
@@ -67,35 +74,36 @@ if #messages >= ${WEIGHED} then
   local fitting = math.floor(${CLAIM_BYTES} / (bytes / #messages))
   take_more(math.min(free_slots, fitting) - #messages)
 end
+local ids
 if #messages > 0 then
-  local held = {}
+  local held, fields = {}, fields_of(lease, 1, #messages)
   for i, message in ipairs(messages) do
-    held[2 * i - 1] = lease .. ":" .. i
+    held[2 * i - 1] = fields[i]
     held[2 * i] = message
   end
   redis.call("HSET", leased, unpack(held))
+  ids = keep_ids(lease)
   redis.call("ZADD", leases, now + lease_ms, lease)
-  track_many("running", "started", messages, string.match(lease, "^[%w-]*"))
+  track_many("running", "started", messages, consumer)
   if rate ~= "" then
     local handed_out = 0  -- the mark of a cancelled message is none
-    for _, in_hand in ipairs(messages) do
-      local _, message = bare(in_hand)
+    for _, message in ipairs(messages) do
       if not string.find(message, "^%S+ %d+ x ") then handed_out = handed_out + 1 end
     end
     if handed_out > 0 then grant(handed_out) end
   end
 elseif #ARGV >= first_of_rest then
-  dismiss(string.match(lease, "^[%w-]*"))
+  dismiss(consumer)
 end
 local left = waits + fell - #messages
 wake_one(left, tokens, due)
-local refused = paused() and -1 or (spare_rate <= 0 and spare_in or 0)
+local refused = paused() and -1 or (is_aside and -2) or (spare_rate <= 0 and spare_in or 0)
 if spare_rate <= 0 then
   -- pcall: a hint only, and refused at maxmemory where nothing was taken before.
   redis.pcall("HSET", control, "held_until", string.format("%.0f", now + spare_in))
   if not paused() then redis.call("PEXPIRE", control, math.ceil(spare_in)) end
 end
-return {now, next_due(left, due), tonumber(lease_ms), refused, messages}`,
+return {now, next_due(left, due), tonumber(lease_ms), refused, messages, ids}`,
   });
 
 /**
@@ -146,21 +154,22 @@ export interface Claim {
   dueInMs: number;
   /** Milliseconds until the lease ends. */
   leaseMs: number;
-  /** For how long nothing may be claimed: 0 if it may, -1 while the queue is paused. */
+  /** For how long nothing may be claimed: 0 if it may, -1 while the queue is paused, -2 while the consumer is. */
   refusedMs: number;
   /** The messages. */
   messages: Uint8Array[];
-  /** In a stream: by which id the group has each on record, or "". */
-  ids?: string[];
+  /** In a stream: by which id the group has each on record, or "-"; a space between them. */
+  ids?: string;
 }
 
 function readClaim(raw: unknown): Claim {
-  const [now, due, lease, refused, messages] = raw as [
+  const [now, due, lease, refused, messages, ids] = raw as [
     number,
     number,
     number,
     number,
     Uint8Array[],
+    Buffer?,
   ];
   return {
     now: Number(now),
@@ -168,17 +177,6 @@ function readClaim(raw: unknown): Claim {
     leaseMs: Number(lease),
     refusedMs: Number(refused),
     messages,
+    ...(ids && { ids: String(ids) }),
   };
-}
-
-/** In a hand of a stream the id stands in front of the message, and a space. */
-function readStreamClaim(raw: unknown): Claim {
-  const claim = readClaim(raw);
-  const ids: string[] = [];
-  const messages = claim.messages.map((held) => {
-    const [id = ""] = /^\d+-\d+(?= )/.exec((held as Buffer).toString("latin1", 0, 42)) ?? [];
-    ids.push(id);
-    return id === "" ? held : held.subarray(id.length + 1);
-  });
-  return { ...claim, messages, ids };
 }

@@ -18,7 +18,8 @@ import type { Send } from "../redis/script.ts";
 import { backoffMs, sleep } from "../redis/timers.ts";
 import type { Claim } from "./claim_scripts.ts";
 import type { LeasedScripts } from "./leased_scripts.ts";
-import { Hand, type SettleOptions } from "./settler.ts";
+import { Hand } from "./hand.ts";
+import type { SettleOptions } from "./settler.ts";
 import { random } from "./uid.ts";
 
 /** How often a claim whose reply was lost is repeated before that is told. */
@@ -41,6 +42,9 @@ export class Claimer {
   dueAt = Infinity;
   /** Until when (by `performance.now()`) the rate limit refuses every claim. */
   refusedUntil = 0;
+  /** Whether an operator has paused this consumer: it must not wait for tokens, which are for others. */
+  isPaused = false;
+  readonly #repeats: number;
   readonly #keys: QueueKeys;
   readonly #scripts: LeasedScripts;
   readonly #leaseMs: number;
@@ -54,8 +58,10 @@ export class Claimer {
   #count = 0;
 
   constructor(
-    { consumer = random(10), keys, scripts, leaseMs, options, rate }: {
+    { consumer = random(10), repeats = REPEATS, keys, scripts, leaseMs, options, rate }: {
       consumer?: string;
+      /** How often a claim is repeated whose reply was lost; the next one asks for it as well. */
+      repeats?: number;
       keys: QueueKeys;
       scripts: LeasedScripts;
       leaseMs: number;
@@ -64,6 +70,7 @@ export class Claimer {
     },
   ) {
     this.consumer = consumer;
+    this.#repeats = repeats;
     this.#keys = keys;
     this.#scripts = scripts;
     this.#leaseMs = leaseMs;
@@ -117,6 +124,7 @@ export class Claimer {
     const ranAt = waits ? this.#timeOf(now) : askedAt;
     this.dueAt = dueInMs < 0 ? Infinity : ranAt + dueInMs;
     this.refusedUntil = refusedMs > 0 ? ranAt + refusedMs : 0;
+    this.isPaused = refusedMs === -2;
     if (messages.length === 0) return undefined;
     // Its time runs from before Redis began it: a busy event loop may read the reply long after.
     const hand = new Hand({
@@ -189,7 +197,7 @@ export class Claimer {
       try {
         return await run();
       } catch (error) {
-        if (!isRetryable(error) || signal?.aborted || failures >= REPEATS) throw error;
+        if (!isRetryable(error) || signal?.aborted || failures >= this.#repeats) throw error;
         await sleep(backoffMs(failures));
       }
     }

@@ -18,7 +18,7 @@ import type { Delivery } from "./delivery.ts";
 import { feed, type FeedOptions } from "./feed.ts";
 import type { ReceiveOptions } from "./message.ts";
 import { Presence } from "./presence.ts";
-import type { Hand } from "./settler.ts";
+import type { Hand } from "./hand.ts";
 
 /** How messages are taken. */
 interface TakeOptions {
@@ -104,6 +104,12 @@ export class Consumer<T> {
         while (deliveries.length === 0) {
           const left = until - performance.now();
           if (left <= 0 || signal?.aborted) break;
+          if (this.#made.claimer.isPaused) {
+            await sleep(Math.min(TICK_MS, left), signal);
+            if (signal?.aborted) break;
+            deliveries = await this.#claimAny(max, { onUndecodable });
+            continue;
+          }
           const options = { waitMs: left, signal, onUndecodable };
           deliveries = await this.#waitOrTick(own, max, options);
         }

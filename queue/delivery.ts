@@ -13,7 +13,8 @@
 import { Buffer } from "node:buffer";
 import { checkOptions, type OptionNames, optionNames } from "../redis/options.ts";
 import { type AttemptError, type Envelope, readHistory } from "./envelope.ts";
-import { checkReason, type Hand, LeaseLostError, type Settler, type TaskEnd } from "./settler.ts";
+import { type Hand, LeaseLostError } from "./hand.ts";
+import { checkReason, type Settler, type TaskEnd } from "./settler.ts";
 
 /** Opens a delivery to the worker. */
 export const WORKED: unique symbol = Symbol("worked");
@@ -173,13 +174,16 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
   }
 
   /**
-   * Aborts when the lease is over without being lengthened; in a worker also when the handler's time
+   * Aborts when the lease is over without being lengthened, and when somebody else has settled the
+   * delivery by its token, which the next heartbeat notices; in a worker also when the handler's time
    * or the worker's grace time is over.
    */
   get signal(): AbortSignal {
     if (!this.#aborter) {
       this.#aborter = new AbortController();
-      if (this.#settled === undefined || this.#hand.isLost) this.#hand.watch(this.#aborter);
+      if (this.#settled === undefined || this.#hand.isLost) {
+        this.#hand.watch(this.#aborter, this.#index);
+      }
     }
     return this.#aborter.signal;
   }

@@ -18,6 +18,7 @@ import {
   type Counts,
   type Found,
   type FoundState,
+  PEEK_OPTIONS,
   type PeekOptions,
   type PeekState,
   PURGE_OPTIONS,
@@ -27,8 +28,8 @@ import {
   type Waiting,
 } from "./leased_types.ts";
 import type { Place, Seen } from "./operator_scripts.ts";
-import { consumersScript } from "./presence.ts";
-import { type QueueStats, readStats, statsScript } from "./stats.ts";
+import { checkConsumer, consumersScript, pauseConsumerScript } from "./presence.ts";
+import { type CountedFields, type QueueStats, readStats, statsScript } from "./stats.ts";
 import { type Ages, agesScript } from "./snapshot.ts";
 
 /** Most entries, and about how many bytes, in one step of a scan. */
@@ -47,8 +48,6 @@ const CURSORS: Partial<Record<PeekState, RegExp>> = {
   leased: /^\d{1,20}(\.\d{1,15})?$/,
   ready: /^(\d{1,15}|\d{1,20}-\d{1,20})$/,
 };
-
-const PEEK_OPTIONS = optionNames<PeekOptions>({ limit: true, cursor: true, payloads: true });
 
 const FIND_OPTIONS = optionNames<{ states?: readonly FoundState[] }>({ states: true });
 const FOUND_STATES: readonly FoundState[] = ["ready", "leased", "delayed", "dead"];
@@ -96,8 +95,12 @@ export class Inspector<T> {
 
   /** What the queue has done. */
   async stats(windowMs: number): Promise<QueueStats> {
-    const { now, fields } = await statsScript.run(this.#send, this.#keys, {});
-    return readStats(fields, now, windowMs);
+    return readStats(await this.counted(), windowMs);
+  }
+
+  /** What the statistics are made of. */
+  async counted(): Promise<CountedFields> {
+    return await statsScript.run(this.#send, this.#keys, {});
   }
 
   /** How old is what waits for its time, and what is dead. */
@@ -108,8 +111,8 @@ export class Inspector<T> {
   /** The consumers that have said lately that they are there. */
   async consumers(ttlMs: number): Promise<ConsumerInfo[]> {
     const flat = await consumersScript.run(this.#send, this.#keys, {});
-    return Array.from({ length: flat.length / 3 }, (_, i) => {
-      const [consumer, info, leftMs] = flat.slice(3 * i, 3 * i + 3);
+    return Array.from({ length: flat.length / 4 }, (_, i) => {
+      const [consumer, info, leftMs, paused] = flat.slice(4 * i, 4 * i + 4);
       const { host, pid, mode, startedAt, holds } = readInfo(info as Buffer);
       return {
         consumer: String(consumer),
@@ -119,6 +122,7 @@ export class Inspector<T> {
         startedAt: Number(startedAt ?? 0),
         holds: Number(holds ?? 0),
         seenMs: Math.max(0, ttlMs - Number(leftMs)),
+        ...(Number(paused) === 1 && { paused: true as const }),
       };
     });
   }
@@ -256,6 +260,12 @@ export class Inspector<T> {
   /** Refuses claims, or permits them again. */
   async pause(how: "pause" | "resume"): Promise<void> {
     await this.#scripts.pause.run(this.#send, this.#keys, { how });
+  }
+
+  /** The same for one consumer; whether it is there. */
+  async pauseConsumer(consumer: string, how: "pause" | "resume"): Promise<boolean> {
+    const args = { consumer: checkConsumer(consumer), how };
+    return await pauseConsumerScript.run(this.#send, this.#keys, args);
   }
 
   /** Without a look at them: Redis takes the oldest, as many as are dead when it begins. */

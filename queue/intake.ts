@@ -4,6 +4,7 @@
  * @module
  */
 import type { DecodeError } from "../redis/codec.ts";
+import type { Send } from "../redis/script.ts";
 import type { GivenBack } from "./delivery.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Mode, ReceiveOptions } from "./message.ts";
@@ -13,6 +14,19 @@ export const INTAKE: unique symbol = Symbol("intake");
 
 /** Lets a scheduler that is no worker do a queue's small tasks. */
 export const TICK: unique symbol = Symbol("tick");
+
+/** Where an intake sends its commands that do not wait, if not over connections of its own. */
+export interface Lines {
+  /** For claims. */
+  taking: (args: Parameters<Send>[0], signal?: AbortSignal) => Promise<unknown>;
+  /** For all else. */
+  settling: Send;
+  /** What the consumer is called. */
+  consumer: string;
+}
+
+/** Opens what a queue has counted to whoever adds several of them up. */
+export const COUNTERS: unique symbol = Symbol("counters");
 
 /** What a worker tells its intake. */
 export interface IntakeOptions<D> {
@@ -24,6 +38,8 @@ export interface IntakeOptions<D> {
   onUndecodable: (error: DecodeError) => void;
   /** Told of a backoff that threw, or gave no duration. */
   onBadBackoff: (delivery: D, error: unknown) => void;
+  /** Shared with others; then it cannot wait, and claims nothing ahead. Whoever made them ends them. */
+  lines?: Lines;
 }
 
 /**

@@ -19,11 +19,12 @@ import { backoffMs, nextTurn, sleep, within } from "../redis/timers.ts";
 import { backoffOf } from "./backoff.ts";
 import { Claimer, TICK_MS } from "./claimer.ts";
 import { type Delivery, WORKED } from "./delivery.ts";
-import type { Ended, Intake } from "./intake.ts";
+import type { Ended, Intake, Lines } from "./intake.ts";
 import type { LeasedScripts } from "./leased_scripts.ts";
 import type { Mode, ReceiveOptions } from "./message.ts";
 import { Presence, PRESENCE_MS } from "./presence.ts";
-import { type Hand, type SettleOptions, Settler } from "./settler.ts";
+import type { Hand } from "./hand.ts";
+import { type SettleOptions, Settler } from "./settler.ts";
 
 /** How long the end may take while Redis does not answer; connections have a part of it. */
 const CLOSE_MS = 500;
@@ -59,6 +60,8 @@ export interface LeasedIntakeOptions<T> {
   onBadBackoff: (delivery: Delivery<T>, error: unknown) => void;
   /** Makes deliveries of messages; buries what cannot be read. */
   deliver: (hand: Hand, messages: Uint8Array[], settler: Settler) => Promise<Delivery<T>[]>;
+  /** One that has no connections of its own, and does not wait. */
+  lines?: Lines | undefined;
 }
 
 /** See the module. */
@@ -66,8 +69,8 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   readonly givesBack = true;
   answeredAt: number | undefined;
   readonly #made: LeasedIntakeOptions<T>;
-  readonly #taking: OwnConnection;
-  readonly #settling: OwnConnection;
+  readonly #taking: OwnConnection | undefined;
+  readonly #settling: OwnConnection | undefined;
   readonly #settleSend: Send;
   readonly #claimer: Claimer;
   readonly #settler: Settler;
@@ -83,10 +86,15 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   constructor(made: LeasedIntakeOptions<T>) {
     this.#made = made;
-    this.#taking = new OwnConnection(made.client, made.keys.wake);
-    this.#settling = new OwnConnection(made.client, made.keys.wake);
-    this.#settleSend = made.explain((args) => this.#settling.call(args));
-    this.#claimer = new Claimer(made);
+    const { lines } = made;
+    this.#taking = lines ? undefined : new OwnConnection(made.client, made.keys.wake);
+    this.#settling = lines ? undefined : new OwnConnection(made.client, made.keys.wake);
+    const settling: Send = lines?.settling ?? ((args) => this.#settling!.call(args));
+    this.#settleSend = made.explain(settling);
+    this.#claimer = new Claimer({
+      ...made,
+      ...(lines && { consumer: lines.consumer, repeats: 0 }),
+    });
     this.#settler = new Settler({
       ...made,
       options: { ...made.options, worker: this.#claimer.consumer },
@@ -105,8 +113,13 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     while (this.#settler.unanswered > MAX_UNANSWERED && !signal?.aborted) await sleep(2, signal);
     // Not while a claim is ahead: what it took may not lie in the hand.
     if (!this.#ahead && waitMs === 0 && performance.now() < this.#claimer.refusedUntil) return [];
+    if (this.#made.lines) return await this.#claim(max, { signal });
     const first = await this.#takeAhead(max, signal);
     if (first.length > 0 || waitMs === 0 || signal?.aborted) return first;
+    if (this.#claimer.isPaused) {
+      await sleep(TICK_MS, signal);
+      return [];
+    }
     const until = performance.now() + waitMs;
     const batch = await this.#claim(max, { waitMs, signal });
     // The token was for what must not be taken now: the next one would be, too.
@@ -175,7 +188,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
       .catch(() => false);
     this.#closing.abort();
     const closeMs = left ? undefined : DISCONNECT_MS;
-    await Promise.all([this.#taking.close(closeMs), this.#settling.close(closeMs)]);
+    await Promise.all([this.#taking?.close(closeMs), this.#settling?.close(closeMs)]);
     await within(Promise.all(this.#loops), DISCONNECT_MS).catch(() => {}); // what waited ends by this
   }
 
@@ -215,9 +228,11 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   async #claim(most: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
     const waits = waitMs > 0;
-    const send: Send = waits
-      ? this.#claimer.behindToken(this.#taking, waitMs, signal)
-      : (args) => this.#taking.call(args, signal);
+    const send: Send = this.#made.lines
+      ? (args) => this.#made.lines!.taking(args, signal)
+      : waits
+      ? this.#claimer.behindToken(this.#taking!, waitMs, signal)
+      : (args) => this.#taking!.call(args, signal);
     // One message with a lapsed lease at a time: what killed one consumer may kill the next.
     const room = this.#apart > 0 ? 0 : 1;
     const options = { most, room, waits, signal };

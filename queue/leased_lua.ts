@@ -62,7 +62,7 @@ end`;
  * only at what it writes itself.
  */
 export const CHECK = `
-redis.call("LLEN", lapsed); redis.call("HLEN", leased); redis.call("ZCARD", leases)
+redis.call("LLEN", lapsed); check_hands(); redis.call("ZCARD", leases)
 redis.call("ZCARD", delayed); redis.call("HLEN", dead); redis.call("ZCARD", dead_at)
 redis.call("HLEN", ids); redis.call("HLEN", dedupe); redis.call("ZCARD", dedupe_until)
 redis.call("HLEN", replays); redis.call("LLEN", wake)
@@ -85,10 +85,22 @@ local function lives(lease)
   local ends = redis.call("ZSCORE", leases, lease)
   return ends and tonumber(ends) ~= OVER and ends or nil
 end
+`;
 
-local function fields_of(lease, n, from)
-  local fields = {}
-  for i = from or 1, n do fields[#fields + 1] = lease .. ":" .. i end
+/**
+ * fields_of(lease, from, to): under what the messages of a hand stand, from one index to another; behind
+ * those that are given. Written by tens: for Lua a number is far more work than a text.
+ */
+export const FIELDS = `
+local function fields_of(lease, from, to, fields)
+  fields = fields or {}
+  local digits = {[0] = "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+  local front
+  for i = from, to do
+    local digit = i % 10
+    if not front or digit == 0 then front = lease .. ":" .. (i < 10 and "" or math.floor(i / 10)) end
+    fields[#fields + 1] = front .. digits[digit]
+  end
   return fields
 end`;
 
@@ -98,13 +110,17 @@ end`;
  */
 export const FORGET = `
 for i = first_of_rest, #ARGV, 2 do
-  local finished, n, fields = ARGV[i], tonumber(ARGV[i + 1]), {}
+  local finished, n = ARGV[i], tonumber(ARGV[i + 1])
   local left = false
   if n > 0 then
-    for j = 1, n do fields[j] = finished .. ":" .. j end
-    for _, held in ipairs(redis.call("HMGET", leased, unpack(fields))) do left = left or held end
+    for _, held in ipairs(redis.call("HMGET", leased, unpack(fields_of(finished, 1, n)))) do
+      left = left or held
+    end
   end
-  if not left then redis.call("ZREM", leases, finished) end
+  if not left then
+    forget_hand(finished)
+    redis.call("ZREM", leases, finished)
+  end
 end`;
 
 /** Whether something waits that may be claimed, and who is told. */
@@ -269,21 +285,24 @@ local function sweep()
     redis.call("ZREM", leases, lease)
     local worker = string.match(lease, "^[%w-]*")
     in_steps(n, function(step)
-      local fields = fields_of(lease, from + step - 1, from)
-      from = from + step
-      local held, bytes = redis.call("HMGET", leased, unpack(fields)), 0
+      local fields = fields_of(lease, from, from + step - 1)
+      local held, bytes, indexes = redis.call("HMGET", leased, unpack(fields)), 0, {}
       redis.call("HDEL", leased, unpack(fields))
-      let_go(held)
+      for i = 1, step do
+        if held[i] then indexes[#indexes + 1] = from + i - 1 end
+      end
+      let_go(lease, indexes)
       for i = 1, step do
         if held[i] then
           bytes = bytes + #held[i]
-          local _, message = bare(held[i])
-          fell(parse(message), worker)
+          fell(parse(held[i]), worker)
         end
       end
+      from = from + step
       return step, bytes
     end)
     if from <= n then return redis.call("ZADD", leases, OVER, lease) end
+    forget_hand(lease)
     dismiss(worker)
   end
 end`;

@@ -16,7 +16,7 @@ import type { RedisClient } from "../redis/client.ts";
 import { checkClient } from "../redis/topology.ts";
 import { codecOf, DEFAULT_MAX_PAYLOAD_BYTES } from "../redis/codec.ts";
 import { type QueueKeys, queueKeys } from "../redis/keys.ts";
-import { checkOptions, checkSwitch, optionNames } from "../redis/options.ts";
+import { checkOptions, checkSwitch } from "../redis/options.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import type { Send } from "../redis/script.ts";
 import { show } from "../redis/show.ts";
@@ -31,23 +31,24 @@ import { Enqueuer } from "./enqueuer.ts";
 import { explaining } from "./explain.ts";
 import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
-import { INTAKE, type Intake, type IntakeOptions, TICK } from "./intake.ts";
+import { COUNTERS, INTAKE, type Intake, type IntakeOptions, TICK } from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
 import { bindScripts, type LeasedScripts, MAX_BATCH } from "./leased_scripts.ts";
-import type {
-  ConsumerInfo,
-  Counts,
-  Enqueued,
-  EnqueueManyOptions,
-  EnqueueOptions,
-  Found,
-  FoundState,
-  LeasedQueueOptions,
-  PeekOptions,
-  PeekState,
-  PurgeOptions,
-  RedriveOptions,
-  Waiting,
+import {
+  type ConsumerInfo,
+  type Counts,
+  type Enqueued,
+  type EnqueueManyOptions,
+  type EnqueueOptions,
+  type Found,
+  type FoundState,
+  type LeasedQueueOptions,
+  type PeekOptions,
+  type PeekState,
+  type PurgeOptions,
+  type RedriveOptions,
+  STATS_OPTIONS,
+  type Waiting,
 } from "./leased_types.ts";
 import { logLimits, policyOf } from "./limits.ts";
 import { checkReceive, type ReceiveOptions } from "./message.ts";
@@ -57,9 +58,10 @@ import { Reader } from "./reader.ts";
 import { ACK_SAYS, type ReadyKind } from "./ready_lua.ts";
 import { roomOf } from "./room.ts";
 import { validator } from "./schema.ts";
-import { Hand, type SettleOptions, Settler } from "./settler.ts";
+import { Hand } from "./hand.ts";
+import { type SettleOptions, Settler } from "./settler.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
-import type { QueueStats } from "./stats.ts";
+import type { CountedFields, QueueStats } from "./stats.ts";
 
 /** How long the end may take while Redis does not answer, in milliseconds. */
 const CLOSE_MS = 500;
@@ -535,6 +537,48 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   }
 
   /**
+   * Hands nothing more to one worker or `consume` loop, until {@linkcode LeasedQueue.resumeConsumer}: to let
+   * it finish what it has before its machine goes, or to see whether it is the one that does harm. It goes
+   * on running, settles what it has in hand, and others take what comes. It ends with the consumer: one that
+   * is started again has another name, and works.
+   *
+   * @param consumer Its name, from {@linkcode LeasedQueue.consumers}.
+   * @returns Whether there is such a consumer.
+   * @throws {TypeError} for what can be no consumer's name.
+   *
+   * @example One of them is to take no more
+   * ```ts
+   * import { connect, ReliableQueue, Worker } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_pause_consumer");
+   * await using worker = new Worker(queue, () => {});
+   * worker.start();
+   * let [one] = await queue.consumers();
+   * while (!one) [one] = await queue.consumers(); // it says so in its first moments
+   * console.log(await queue.pauseConsumer(one.consumer)); // true
+   * console.log((await queue.consumers())[0]?.paused); // true
+   * await worker.stop();
+   * await queue.close();
+   * await redis.close();
+   * ```
+   */
+  async pauseConsumer(consumer: string): Promise<boolean> {
+    return await this.#inspector.pauseConsumer(consumer, "pause");
+  }
+
+  /**
+   * Hands messages to it again: within a second.
+   *
+   * @param consumer Its name, from {@linkcode LeasedQueue.consumers}.
+   * @returns Whether there is such a consumer.
+   * @throws {TypeError} for what can be no consumer's name.
+   */
+  async resumeConsumer(consumer: string): Promise<boolean> {
+    return await this.#inspector.pauseConsumer(consumer, "resume");
+  }
+
+  /**
    * Ends the connections on which this object waits, and all waiting for room; removes the leases under
    * which nothing is left. Before the client is closed: afterwards the next claim of anybody does that
    * when they lapse.
@@ -563,7 +607,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * @ignore
    */
   [INTAKE](
-    { mode, backoff, onUndecodable, onBadBackoff }: IntakeOptions<Delivery<T>>,
+    { mode, backoff, onUndecodable, onBadBackoff, lines }: IntakeOptions<Delivery<T>>,
   ): Intake<Delivery<T>> {
     const parts = this.#parts();
     const options = backoff ? { ...parts.options, backoff: backoffOf(backoff) } : parts.options;
@@ -571,6 +615,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       ...parts,
       options,
       mode,
+      lines,
       onBadBackoff,
       name: this.name,
       kind: this.#kind,
@@ -592,6 +637,15 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     return this.#claimer.dueAt;
   }
 
+  /**
+   * Used by a queue that has this one as a partition.
+   *
+   * @ignore
+   */
+  async [COUNTERS](): Promise<CountedFields> {
+    return await this.#inspector.counted();
+  }
+
   #explaining(send: Send): Send {
     return explaining(this.#client, { name: this.name, kind: this.#kind, keys: this.#keys }, send);
   }
@@ -609,5 +663,3 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
 
 /** Lease, index, attempt, and when it was handed over. */
 const TOKEN = /^([a-z0-9-]+:\d+:\d+):(\d+)(?::(\d+)(?::(\d+))?)?$/i;
-
-const STATS_OPTIONS = optionNames<{ windowMs?: number }>({ windowMs: true });

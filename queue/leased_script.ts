@@ -15,7 +15,7 @@
  */
 import { defineScript, type Script } from "../redis/script.ts";
 import { NAMES } from "./dedupe.ts";
-import { CHECK, LEASES, MESSAGE, MOVES, TIME, WAKE } from "./leased_lua.ts";
+import { CHECK, FIELDS, LEASES, MESSAGE, MOVES, TIME, WAKE } from "./leased_lua.ts";
 import { LOG_FAILED, LOGS } from "./logs.ts";
 import { HOLD, NO_RATE, RATE } from "./rate_limit.ts";
 import { ADOPT, OWN_ARGS, READY, type ReadyKind, TRACK } from "./ready_lua.ts";
@@ -25,6 +25,7 @@ const KEYS = [
   "ready",
   "lapsed",
   "leased",
+  "pending",
   "leases",
   "delayed",
   "dead",
@@ -43,6 +44,7 @@ const KEYS = [
   "records",
   "records_until",
   "events",
+  "workers",
 ] as const;
 
 /** The keys of a queue that its scripts work on, by the names that they have in Lua. */
@@ -61,6 +63,7 @@ export const rated = (kind: ReadyKind): string => [TIME, READY[kind], RATE, WAKE
 export const working = (kind: ReadyKind): string =>
   [
     CHECK,
+    FIELDS,
     LEASES,
     MESSAGE,
     STATS,

@@ -354,6 +354,16 @@ export const PURGE_OPTIONS: OptionNames = optionNames<PurgeOptions>({
   onProgress: true,
 });
 
+/** The names of the options of `stats()` and `snapshot()`. */
+export const STATS_OPTIONS: OptionNames = optionNames<{ windowMs?: number }>({ windowMs: true });
+
+/** The names of those of `peek()`. */
+export const PEEK_OPTIONS: OptionNames = optionNames<PeekOptions>({
+  limit: true,
+  cursor: true,
+  payloads: true,
+});
+
 /** A worker, or a `consume` loop, that has said lately that it is there. */
 export interface ConsumerInfo {
   /** Its name in leases, histories and logs. */
@@ -370,4 +380,6 @@ export interface ConsumerInfo {
   readonly holds: number;
   /** How long ago it said so, in milliseconds; it is said every ten seconds. */
   readonly seenMs: number;
+  /** There, and true, while nothing is handed to it; see `pauseConsumer`. */
+  readonly paused?: true;
 }

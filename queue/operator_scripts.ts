@@ -95,8 +95,7 @@ if state == "leased" then
     if #entries == tonumber(most) then return given(at .. "." .. (i - 1) / 2) end
     local field = found[2][i]
     local ends = redis.call("ZSCORE", leases, (string.gsub(field, ":%d+$", "")))
-    local _, message = bare(found[2][i + 1])
-    entries[#entries + 1] = {message, ends or 0, field}
+    entries[#entries + 1] = {found[2][i + 1], ends or 0, field}
   end
   return given(found[1] ~= "0" and found[1] .. ".0" or "")
 end
@@ -170,8 +169,7 @@ if stride == 1 and #page == tonumber(most) then
 end
 local bytes = 0
 for i = stride, #page, stride do
-  local front, message = "", page[i]
-  if place == "leased" then front, message = bare(message) end
+  local message = page[i]
   bytes = bytes + #message
   local h = is_it(message)
   if h then
@@ -187,7 +185,7 @@ for i = stride, #page, stride do
         history = "", priority = h.priority, id = "", key = "", message = "", body_at = 1})
       if place == "leased" then
         redis.call("HDEL", leased, field)
-        redis.call("HSET", leased, field, front .. mark)
+        redis.call("HSET", leased, field, mark)
       elseif place == "delayed" then
         redis.call("ZREM", delayed, message)
       elseif place == "lapsed" then

@@ -1,65 +1,106 @@
 /**
- * A worker's side of a queue that has partitions: an intake for each, asked in turn.
+ * A worker's side of a queue that has partitions: an intake for each, and two connections to each master
+ * for all of them: over one it claims and is told of tokens, over the other it settles.
  *
- * Free slots are shared out evenly, and whoever gets one more changes with every turn; what a partition
- * does not need the next turn gives to others. When there is nothing anywhere, all are waited for, and
- * the first that has something calls the others back.
+ * It ends with `close()`, which gives back what came and was not handed out.
  *
  * @module
  */
-import { sleep } from "../redis/timers.ts";
+import type { RedisClient } from "../redis/client.ts";
+import { MasterConnections } from "../redis/master_connections.ts";
+import { within } from "../redis/timers.ts";
 import type { Delivery } from "./delivery.ts";
-import type { Ended, Intake } from "./intake.ts";
+import type { Ended, Intake, IntakeOptions, Lines } from "./intake.ts";
 import type { ReceiveOptions } from "./message.ts";
+import { PartitionedClaims } from "./partitioned_claims.ts";
+import { random } from "./uid.ts";
+import { CONNECT_MS, WakeWatch } from "./wake_watch.ts";
+
+/** How long the end may take while Redis does not answer; connections have a part of it. */
+const CLOSE_MS = 500;
+const DISCONNECT_MS = 50;
+
+/** What it is made of. */
+export interface PartitionedIntakeParts<T> {
+  client: RedisClient;
+  /** Where the token of each partition is. */
+  tokens: readonly string[];
+  /** Makes the intake of a partition. */
+  open: (index: number, lines: Lines) => Intake<Delivery<T>>;
+  mode: IntakeOptions<Delivery<T>>["mode"];
+  /** Resolves when the number of partitions is known to be right. */
+  enter: () => Promise<void>;
+  /** Which partition is asked first. */
+  turn: number;
+}
 
 /** See the module. */
 export class PartitionedIntake<T> implements Intake<Delivery<T>> {
   readonly givesBack = true;
   readonly #intakes: readonly Intake<Delivery<T>>[];
-  readonly #of = new WeakMap<Delivery<T>, Intake<Delivery<T>>>();
+  readonly #claims: PartitionedClaims<Delivery<T>>;
+  readonly #taking: WakeWatch | MasterConnections;
+  readonly #settling: MasterConnections;
   readonly #enter: () => Promise<void>;
-  #turn = 0;
+  readonly #of = new WeakMap<Delivery<T>, number>();
+  /** How many messages with a lapsed lease are in hand, of each partition. */
+  readonly #lapsed: number[];
 
-  /** @param enter Resolves when the number of partitions is known to be right. */
-  constructor(intakes: readonly Intake<Delivery<T>>[], enter: () => Promise<void>) {
-    this.#intakes = intakes;
+  constructor({ client, tokens, open, mode, enter, turn }: PartitionedIntakeParts<T>) {
     this.#enter = enter;
+    this.#settling = new MasterConnections(client);
+    const taking = mode === "blocking"
+      ? new WakeWatch(client, tokens)
+      : new MasterConnections(client, { connectMs: CONNECT_MS });
+    this.#taking = taking;
+    const name = random(10);
+    this.#intakes = tokens.map((key, i) =>
+      open(i, {
+        taking: (args, signal) => taking.call(key, args, signal),
+        settling: (args) => this.#settling.call(key, args),
+        consumer: `${name}-${i + 1}`,
+      })
+    );
+    this.#lapsed = tokens.map(() => 0);
+    const lanes = this.#intakes.map((_, i) => ({
+      claim: (most: number, signal?: AbortSignal) => this.#claim(i, most, signal),
+      holdsBack: () => this.#lapsed[i]! > 0,
+    }));
+    const watch = taking instanceof WakeWatch ? taking : undefined;
+    this.#claims = new PartitionedClaims(lanes, { watch, turn });
   }
 
   get answeredAt(): number | undefined {
-    const times = this.#intakes.map(({ answeredAt }) => answeredAt ?? -Infinity);
-    const latest = Math.max(...times);
+    const latest = Math.max(...this.#intakes.map(({ answeredAt }) => answeredAt ?? -Infinity));
     return latest === -Infinity ? undefined : latest;
   }
 
-  async take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
+  async take(max: number, options: ReceiveOptions): Promise<Delivery<T>[]> {
     await this.#enter();
-    const count = this.#intakes.length;
-    // With fewer free slots than partitions a round of all of them takes several turns.
-    for (let asked = 0; asked < count; asked += max) {
-      // No more than there are free slots, in all.
-      const shares = shareOut(max, count, this.#turn);
-      this.#turn = (this.#turn + Math.max(1, max % count)) % count;
-      const batch = await this.#takeAll(shares, signal ? { signal } : {});
-      if (batch.length > 0 || signal?.aborted) return batch;
-    }
-    return waitMs === 0 ? [] : await this.#waitForAny(max, waitMs, signal);
+    return await this.#claims.take(max, options);
   }
 
   lost(delivery: Delivery<T>, now: number): Error | undefined {
-    return this.#at(delivery).lost?.(delivery, now);
+    const error = this.#at(delivery).lost?.(delivery, now);
+    if (error) this.#over(delivery);
+    return error;
   }
 
   done(delivery: Delivery<T>, settled?: (error?: Error) => void): void {
     this.#at(delivery).done(delivery, settled);
+    this.#over(delivery);
   }
 
-  failed(delivery: Delivery<T>, error: unknown): Promise<Ended> {
-    return this.#at(delivery).failed(delivery, error);
+  async failed(delivery: Delivery<T>, error: unknown): Promise<Ended> {
+    const failing = this.#at(delivery).failed(delivery, error);
+    this.#over(delivery);
+    return await failing;
   }
 
-  release(delivery: Delivery<T>): Promise<boolean> {
-    return this.#at(delivery).release(delivery);
+  async release(delivery: Delivery<T>): Promise<boolean> {
+    const releasing = this.#at(delivery).release(delivery);
+    this.#over(delivery);
+    return await releasing;
   }
 
   signal(delivery: Delivery<T>): AbortSignal {
@@ -70,74 +111,35 @@ export class PartitionedIntake<T> implements Intake<Delivery<T>> {
     this.#at(delivery).abort(delivery, reason);
   }
 
-  async close(ms?: number): Promise<void> {
-    await Promise.all(this.#intakes.map((intake) => intake.close(ms)));
+  async close(ms = CLOSE_MS): Promise<void> {
+    const until = performance.now() + ms - 2 * DISCONNECT_MS;
+    const leftMs = () => Math.max(1, until - performance.now());
+    // The last one first, since each goes to the front.
+    const giveBack = (delivery: Delivery<T>) => this.release(delivery).catch(() => {}); // or by its lease
+    const left = (await this.#claims.close(leftMs() / 2, giveBack)).reverse();
+    const back = Promise.all(left.map(giveBack));
+    await within(back, leftMs()).catch(() => {});
+    await Promise.all(this.#intakes.map((intake) => intake.close(leftMs())));
+    await Promise.all([this.#taking.close(DISCONNECT_MS), this.#settling.close(DISCONNECT_MS)]);
+  }
+
+  async #claim(at: number, most: number, signal?: AbortSignal): Promise<Delivery<T>[]> {
+    const batch = await this.#intakes[at]!.take(most, signal ? { signal } : {});
+    for (const delivery of batch) {
+      this.#of.set(delivery, at);
+      if (delivery.lapsed) this.#lapsed[at]!++;
+    }
+    return batch;
   }
 
   #at(delivery: Delivery<T>): Intake<Delivery<T>> {
-    return this.#of.get(delivery)!;
+    return this.#intakes[this.#of.get(delivery)!]!;
   }
 
-  /**
-   * What all of them have. One whose master is away fails alone, and others go on; only when nobody has
-   * anything is that said.
-   */
-  async #takeAll(shares: readonly number[], options: ReceiveOptions): Promise<Delivery<T>[]> {
-    const results = await Promise.allSettled(this.#intakes.map(async (intake, i) => {
-      if (shares[i] === 0) return [];
-      const batch = await intake.take(shares[i]!, options);
-      for (const delivery of batch) this.#of.set(delivery, intake);
-      return batch;
-    }));
-    return batchOf(results);
+  /** The next message that lapsed may be taken now. */
+  #over(delivery: Delivery<T>): void {
+    if (!delivery.lapsed) return;
+    const at = this.#of.get(delivery)!;
+    if (--this.#lapsed[at]! === 0) this.#claims.expect(at);
   }
-
-  /**
-   * The first that has something calls the others back. What they had by then as well goes out too, and what
-   * is more than there are free slots is given back: that spends no attempt.
-   */
-  async #waitForAny(
-    max: number,
-    waitMs: number,
-    signal: AbortSignal | undefined,
-  ): Promise<Delivery<T>[]> {
-    const enough = new AbortController();
-    const over = signal ? AbortSignal.any([signal, enough.signal]) : enough.signal;
-    const most = Math.max(1, Math.floor(max / this.#intakes.length));
-    const results = await Promise.allSettled(this.#intakes.map(async (intake) => {
-      try {
-        const batch = await intake.take(most, { waitMs, signal: over });
-        for (const delivery of batch) this.#of.set(delivery, intake);
-        if (batch.length > 0) enough.abort();
-        return batch;
-      } catch (error) {
-        if (enough.signal.aborted) return []; // called back
-        // The others wait on, but not for long: whoever is away may be back.
-        await sleep(AWAY_MS, over);
-        enough.abort();
-        throw error;
-      }
-    }));
-    const batch = batchOf(results);
-    for (const delivery of batch.splice(max).reverse()) await this.release(delivery);
-    return batch;
-  }
-}
-
-/** How long others are waited for when one partition's master is away, in milliseconds. */
-const AWAY_MS = 500;
-
-/** What there is; why there is nothing, if somebody failed. */
-function batchOf<D>(results: PromiseSettledResult<D[]>[]): D[] {
-  const batch = results.flatMap((result) => result.status === "fulfilled" ? result.value : []);
-  const failed = results.find((result) => result.status === "rejected");
-  if (batch.length === 0 && failed) throw failed.reason;
-  return batch;
-}
-
-/** `max` in `count` shares that differ by one at most; who has one more changes with the turn. */
-export function shareOut(max: number, count: number, turn: number): number[] {
-  const shares = new Array<number>(count).fill(Math.floor(max / count));
-  for (let i = 0; i < max % count; i++) shares[(turn + i) % count]!++;
-  return shares;
 }

@@ -11,14 +11,15 @@
  */
 import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
-import { checkQueueName, checkText } from "../redis/keys.ts";
+import { checkQueueName, checkText, queueKeys } from "../redis/keys.ts";
 import { checkOptions, checkSignal, type OptionNames, optionNames } from "../redis/options.ts";
 import { checkClient } from "../redis/topology.ts";
 import { show } from "../redis/show.ts";
-import { checkCount, checkMs, sleep } from "../redis/timers.ts";
+import { checkCount, checkMs } from "../redis/timers.ts";
 import type { Delivery, Settlement } from "./delivery.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
-import { INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
+import { COUNTERS, INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
+import { LeaseLostError } from "./hand.ts";
 import { LeasedQueue } from "./leased_queue.ts";
 import {
   type ConsumerInfo,
@@ -28,22 +29,25 @@ import {
   type EnqueueOptions,
   type Found,
   type FoundState,
+  PEEK_OPTIONS,
+  type PeekOptions,
   type PeekState,
+  PURGE_OPTIONS,
+  type PurgeOptions,
   REDRIVE_OPTIONS,
   type RedriveOptions,
+  STATS_OPTIONS,
   type Waiting,
 } from "./leased_types.ts";
 import { checkReceive, type ReceiveOptions } from "./message.ts";
 import { PartitionedIntake } from "./partitioned_intake.ts";
+import { PartitionedWaiting } from "./partitioned_waiting.ts";
 import { enterPartitions, forgetPartitions, partitionName, partOf } from "./partitions.ts";
-import { LeaseLostError } from "./settler.ts";
-import type { Counted } from "./stats.ts";
+import type { QueueSnapshot } from "./snapshot.ts";
+import { addUp, type QueueStats, readStats } from "./stats.ts";
 
-/** Most partitions: each has connections of its own in every consumer. */
+/** Most partitions: every worker looks after each of them. */
 const MAX_PARTITIONS = 256;
-
-/** How a consumer that waits looks at all partitions, in milliseconds. */
-const LOOK_MS = 100;
 
 /** Options of {@linkcode PartitionedQueue}. */
 export interface PartitionedQueueOptions<Q> {
@@ -68,10 +72,6 @@ const PARTITIONED_OPTIONS = optionNames<PartitionedQueueOptions<unknown>>({
   make: true,
 });
 const ORDER_OPTIONS: OptionNames = new Set(["orderKey", ...ENQUEUE_OPTIONS, "priority"]);
-const PEEK_OPTIONS = optionNames<{ limit?: number; cursor?: string }>({
-  limit: true,
-  cursor: true,
-});
 
 /** What partitions are made of. */
 type Partition<T, I> = LeasedQueue<T, I> & {
@@ -88,11 +88,12 @@ type Partition<T, I> = LeasedQueue<T, I> & {
  * their order; no order is promised between others. Ids and keys of deduplication hold within a partition:
  * a message without `orderKey` goes to the partition of its id, or of its key.
  * **Redis types:** as its partitions, and one STRING: how many there are.
- * **Commands:** an enqueue is one script at one master; a claim, one at each.
+ * **Commands:** an enqueue is one script at one master; a claim, one for each partition that has something.
+ * A consumer that waits has one connection to each master, by which it is told which partition that is.
  * **A crash** is each partition's own matter: while a master is away, what is in its partitions waits for
  * the one that takes over, and the others go on.
- * **Choose another** where one master is enough: a queue without partitions costs an eighth of the
- * connections of one with eight, and keeps the order of all messages.
+ * **Choose another** where one master is enough: a queue without partitions keeps the order of all
+ * messages, and its workers look after one queue and not after eight.
  *
  * @typeParam T What a payload is to a consumer.
  * @typeParam I What it is to a producer.
@@ -126,6 +127,8 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   readonly partitions: readonly LeasedQueue<T, I>[];
   readonly #parts: readonly Partition<T, I>[];
   readonly #client: RedisClient;
+  readonly #tokens: readonly string[];
+  #waiting: PartitionedWaiting<T> | undefined;
   #entered: Promise<void> | undefined;
   #turn = Math.floor(Math.random() * MAX_PARTITIONS);
 
@@ -160,6 +163,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
       );
     });
     this.partitions = this.#parts;
+    this.#tokens = this.#parts.map((part) => queueKeys(part.name).wake);
   }
 
   /**
@@ -216,8 +220,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   }
 
   /**
-   * Claims up to `max` messages, of the partitions in turn; see {@linkcode LeasedQueue.receiveMany}. Those of
-   * one partition share a lease.
+   * Claims up to `max` messages, of the partitions in turn; see {@linkcode LeasedQueue.receiveMany}.
    */
   async receiveMany(max: number, options: ReceiveOptions = {}): Promise<Delivery<T>[]> {
     checkReceive("receiveMany", options);
@@ -261,41 +264,65 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
 
   /** How many messages are in each state, in all partitions, and how long the longest has waited. */
   async counts(): Promise<Counts> {
-    const all = await Promise.all(this.#parts.map((part) => part.counts()));
-    const sum = (state: "ready" | "leased" | "delayed" | "dead") =>
-      all.reduce((total, counts) => total + counts[state], 0);
-    const waits = all.flatMap(({ oldestReadyMs }) => oldestReadyMs ?? []);
-    return {
-      ready: sum("ready"),
-      leased: sum("leased"),
-      delayed: sum("delayed"),
-      dead: sum("dead"),
-      ...(waits.length > 0 && { oldestReadyMs: Math.max(...waits) }),
-      ...(all.some(({ paused }) => paused) && { paused: true as const }),
-    };
+    return sumOf(await Promise.all(this.#parts.map((part) => part.counts())));
   }
 
-  /** What all partitions have done since the queue's beginning; each alone has times besides. */
-  async totals(): Promise<Record<Counted, number>> {
-    const all = await Promise.all(this.#parts.map((part) => part.stats()));
-    const [first, ...others] = all.map(({ totals }) => ({ ...totals }));
-    for (const totals of others) {
-      for (const [what, n] of Object.entries(totals)) first![what as Counted] += n;
-    }
-    return first!;
+  /**
+   * What the partitions have done together, and how long messages waited and ran.
+   *
+   * @param options `windowMs`: as for {@linkcode LeasedQueue.stats}.
+   * @throws {RangeError} for another window.
+   */
+  async stats(options: { windowMs?: number } = {}): Promise<QueueStats> {
+    const { windowMs = 300_000 } = checkOptions("stats", options, STATS_OPTIONS);
+    const all = await Promise.all(this.#parts.map((part) => part[COUNTERS]()));
+    return readStats(addUp(all), windowMs);
   }
 
-  /** Who takes from it; a consumer is named once for each partition. */
+  /**
+   * Who takes from it: the workers, each with what it holds of all partitions. A loop of `consume` asks
+   * for itself and is not named.
+   */
   async consumers(): Promise<ConsumerInfo[]> {
-    return (await Promise.all(this.#parts.map((part) => part.consumers()))).flat();
+    return joined((await Promise.all(this.#parts.map((part) => part.consumers()))).flat());
+  }
+
+  /**
+   * The queue at a glance: what its partitions have together, and the latest of their clocks.
+   *
+   * @param options `windowMs`: as for {@linkcode LeasedQueue.stats}.
+   * @throws {RangeError} for another window.
+   */
+  async snapshot(options: { windowMs?: number } = {}): Promise<QueueSnapshot> {
+    checkOptions("snapshot", options, STATS_OPTIONS);
+    const [all, stats] = await Promise.all([
+      Promise.all(this.#parts.map((part) => part.snapshot(options))),
+      this.stats(options),
+    ]);
+    const dues = all.flatMap(({ nextDueInMs }) => nextDueInMs ?? []);
+    const deaths = all.flatMap(({ oldestDeadMs }) => oldestDeadMs ?? []);
+    return {
+      name: this.name,
+      kind: all[0]!.kind,
+      at: Math.max(...all.map(({ at }) => at)),
+      ...(dues.length > 0 && { nextDueInMs: Math.min(...dues) }),
+      ...(deaths.length > 0 && { oldestDeadMs: Math.max(...deaths) }),
+      counts: sumOf(all.map(({ counts }) => counts)),
+      stats,
+      consumers: joined(all.flatMap(({ consumers }) => consumers)),
+    };
   }
 
   /** Looks at messages, one partition after the other; see {@linkcode LeasedQueue.peek}. */
   async peek(
     state: PeekState,
-    options: { limit?: number; cursor?: string } = {},
+    options: PeekOptions = {},
   ): Promise<{ messages: Waiting<T>[]; cursor?: string }> {
-    const { limit = 20, cursor = "0:" } = checkOptions("peek", options, PEEK_OPTIONS);
+    const { limit = 20, cursor = "0:", payloads = true } = checkOptions(
+      "peek",
+      options,
+      PEEK_OPTIONS,
+    );
     checkCount("limit", limit, { max: 1_000 });
     const [, at, rest] = /^(\d{1,3}):(.*)$/.exec(cursor) ?? [];
     if (at === undefined || Number(at) >= this.#parts.length) {
@@ -307,6 +334,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
       const left = limit - messages.length;
       const page = await this.#parts[i]!.peek(state, {
         limit: left,
+        payloads,
         ...(within !== undefined && { cursor: within }),
       });
       messages.push(...page.messages);
@@ -340,25 +368,37 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
    * @returns How many there were.
    */
   async redrive(options: RedriveOptions<T> = {}): Promise<number> {
-    checkOptions("redrive", options, REDRIVE_OPTIONS);
+    const { limit, onProgress } = checkOptions("redrive", options, REDRIVE_OPTIONS);
     let done = 0;
     for (const part of this.#parts) {
-      const { limit } = options;
       if (limit !== undefined && done >= limit) break;
-      const left = limit === undefined ? {} : { limit: limit - done };
-      done += await part.redrive({ ...options, ...left });
+      const before = done;
+      done += await part.redrive({
+        ...options,
+        ...(limit !== undefined && { limit: limit - before }),
+        ...(onProgress && { onProgress: (n) => onProgress(before + n) }),
+      });
     }
     return done;
   }
 
   /**
-   * Removes all messages of a state, or a log.
+   * Removes all messages of a state, or a log, one partition after the other; see
+   * {@linkcode LeasedQueue.purge}.
    *
    * @returns How many there were.
    */
-  async purge(state: Exclude<PeekState, "leased">): Promise<number> {
-    const all = await Promise.all(this.#parts.map((part) => part.purge(state)));
-    return all.reduce((total, n) => total + n, 0);
+  async purge(state: Exclude<PeekState, "leased">, options: PurgeOptions = {}): Promise<number> {
+    const { onProgress } = checkOptions("purge", options, PURGE_OPTIONS);
+    let done = 0;
+    for (const part of this.#parts) {
+      const before = done;
+      done += await part.purge(state, {
+        ...options,
+        ...(onProgress && { onProgress: (n) => onProgress(before + n) }),
+      });
+    }
+    return done;
   }
 
   /** Hands nothing out any more, until {@linkcode PartitionedQueue.resume}. */
@@ -369,6 +409,21 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   /** Hands messages out again. */
   async resume(): Promise<void> {
     await Promise.all(this.#parts.map((part) => part.resume()));
+  }
+
+  /**
+   * Hands nothing more to one consumer of a partition; see {@linkcode LeasedQueue.pauseConsumer}. A worker
+   * is a consumer of each partition, with a name for each.
+   */
+  async pauseConsumer(consumer: string): Promise<boolean> {
+    return (await Promise.all(this.#parts.map((part) => part.pauseConsumer(consumer))))
+      .includes(true);
+  }
+
+  /** Hands messages to it again; see {@linkcode LeasedQueue.resumeConsumer}. */
+  async resumeConsumer(consumer: string): Promise<boolean> {
+    return (await Promise.all(this.#parts.map((part) => part.resumeConsumer(consumer))))
+      .includes(true);
   }
 
   /**
@@ -392,7 +447,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
 
   /** Ends the connections on which this object waits; see {@linkcode LeasedQueue.close}. */
   async close(): Promise<void> {
-    await Promise.all(this.#parts.map((part) => part.close()));
+    await Promise.all([...this.#parts, this.#waiting].map((part) => part?.close()));
   }
 
   /** Closes; see {@linkcode PartitionedQueue.close}. */
@@ -406,8 +461,14 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
    * @ignore
    */
   [INTAKE](options: IntakeOptions<Delivery<T>>): Intake<Delivery<T>> {
-    const intakes = this.#parts.map((part) => part[INTAKE](options));
-    return new PartitionedIntake(intakes, () => this.#enter());
+    return new PartitionedIntake({
+      client: this.#client,
+      tokens: this.#tokens,
+      open: (index, lines) => this.#parts[index]![INTAKE]({ ...options, lines }),
+      mode: options.mode,
+      enter: () => this.#enter(),
+      turn: this.#turn++,
+    });
   }
 
   #partFor(
@@ -425,25 +486,12 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   async #take(max: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
     checkMs("waitMs", waitMs);
     checkSignal(signal);
+    signal?.throwIfAborted();
     await this.#enter();
-    const until = performance.now() + waitMs;
-    for (;;) {
-      signal?.throwIfAborted();
-      const taken: Delivery<T>[] = [];
-      const first = this.#turn = (this.#turn + 1) % this.#parts.length;
-      for (let i = 0; i < this.#parts.length && taken.length < max; i++) {
-        const part = this.#parts[(first + i) % this.#parts.length]!;
-        // What one had is in hand already: it is not thrown away since the next one failed.
-        const more = await part.receiveMany(max - taken.length).catch((error) => {
-          if (taken.length === 0) throw error;
-          return [];
-        });
-        taken.push(...more);
-      }
-      const left = until - performance.now();
-      if (taken.length > 0 || left <= 0) return taken;
-      await sleep(Math.min(left, LOOK_MS), signal);
-    }
+    this.#waiting ??= new PartitionedWaiting(this.#client, this.#parts, this.#tokens);
+    const batch = await this.#waiting.take(max, { waitMs, signal, turn: this.#turn++ });
+    if (batch.length === 0) signal?.throwIfAborted();
+    return batch;
   }
 
   /** Once, before anything is stored or claimed; again if Redis did not answer. */
@@ -458,4 +506,36 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
     });
     return this.#entered;
   }
+}
+
+/** What several queues have together. */
+function sumOf(all: readonly Counts[]): Counts {
+  const sum = (state: "ready" | "leased" | "delayed" | "dead") =>
+    all.reduce((total, counts) => total + counts[state], 0);
+  const waits = all.flatMap(({ oldestReadyMs }) => oldestReadyMs ?? []);
+  return {
+    ready: sum("ready"),
+    leased: sum("leased"),
+    delayed: sum("delayed"),
+    dead: sum("dead"),
+    ...(waits.length > 0 && { oldestReadyMs: Math.max(...waits) }),
+    ...(all.some(({ paused }) => paused) && { paused: true as const }),
+  };
+}
+
+/** A worker is called the same in all partitions, but for the number behind its name. */
+function joined(all: readonly ConsumerInfo[]): ConsumerInfo[] {
+  const workers = new Map<string, ConsumerInfo>();
+  for (const entry of all) {
+    const consumer = entry.consumer.replace(/-\d+$/, "");
+    const known = workers.get(consumer);
+    workers.set(consumer, {
+      ...entry,
+      consumer,
+      startedAt: Math.min(entry.startedAt, known?.startedAt ?? Infinity),
+      holds: entry.holds + (known?.holds ?? 0),
+      seenMs: Math.min(entry.seenMs, known?.seenMs ?? Infinity),
+    });
+  }
+  return [...workers.values()];
 }

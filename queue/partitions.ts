@@ -36,7 +36,7 @@ const partitionsScript = defineScript({
 local known = redis.call("GET", partitions)
 if not known then
   if count == "0" then return 0 end
-  redis.call("SET", partitions, count)
+  redis.call("INCRBY", partitions, count)  -- a SET, by a command that accounts may use already
 end
 return tonumber(known or count)`,
   reply: Number,

@@ -10,12 +10,19 @@ import { call } from "../redis/call.ts";
 import type { RedisClient } from "../redis/client.ts";
 import type { QueueKeys } from "../redis/keys.ts";
 import { defineScript, type Send } from "../redis/script.ts";
+import { show } from "../redis/show.ts";
 import type { Mode } from "./message.ts";
 import { Registration } from "./registry.ts";
 
 /** How often it is said, and how long that is believed. */
 export const PRESENCE_MS = 10_000;
 export const PRESENCE_TTL_MS = 30_000;
+
+/**
+ * That a consumer is paused stands beside what it says of itself, and goes with it: an operator's word
+ * outlives no consumer. Claims look at this field.
+ */
+export const PAUSED_FIELD = '"paused:" .. consumer';
 
 /** A consumer says that it is there; entries of those that stopped saying so go, ten at a time. */
 const presentScript = defineScript({
@@ -28,11 +35,11 @@ local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, gone in ipairs(redis.call("ZRANGE", workers_until, "-inf", now, "BYSCORE", "LIMIT", 0, 10)) do
   redis.call("ZREM", workers_until, gone)
-  redis.call("HDEL", workers, gone)
+  redis.call("HDEL", workers, gone, "paused:" .. gone)
 end
 if info == "" then
   redis.call("ZREM", workers_until, consumer)
-  redis.call("HDEL", workers, consumer)
+  redis.call("HDEL", workers, consumer, ${PAUSED_FIELD})
 else
   redis.call("HSET", workers, consumer, info)
   redis.call("ZADD", workers_until, now + ttl_ms, consumer)
@@ -43,6 +50,37 @@ end
 return 1`,
   reply: Number,
 });
+
+/**
+ * `how`: "pause" or "resume". Gives 1 if the consumer is there, and else changes nothing. Removes first:
+ * also at `maxmemory` a consumer can be resumed.
+ */
+export const pauseConsumerScript = defineScript({
+  name: "pause_consumer",
+  keys: ["workers", "workers_until"],
+  args: ["consumer", "how"],
+  lua: `
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ends = redis.call("ZSCORE", workers_until, consumer)
+if redis.call("HEXISTS", workers, consumer) == 0 or not ends or tonumber(ends) <= now then return 0 end
+redis.call("HDEL", workers, ${PAUSED_FIELD})
+if how == "pause" then redis.call("HSET", workers, ${PAUSED_FIELD}, string.format("%.0f", now)) end
+return 1`,
+  reply: (raw) => Number(raw) === 1,
+});
+
+/**
+ * Checks a consumer's name.
+ *
+ * @throws {TypeError} for what can be none.
+ */
+export function checkConsumer(consumer: string): string {
+  if (typeof consumer === "string" && /^[\w-]{1,200}$/.test(consumer)) return consumer;
+  throw new TypeError(
+    `A consumer's name comes from consumers(), but this is ${show(consumer, "string")}`,
+  );
+}
 
 /** The consumers that have said lately that they are there: name and what they said. */
 export const consumersScript = defineScript({
@@ -59,6 +97,7 @@ for _, consumer in ipairs(redis.call("ZRANGE", workers_until, now, "+inf", "BYSC
     found[#found + 1] = consumer
     found[#found + 1] = info
     found[#found + 1] = redis.call("ZSCORE", workers_until, consumer) - now
+    found[#found + 1] = redis.call("HEXISTS", workers, ${PAUSED_FIELD})
   end
 end
 return found`,

@@ -14,7 +14,8 @@ import type { Seen } from "./operator_scripts.ts";
 import type { PeekState, Waiting } from "./leased_types.ts";
 import { readLogEntry } from "./logs.ts";
 import type { Validate } from "./schema.ts";
-import type { Hand, Settler } from "./settler.ts";
+import type { Hand } from "./hand.ts";
+import type { Settler } from "./settler.ts";
 
 /** See the module; `I` is what the codec gives, `T` what the schema makes of it. */
 export class Reader<T, I> {

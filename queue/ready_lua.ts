@@ -5,7 +5,7 @@
  * @module
  */
 
-import { STREAM, STREAM_ADOPT, STREAM_LOOK, streamLetGo } from "./stream_lua.ts";
+import { STREAM, STREAM_ADOPT, STREAM_LET_GO, STREAM_LOOK } from "./stream_lua.ts";
 import { TASK_ACK, TASK_ACK_ARGS, TASK_TRACK } from "./task_lua.ts";
 
 /**
@@ -22,26 +22,25 @@ export const OWN_ARGS: Record<ReadyKind, readonly string[]> = {
   tasks: ["group", "idle_ms", "records_kept", "ended"],
 };
 
-/**
- * In a hand a message stands as it is; nobody else keeps a record of it. See stream_lua.ts for a kind
- * where somebody does.
- */
+/** Nobody else keeps a record of what is in a hand. See stream_lua.ts for a kind where somebody does. */
 const PLAIN_HAND = `
-local function bare(held) return "", held end
+local function check_hands() redis.call("HLEN", leased) end
 local function hold_again(messages) return messages end
+local function keep_ids() end
+local function told() end
 local function let_go() end
+local function forget_hand() end
 local function dismiss() end
 local function has_strangers() return false end`;
 
 /**
- * put(messages): into `ready`, oldest first. take(n, lease): up to n out of it, as they stand in the hand;
- * without a lease, for good. put_back: to the front, where there is one. none_waits: for when it is empty.
+ * put(messages): into `ready`, oldest first. take(n, lease): up to n out of it; without a lease, for good. put_back: to the front, where there is one. none_waits: for when it is empty.
  * check_ready: fails where the key is of another type.
  *
- * bare(held): what stands in the hand, taken apart: what is in front of the message, and the message.
- * hold_again(messages, lease): those that had lapsed, as they stand in the hand. let_go(helds): they have
- * left the hand. dismiss(consumer): it may hold nothing any more. has_strangers: whether somebody else
- * was given something.
+ * check_hands: fails where their keys are of another type. hold_again(messages, lease): those that had lapsed
+ * go out as well. keep_ids(lease): by which ids the messages of this hand are on record; told(lease, indexes): those
+ * of some of them. let_go(lease, indexes): they leave the hand. forget_hand(lease): nothing is left in it.
+ * dismiss(consumer): it may hold nothing any more. has_strangers: whether somebody else was given something.
  */
 export const READY: Record<ReadyKind, string> = {
   list: `${PLAIN_HAND}
@@ -133,7 +132,7 @@ end`,
   tasks: STREAM_LOOK,
 };
 
-/** What an ack says of each message: its index; and by which id it is on record; and its task's end. */
+/** What an ack says of messages: their indexes; and by which ids they are on record; and how each task ended. */
 export const ACK_SAYS: Record<ReadyKind, "index" | "id" | "end"> = {
   list: "index",
   priority: "index",
@@ -141,28 +140,24 @@ export const ACK_SAYS: Record<ReadyKind, "index" | "id" | "end"> = {
   tasks: "end",
 };
 
-/** In how many arguments. */
-export const ACK_ARGS = { index: 1, id: 2, end: TASK_ACK_ARGS };
+/** In how many arguments: for each lease, and for each message. */
+export const ACK_ARGS = {
+  index: { lease: 5, message: 0 },
+  id: { lease: 6, message: 0 },
+  end: { lease: 6, message: TASK_ACK_ARGS },
+};
 
 const PLAIN_LET_GO = `
-local function bare(held) return "", held end
 local function dismiss() end
-local function fields_at(lease, from, n)
-  local fields = {}
-  for i = 1, n do fields[i] = lease .. ":" .. ARGV[from + i - 1] end
-  return fields
-end
-local function let_go_of() end`;
+local function let_go_of() end
+local function forget_hand() end`;
 
-/**
- * For scripts that only settle. fields_at(lease, from, n): the fields of a hand that an ack names.
- * let_go_of(fields): what stands there leaves the hand next.
- */
+/** For scripts that only settle. let_go_of(lease, indexes, ids): what an ack names leaves the hand next. */
 export const LET_GO: Record<ReadyKind, string> = {
   list: PLAIN_LET_GO,
   priority: PLAIN_LET_GO,
-  stream: streamLetGo(ACK_ARGS.id),
-  tasks: streamLetGo(ACK_ARGS.end),
+  stream: STREAM_LET_GO,
+  tasks: STREAM_LET_GO,
 };
 
 /** adopt: what somebody else was given and fell silent about waits again. */

@@ -5,7 +5,7 @@
  */
 import { defineScript } from "../redis/script.ts";
 import { NAMES } from "./dedupe.ts";
-import { FORGET, MESSAGE, TIME } from "./leased_lua.ts";
+import { FIELDS, FORGET, MESSAGE, TIME } from "./leased_lua.ts";
 import { type LeasedScript, leasedScript, plainly, working } from "./leased_script.ts";
 import { LOGS } from "./logs.ts";
 import { ACK_ARGS, ACK_SAYS, ENDS, LET_GO, type ReadyKind } from "./ready_lua.ts";
@@ -14,8 +14,8 @@ import { COUNT_TIMES, STATS } from "./stats.ts";
 /**
  * Done with messages. rest, for each lease: its name; when it was claimed; "1" if one of its messages holds
  * a name, or may, or if what was done is kept: then they are looked at, and what they hold is freed; how
- * many messages, and their indexes (in a stream each with the id that is on record, or "" if the consumer
- * does not know it; tasks: see task_lua.ts). `looking`: "1" if this is so for any lease. `keep`: how many of the log of what was
+ * many messages; their indexes, as `3-7 9`; in a stream the ids that they are on record by, a space between
+ * them, or "" if the consumer does not know them; of tasks more, see task_lua.ts. `looking`: "1" if this is so for any lease. `keep`: how many of the log of what was
  * done are kept, and for how long, or "". `times`: how long they waited and ran. Gives for each lease how
  * many messages it removed, or -1 where the lease is gone. The lease stays, so that a repeated ack succeeds; a later claim removes it.
  */
@@ -25,7 +25,7 @@ export const ackOf = (
   leasedScript(kind, {
     name: "ack",
     args: ["looking", "keep", "times", "counting"],
-    lua: `${TIME}${STATS}${LET_GO[kind]}${ENDS[kind]}
+    lua: `${TIME}${STATS}${FIELDS}${LET_GO[kind]}${ENDS[kind]}
 check_records()
 local look
 if looking == "1" then
@@ -43,7 +43,6 @@ if looking == "1" then
     for _, message in ipairs(held) do
       -- What was settled in another way before may be alive, and with it what it holds.
       if message then
-        local _, message = bare(message)
         local h = parse(message)
         free(h)
         if keep_most and h.flag ~= "x" then
@@ -62,16 +61,19 @@ while i <= #ARGV do
   local gone = -1
   local ends = redis.call("ZSCORE", leases, lease)
   if ends and tonumber(ends) > 0 then
-    local fields = fields_at(lease, i + 4, n)
-    local done, results = acked_of(fields, i + 4, looks)
-    let_go_of(fields)
+    local ranges, fields = ARGV[i + 4], {}
+    for from, to in string.gmatch(ranges, "(%d+)%-?(%d*)") do
+      fields_of(lease, tonumber(from), tonumber(to) or tonumber(from), fields)
+    end
+    local done, results = acked_of(fields, i + ${ACK_ARGS[ACK_SAYS[kind]].lease}, looks)
+    let_go_of(lease, ranges, ARGV[i + 5])
     if looks == "1" then gone = look(fields, lease, received)
     else gone = redis.call("HDEL", leased, unpack(fields)) end
     end_acked(done, results, received, looks)
     acked = acked + gone
   end
   removed[#removed + 1] = gone
-  i = i + 4 + n * ${ACK_ARGS[ACK_SAYS[kind]]}
+  i = i + ${ACK_ARGS[ACK_SAYS[kind]].lease} + n * ${ACK_ARGS[ACK_SAYS[kind]].message}
 end
 if acked > 0 then
   count("acked", acked)${COUNT_TIMES}
@@ -111,12 +113,11 @@ local field = lease .. ":" .. index
 local held = redis.call("HGET", leased, field)
 if not held then return "done" end
 redis.call("HDEL", leased, field)
-let_go({held})
-local _, message = bare(held)
-local h = parse(message)
+let_go(lease, {tonumber(index)})
+local h = parse(held)
 if h.flag == "x" then return "cancelled" end
 if how == "release" then
-  if h.flag == "1" then redis.call("RPUSH", lapsed, message) else put_back(message) end
+  if h.flag == "1" then redis.call("RPUSH", lapsed, held) else put_back(held) end
   track(h, "ready")
   look_and_wake_one()
   return "ready"
@@ -157,31 +158,41 @@ export const forgetOf = (kind: ReadyKind): LeasedScript<never, number> =>
   leasedScript(kind, {
     name: "forget",
     args: [],
-    lua: `${LET_GO[kind]}${FORGET}
+    lua: `${FIELDS}${LET_GO[kind]}${FORGET}
 for i = first_of_rest, #ARGV, 2 do dismiss(string.match(ARGV[i], "^[%w-]*")) end
 return 1`,
     reply: Number,
   });
 
 /**
- * Prolongs leases to `ms` from now, never shortens one. rest: leases. Gives those that are gone.
+ * Prolongs leases to `ms` from now, never shortens one. rest: each lease, how many messages of it are asked
+ * for, and their indexes. Gives the leases that are gone, and `<lease>:<index>` of what is in the hand no
+ * more: somebody else has settled it, by its token.
  * Removed and added again, since an adding command first would be refused at `maxmemory`.
  */
 export const extendScript = defineScript({
   name: "extend",
-  keys: ["leases"],
+  keys: ["leases", "leased"],
   args: ["ms"],
   lua: `
 local time = redis.call("TIME")
 local until_then, gone = time[1] * 1000 + math.floor(time[2] / 1000) + ms, {}
-for i = first_of_rest, #ARGV do
-  local deadline = redis.call("ZSCORE", leases, ARGV[i])
+redis.call("HLEN", leased)
+local i = first_of_rest
+while i <= #ARGV do
+  local lease, n = ARGV[i], tonumber(ARGV[i + 1])
+  local deadline = redis.call("ZSCORE", leases, lease)
   if deadline and tonumber(deadline) > 0 then
-    redis.call("ZREM", leases, ARGV[i])
-    redis.call("ZADD", leases, math.max(deadline, until_then), ARGV[i])
+    redis.call("ZREM", leases, lease)
+    redis.call("ZADD", leases, math.max(deadline, until_then), lease)
+    for j = i + 2, i + 1 + n do
+      local field = lease .. ":" .. ARGV[j]
+      if redis.call("HEXISTS", leased, field) == 0 then gone[#gone + 1] = field end
+    end
   else
-    gone[#gone + 1] = ARGV[i]
+    gone[#gone + 1] = lease
   end
+  i = i + 2 + n
 end
 return gone`,
   reply: (raw) => (raw as unknown[]).map(String),

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { clearTimeout, setImmediate, setTimeout as setNodeTimeout } from "node:timers";
+import { setImmediate } from "node:timers";
 import type { CommandArgument } from "../redis/client.ts";
 import { isRetryable } from "../redis/errors.ts";
 import type { QueueKeys } from "../redis/keys.ts";
@@ -13,40 +13,10 @@ import { show } from "../redis/show.ts";
 import { backoffMs, checkMs, sleep } from "../redis/timers.ts";
 import type { GivenBack, NackOptions } from "./delivery.ts";
 import { type Envelope, toText, writeError } from "./envelope.ts";
+import { type Hand, rangesOf } from "./hand.ts";
 import type { LeasedScripts } from "./leased_scripts.ts";
 import { extendScript } from "./settle_scripts.ts";
 import { Times } from "./stats.ts";
-
-/**
- * The lease of a delivery ran out before it was settled: the message was handed out again, or will
- * be. Nothing was changed. Whatever the handler did may be done a second time.
- *
- * @example Tell it from other errors
- * ```ts
- * import { connect, LeaseLostError, ReliableQueue } from "@workshop/redis-patterns";
- *
- * const redis = await connect();
- * const queue = new ReliableQueue(redis, "docs_lost");
- * try {
- *   await queue.delivery("somebody:1:0:1").ack(); // the token of a lease that is over
- * } catch (error) {
- *   console.log(error instanceof LeaseLostError); // true
- * }
- * await redis.close();
- * ```
- */
-export class LeaseLostError extends Error {
-  /** The name that stack traces show. */
-  override readonly name = "LeaseLostError";
-  /** The lease that is gone. */
-  readonly lease: string;
-
-  /** Makes the error. */
-  constructor(lease: string) {
-    super(`The lease ${lease} is over: the message was or will be handed out again`);
-    this.lease = lease;
-  }
-}
 
 /**
  * Checks why a message is buried.
@@ -56,118 +26,6 @@ export class LeaseLostError extends Error {
 export function checkReason(reason: string): void {
   if (typeof reason !== "string" || reason === "") {
     throw new TypeError(`A reason must be a text, but is ${show(reason, "string")}`);
-  }
-}
-
-/** The messages of one claim, held under one lease. */
-export class Hand {
-  /** Names the consumer, how many messages were asked for, and the claim. */
-  readonly lease: string;
-  /** How many messages it had. */
-  readonly size: number;
-  /** When it was claimed, by Redis's clock. */
-  readonly receivedAt: number;
-  /** When it ends if nobody lengthens it, by Redis's clock. */
-  expiresAt: number;
-  readonly #ids: readonly string[] | undefined;
-  /** Messages that are not settled yet. */
-  left: number;
-  /** How many of them Redis has said that it removed. */
-  removed = 0;
-  readonly #aborters = new Set<AbortController>();
-  /** When it was claimed, by `performance.now()`: the wall clock may jump. */
-  readonly claimedAt: number;
-  #endsAt: number; // by performance.now()
-  #lost: LeaseLostError | undefined;
-  #timer: ReturnType<typeof setNodeTimeout> | undefined;
-
-  constructor(
-    { lease, size, receivedAt, claimedAt = performance.now(), leaseMs, ids }: {
-      lease: string;
-      size: number;
-      receivedAt: number;
-      claimedAt?: number;
-      leaseMs: number;
-      /** In a stream: by which id the group has each message on record, or "". */
-      ids?: readonly string[];
-    },
-  ) {
-    this.lease = lease;
-    this.size = this.left = size;
-    this.receivedAt = receivedAt;
-    this.expiresAt = receivedAt + leaseMs;
-    this.claimedAt = claimedAt;
-    this.#endsAt = claimedAt + leaseMs;
-    this.#ids = ids;
-  }
-
-  /** By which id the stream's group has a message of the hand on record, or "". */
-  idOf(index: number): string {
-    return this.#ids?.[index - 1] ?? "";
-  }
-
-  /**
-   * How many fields have to be looked at before the lease may be removed: none if Redis has confirmed
-   * that each is gone; all if a repeated settling hid what an earlier one had done.
-   */
-  get unproved(): number {
-    return this.removed === this.size ? 0 : this.size;
-  }
-
-  /** Whether Redis, or the clock, has said that the lease is over. */
-  get isLost(): boolean {
-    return this.#lost !== undefined;
-  }
-
-  /** Milliseconds until the lease ends, as far as we know. */
-  get leftMs(): number {
-    return this.leftAt(performance.now());
-  }
-
-  /** The same at an instant of `performance.now()`. */
-  leftAt(now: number): number {
-    return this.#lost ? 0 : this.#endsAt - now;
-  }
-
-  /** The lease was lengthened to `ms` from when that was said. */
-  extended(ms: number, saidAt: number): void {
-    const gain = saidAt + ms - this.#endsAt;
-    if (gain <= 0) return;
-    this.#endsAt += gain;
-    this.expiresAt += Math.round(gain);
-  }
-
-  /** Aborts `aborter` when the lease is over. There is a timer only for those who look. */
-  watch(aborter: AbortController): void {
-    if (this.#lost) return aborter.abort(this.#lost);
-    this.#aborters.add(aborter);
-    if (this.#timer === undefined) this.#arm();
-  }
-
-  /** The delivery was settled: its signal need not abort any more. */
-  unwatch(aborter: AbortController): void {
-    this.#aborters.delete(aborter);
-    if (this.#aborters.size > 0) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-  }
-
-  /** The lease is over. */
-  lost(): LeaseLostError {
-    const error = this.#lost ??= new LeaseLostError(this.lease);
-    clearTimeout(this.#timer);
-    for (const aborter of this.#aborters) aborter.abort(error);
-    this.#aborters.clear();
-    return error;
-  }
-
-  #arm(): void {
-    // It may have been lengthened meanwhile; then look again when it ends.
-    this.#timer = setNodeTimeout(() => {
-      if (this.leftMs <= 0) this.lost();
-      else this.#arm();
-    }, Math.max(1, Math.min(this.leftMs, 2_147_483_647)));
-    this.#timer.unref(); // a signal that somebody looked at keeps no program alive
   }
 }
 
@@ -184,7 +42,7 @@ export interface SettleOptions {
   keep: string;
   /** Whether the queue counts: "1", or "0". */
   counting: string;
-  /** What an ack says of each message: its index; where it is on record, by which id; its end. */
+  /** What an ack says of messages besides their indexes: by which ids they are on record, and their ends. */
   ack: "index" | "id" | "end";
   /** Who settles, for the history. */
   worker?: string;
@@ -266,6 +124,11 @@ export class Settler {
     settled?: (error?: Error) => void,
     end?: TaskEnd,
   ): void {
+    const taken = hand.taken(index);
+    if (taken) {
+      this.#settled(hand, 1, 0);
+      return settled?.(taken);
+    }
     let acks = this.#pending.get(hand);
     if (!acks) {
       this.#pending.set(
@@ -346,20 +209,30 @@ export class Settler {
     await this.#giveBack(hand, index, { how: "release", delay_ms: 0, error: "", reason: "" });
   }
 
-  /** Lengthens leases; those that are gone abort their signals, and are thrown if `strict`. */
+  /**
+   * Lengthens leases; those that are gone abort their signals, and are thrown if `strict`. So do those of
+   * messages that somebody else has settled meanwhile, as an operator does by their token.
+   */
   async extend(hands: readonly Hand[], ms: number, strict = false): Promise<Hand[]> {
     checkMs("ms", ms, { min: 1 });
     if (hands.length === 0) return [];
-    const leases = hands.map((hand) => hand.lease);
     let saidAt = 0; // before it is sent: a busy event loop may read the reply long after
     const gone = await this.#persist(
       () => {
         saidAt = performance.now();
-        return extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, leases);
+        const rest = hands.flatMap(({ lease, watched }) => {
+          return [lease, String(watched.length), ...watched.map(String)];
+        });
+        return extendScript.run(this.#send, this.#keys, { ms: Math.ceil(ms) }, rest);
       },
       Math.max(...hands.map((hand) => hand.leftMs)),
     );
     const lost = hands.filter((hand) => gone.includes(hand.lease));
+    for (const hand of gone.length > 0 ? hands : []) {
+      for (const index of hand.watched) {
+        if (gone.includes(`${hand.lease}:${index}`)) hand.takenAway(index);
+      }
+    }
     const errors = lost.map((hand) => hand.lost());
     for (const hand of hands) if (!lost.includes(hand)) hand.extended(ms, saidAt);
     if (strict && errors[0]) throw errors[0];
@@ -371,6 +244,11 @@ export class Settler {
     index: number,
     args: { how: string; delay_ms: number; error: string; reason: string },
   ): Promise<string> {
+    const taken = hand.taken(index);
+    if (taken) {
+      this.#settled(hand, 1, 0);
+      throw taken;
+    }
     const { policy, counting } = this.#options;
     const where = await this.#givingUp(
       hand,
@@ -424,14 +302,9 @@ export class Settler {
       const looks = own || keep !== "" ? "1" : "0";
       if (looks === "1") looking = "1";
       rest.push(hand.lease, String(hand.receivedAt), looks, String(indexes.length));
-      indexes.forEach((index, i) => {
-        rest.push(String(index));
-        if (ack === "index") return;
-        rest.push(hand.idOf(index));
-        if (ack === "id") return;
-        const { id, result } = ends[i] ?? UNTOLD;
-        rest.push(id, result);
-      });
+      rest.push(rangesOf(indexes));
+      if (ack !== "index") rest.push(hand.idsOf(indexes));
+      for (const { id, result } of ends.map((end) => end ?? UNTOLD)) rest.push(id, result);
     }
     const times = counting === "1" ? this.#timesOf(batch) : "";
     try {

@@ -144,14 +144,33 @@ export class Times {
   }
 }
 
+/** What Redis keeps of a queue's statistics. */
+export interface CountedFields {
+  /** Redis's clock, in milliseconds since 1970. */
+  now: number;
+  /** Counters by their names, and `first`, the oldest minute. */
+  fields: Map<string, string>;
+}
+
+/** The counters of several queues, added up. */
+export function addUp(all: readonly CountedFields[]): CountedFields {
+  const fields = new Map<string, string>();
+  const firsts: number[] = [];
+  for (const [field, value] of all.flatMap((each) => [...each.fields])) {
+    if (field === "first") firsts.push(Number(value));
+    else fields.set(field, String((Number(fields.get(field)) || 0) + (Number(value) || 0)));
+  }
+  if (firsts.length > 0) fields.set("first", String(Math.min(...firsts)));
+  return { now: Math.max(...all.map(({ now }) => now)), fields };
+}
+
 /**
  * Reads what Redis keeps.
  *
- * @param now Redis's clock.
  * @param windowMs How far back, at most an hour.
  * @throws {RangeError} for a window out of range.
  */
-export function readStats(fields: Map<string, string>, now: number, windowMs: number): QueueStats {
+export function readStats({ fields, now }: CountedFields, windowMs: number): QueueStats {
   checkMs("windowMs", windowMs, { min: MINUTE_MS, max: MINUTES * MINUTE_MS });
   const numberOf = (field: string) => Number(fields.get(field)) || 0;
   const counted = (prefix: string) =>
@@ -299,7 +318,7 @@ export const statsScript = defineScript({
   lua: `
 local time = redis.call("TIME")
 return {time[1] * 1000 + math.floor(time[2] / 1000), redis.call("HGETALL", stats)}`,
-  reply: (raw) => {
+  reply: (raw): CountedFields => {
     const [now, flat] = raw as [number, Buffer[]];
     const fields = new Map<string, string>();
     for (let i = 0; i < flat.length; i += 2) fields.set(String(flat[i]), String(flat[i + 1]));

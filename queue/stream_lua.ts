@@ -2,11 +2,11 @@
  * How a Redis stream is a queue's `ready`. An entry has one field, `m`, the message. A claim reads
  * entries as a consumer of the group and takes them out of the stream in the same script, so a message is
  * in one place: what waits is in the stream, what somebody has in hand is in the hand, and of that
- * `XPENDING` tells who holds it, how long, by the id that the entry had. In the hand the id stands in
- * front of the message:
+ * `XPENDING` tells who holds it, how long, by the id that the entry had. The ids of a hand are kept
+ * beside it, in the order of its messages:
  *
  * ```
- * 1795320605233-0 0mb3k…-7 0 0 1795320605230 0 0⏎{"total":12}
+ * pending  k3v9…:500:7  "1795320605233-0 1795320605233-1 - 1795320605240-0"
  * ```
  *
  * The lease alone says whose a message is, since `XACK` is not fenced. The group keeps the books: what
@@ -21,12 +21,8 @@
  */
 
 /** What is in a hand, and what the group has on record of it. */
-export const STREAM_HAND = `
-local function bare(held)
-  local front, from = string.match(held, "^(%d+%-%d+ )()")
-  if not front then return "", held end
-  return front, string.sub(held, from)
-end
+const HAND = `
+local function check_hands() redis.call("HLEN", leased); redis.call("HLEN", pending) end
 
 local function forget_ids(ids)
   -- What somebody else wrote may look like an id and be none: it keeps no other from leaving.
@@ -35,14 +31,31 @@ local function forget_ids(ids)
   end
 end
 
-local function let_go(helds)
-  local ids = {}
-  for _, held in ipairs(helds) do
-    local id = held and string.match(held, "^(%d+%-%d+) ")
-    if id then ids[#ids + 1] = id end
+local ids_in_hand = {}
+local function ids_of(lease)
+  if not ids_in_hand[lease] then
+    local ids = {}
+    for id in string.gmatch(redis.call("HGET", pending, lease) or "", "%S+") do ids[#ids + 1] = id end
+    ids_in_hand[lease] = ids
   end
-  forget_ids(ids)
+  return ids_in_hand[lease]
 end
+
+local function told(lease, indexes)
+  local ids, some = ids_of(lease), {}
+  for i, index in ipairs(indexes) do some[i] = ids[index] or "-" end
+  return table.concat(some, " ")
+end
+
+local function let_go(lease, indexes)
+  local ids, some = ids_of(lease), {}
+  for _, index in ipairs(indexes) do
+    if (ids[index] or "-") ~= "-" then some[#some + 1] = ids[index] end
+  end
+  forget_ids(some)
+end
+
+local function forget_hand(lease) redis.call("HDEL", pending, lease) end
 
 -- A consumer comes with its next claim; one that is there and holds nothing may be dead.
 local function dismiss(consumer)
@@ -50,34 +63,23 @@ local function dismiss(consumer)
   if not holds.err and #holds == 0 then redis.call("XGROUP", "DELCONSUMER", ready, group, consumer) end
 end`;
 
-/**
- * See LET_GO. A consumer that claimed them tells the ids; the messages, which may be large, stay unread.
- *
- * @param each How many arguments an ack has for each message, the index and the id in front.
- */
-export const streamLetGo = (each: number): string =>
-  `${STREAM_HAND}
+/** See LET_GO. A consumer that claimed them tells the ids; else they are looked up. */
+export const STREAM_LET_GO = `${HAND}
 
-local ids_told, untold = {}, {}
-local function fields_at(lease, from, n)
-  local fields = {}
-  ids_told, untold = {}, {}
-  for i = 1, n do
-    local at = from + ${each} * (i - 1)
-    local id = ARGV[at + 1]
-    fields[i] = lease .. ":" .. ARGV[at]
-    if id == "" then untold[#untold + 1] = fields[i] else ids_told[#ids_told + 1] = id end
+local function let_go_of(lease, ranges, ids_told)
+  local some = {}
+  if ids_told == "" then
+    for from, to in string.gmatch(ranges, "(%d+)%-?(%d*)") do
+      for i = tonumber(from), tonumber(to) or tonumber(from) do some[#some + 1] = i end
+    end
+    return let_go(lease, some)
   end
-  return fields
-end
-
-local function let_go_of()
-  forget_ids(ids_told)
-  if #untold > 0 then let_go(redis.call("HMGET", leased, unpack(untold))) end
+  for id in string.gmatch(ids_told, "%d+%-%d+") do some[#some + 1] = id end
+  forget_ids(some)
 end`;
 
 /** See READY. A group is made by the first claim, from the stream's beginning. */
-export const STREAM = `${STREAM_HAND}
+export const STREAM = `${HAND}
 
 -- Ids are <ms>-<seq>; as numbers they would not be exact.
 local function is_after(id, other)
@@ -167,15 +169,22 @@ local function remove(ids)
   redis.call("XDEL", ready, unpack(ids, has_strangers() and 1 or #ids))
 end
 
+local ids_taken = {}
 local function take(n, lease)
   local entries = lease and read(n, lease) or redis.call("XRANGE", ready, begins(), "+", "COUNT", n)
   local ids, taken = {}, {}
   for i, entry in ipairs(entries) do
-    ids[i] = entry[1]
-    taken[i] = lease and entry[1] .. " " .. message_of(entry) or message_of(entry)
+    ids[i], taken[i] = entry[1], message_of(entry)
+    if lease then ids_taken[#ids_taken + 1] = entry[1] end
   end
   if #ids > 0 then remove(ids) end
   return taken
+end
+
+local function keep_ids(lease)
+  local ids = table.concat(ids_taken, " ")
+  redis.call("HSET", pending, lease, ids)
+  return ids
 end
 
 -- Where somebody has used the ids of the stream up nothing is lost.
@@ -193,15 +202,16 @@ local function put_back(message) put({message}) end
 -- What had lapsed waits beside the stream; an id for it, so that XPENDING knows of it.
 local function hold_again(messages, lease)
   local consumer = string.match(lease, "^[%w-]*")
-  for i, message in ipairs(messages) do
+  for _ = 1, #messages do
     local id = redis.pcall("XADD", ready, "*", "m", "")
-    if type(id) == "string" then
+    local is_held = type(id) == "string"
+    if is_held then
       in_group(function(how)
         return redis[how]("XCLAIM", ready, group, consumer, 0, id, "FORCE", "JUSTID")
       end)
       redis.call("XDEL", ready, id)
-      messages[i] = id .. " " .. message
     end
+    ids_taken[#ids_taken + 1] = is_held and id or "-"
   end
   return messages
 end`;

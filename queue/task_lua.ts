@@ -91,7 +91,7 @@ end`;
 
 /**
  * track: one message has come to a state; with an event, if it is one, and JSON behind it. track_many: the
- * same for messages as they stand in ready (or in the hand of a consumer). untrack: it is gone without an end.
+ * same for several, which a consumer may have been given. untrack: it is gone without an end.
  */
 export const TASK_TRACK = `${TASK_END}
 local function check_records()
@@ -125,23 +125,18 @@ local function track_again(h)
 end
 
 -- Most have no id of their own, no history and no delay: one match tells all of them.
-local PLAIN = "(%S+) (%d+) ([01]) (%d+) 0 0\\n([^\\n\\t]+)\\n"
-local READY_PLAIN, HELD_PLAIN = "^" .. PLAIN, "^%d+%-%d+ " .. PLAIN
-local TASK = "(%S+) (%d+) [01] (%d+)%+?%d* (%d+) %-?%d+ ?([^\\n\\t]*)[^\\n]*\\n()"
-local READY_TASK, HELD_TASK = "^" .. TASK, "^%d+%-%d+ " .. TASK
+local PLAIN = "^(%S+) (%d+) ([01]) (%d+) 0 0\\n([^\\n\\t]+)\\n"
+local TASK = "^(%S+) (%d+) [01] (%d+)%+?%d* (%d+) %-?%d+ ?([^\\n\\t]*)[^\\n]*\\n()"
 
 local function track_many(state, event, messages, consumer)
   local pairs_of, lines = {}, {}
   local since = state .. "\\t" .. now_text .. "\\t"
   local begun = consumer and now_text or ""
   for _, message in ipairs(messages) do
-    local id, attempts, _, at, type = string.match(message, consumer and HELD_PLAIN or READY_PLAIN)
+    local id, attempts, _, at, type = string.match(message, PLAIN)
     if not id then
       local uid, bytes, body_at
-      uid, attempts, at, bytes, id, body_at = string.match(message, consumer and HELD_TASK or READY_TASK)
-      if not uid and consumer then
-        uid, attempts, at, bytes, id, body_at = string.match(message, READY_TASK)
-      end
+      uid, attempts, at, bytes, id, body_at = string.match(message, TASK)
       type = uid and type_at(message, body_at + bytes)
       if id == "" then id = uid end
     end
@@ -168,12 +163,11 @@ local function track_new(ready_now, delayed_now, chosen)
   if #chosen > 0 then redis.call("ZREM", records_until, unpack(chosen)) end
 end`;
 
-/** How many arguments an ack of a task has. */
-export const TASK_ACK_ARGS = 4;
+/** How many arguments an ack has for each task. */
+export const TASK_ACK_ARGS = 2;
 
 /**
- * What an ack says of tasks: behind the index and the stream's id of each there are its own id (or "", and then
- * the message is looked at), and its result. acked_of: ids and results of those that come to their end by it,
+ * What an ack says of each task: its own id (or "", and then the message is looked at), and its result. acked_of: ids and results of those that come to their end by it,
  * before they leave the hand; end_acked: their records, made of what is on record of them.
  */
 export const TASK_ACK = `${TASK_END}
@@ -184,15 +178,13 @@ end
 local function id_in_hand(field)
   local held = redis.call("HGET", leased, field)
   if not held then return end
-  local _, message = bare(held)
-  local uid, id = string.match(message, "^(%S+) %d+ [01] [%d+]+ %d+ %-?%d+ ?([^\\n\\t]*)")
+  local uid, id = string.match(held, "^(%S+) %d+ [01] [%d+]+ %d+ %-?%d+ ?([^\\n\\t]*)")
   return id ~= "" and id or uid
 end
 
 local function is_alive(held)
   if not held then return false end
-  local _, message = bare(held)
-  return string.find(message, "^%S+ %d+ [01] ") ~= nil
+  return string.find(held, "^%S+ %d+ [01] ") ~= nil
 end
 
 local function acked_of(fields, from, looks)
@@ -200,7 +192,7 @@ local function acked_of(fields, from, looks)
   -- An id that a producer chose may be another task's by now, if this one was cancelled or is done already.
   local held = looks == "1" and redis.call("HMGET", leased, unpack(fields))
   for i, field in ipairs(fields) do
-    local at = from + ${TASK_ACK_ARGS} * (i - 1) + 2
+    local at = from + ${TASK_ACK_ARGS} * (i - 1)
     local id = ARGV[at]
     if id == "" then id = id_in_hand(field) end
     if id and (not held or is_alive(held[i])) then

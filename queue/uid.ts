@@ -8,20 +8,22 @@
 const PROCESS = random(8);
 
 /** Three characters from 0 to z. */
-const MAX_COUNT = 36 ** 3 - 1;
+const COUNTS = 36 ** 3;
 
 let lastMs = 0;
+let front = ""; // of all names of that millisecond
 let count = 0;
 
 /** A unique name: the time, this process, and a counter inside the millisecond. */
 export function makeUid(): string {
   const ms = Date.now();
   // The clock may be set back, or give more than fits into a millisecond: the order stays.
-  if (ms > lastMs || count === MAX_COUNT) {
+  if (ms > lastMs || count === COUNTS - 1) {
     lastMs = Math.max(ms, lastMs + 1);
+    front = lastMs.toString(36) + PROCESS;
     count = 0;
   } else count++;
-  return `${lastMs.toString(36)}${PROCESS}${count.toString(36).padStart(3, "0")}`;
+  return front + (COUNTS + count).toString(36).slice(1);
 }
 
 /** Characters from a to z and 0 to 9. */

@@ -16,7 +16,7 @@ import { checkOptions, checkSignal, type OptionNames, optionNames } from "../red
 import { show } from "../redis/show.ts";
 import { checkCount, checkMs, sleep, within } from "../redis/timers.ts";
 import { type Backoff, backoffOf } from "./backoff.ts";
-import { LeaseLostError } from "./settler.ts";
+import { LeaseLostError } from "./hand.ts";
 import { checkFeed, feed, type FeedOptions } from "./feed.ts";
 import { type Ended, INTAKE, type Intake, type WorkerSource } from "./intake.ts";
 import type { ConsumeEvent, Mode } from "./message.ts";

@@ -27,6 +27,8 @@ export interface QueueKeys {
   readonly lapsed: string;
   /** HASH: the hands. `<lease>:<i>` to message. */
   readonly leased: string;
+  /** HASH: lease to the ids that a stream's group has the messages of its hand on record by. */
+  readonly pending: string;
   /** ZSET: leases by deadline. */
   readonly leases: string;
   /** ZSET: messages by the time they are due. */
@@ -73,6 +75,7 @@ export interface QueueKeys {
 export const KEY_TYPES: Readonly<Record<Exclude<keyof QueueKeys, "ready">, string>> = {
   lapsed: "list",
   leased: "hash",
+  pending: "hash",
   leases: "zset",
   delayed: "zset",
   dead: "hash",
@@ -139,6 +142,7 @@ export function queueKeys(name: string): QueueKeys {
     ready: `${prefix}ready`,
     lapsed: `${prefix}lapsed`,
     leased: `${prefix}leased`,
+    pending: `${prefix}pending`,
     leases: `${prefix}leases`,
     delayed: `${prefix}delayed`,
     dead: `${prefix}dead`,

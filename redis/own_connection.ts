@@ -21,7 +21,14 @@ import {
   RedisConnectionError,
   replyWord,
 } from "./errors.ts";
-import { checkOpen, joinRoute, routeOf, staysDestroyed, whenEnded } from "./supervise.ts";
+import {
+  checkOpen,
+  isOneOfSeveral,
+  joinRoute,
+  routeOf,
+  staysDestroyed,
+  whenEnded,
+} from "./supervise.ts";
 import { DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
 
 /** Longest single wait in Redis, in milliseconds: the pace at which a dead server is noticed. */
@@ -42,10 +49,19 @@ const CLOSE_MS = 500;
 /** How long opening a connection may take, handshake included. */
 const OPEN_MS = 5_000;
 
+/** What a connection is to be besides. */
+export interface OwnConnectionOptions {
+  /** Options of the client that are not the parent's. */
+  options?: object;
+  /** Sets the connection up before anything else is sent over it. */
+  prepare?: (client: NodeClient) => Promise<void>;
+}
+
 /** A duplicate of a client that is made when needed and replaced when it fails. */
 export class OwnConnection implements AsyncDisposable {
   readonly #parent: RedisClient;
   readonly #key: string | undefined;
+  readonly #made: OwnConnectionOptions;
   /** The shared client of the same server: it calls back what waits here. */
   #home: NodeClient | undefined;
   #client: NodeClient | undefined;
@@ -56,9 +72,10 @@ export class OwnConnection implements AsyncDisposable {
   readonly #forget: () => void;
 
   /** @param key What it is for: where there are several servers, the one that has it. */
-  constructor(parent: RedisClient, key?: string) {
+  constructor(parent: RedisClient, key?: string, made: OwnConnectionOptions = {}) {
     this.#parent = parent;
     this.#key = key;
+    this.#made = made;
     const forgetEnd = whenEnded(parent, () => void this.close());
     const forgetMoved = routeOf(parent)?.onMoved(() => void this.#leaveIfMoved());
     this.#forget = () => {
@@ -182,7 +199,8 @@ export class OwnConnection implements AsyncDisposable {
     try {
       return await reply;
     } catch (error) {
-      if (isConnectionError(error) || isElsewhere(error)) {
+      // What is elsewhere is one key; a connection that others share stays, and they know.
+      if (isConnectionError(error) || isElsewhere(error) && !isOneOfSeveral(this.#parent)) {
         this.discard();
         routeOf(this.#parent)?.doubt();
       }
@@ -247,14 +265,16 @@ export class OwnConnection implements AsyncDisposable {
       disableOfflineQueue: true,
       maintNotifications: "disabled",
       pingInterval: undefined,
+      ...this.#made.options,
     });
-    if (route) joinRoute(client);
+    if (route || isOneOfSeveral(home)) joinRoute(client);
     else staysDestroyed(client);
     client.on("error", () => {}); // the command that it hits is rejected with it
     this.#connecting = client;
     try {
       await within(client.connect(), OPEN_MS);
       this.#id = await clientId(client);
+      await this.#made.prepare?.(client);
     } catch (error) {
       client.destroy();
       route?.doubt();

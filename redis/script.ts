@@ -54,6 +54,9 @@ export interface Script<K extends string, A extends string, R> {
 
 const IDENTIFIER = /^[a-z][a-z0-9_]*$/;
 
+/** The names of all scripts of this process by their digests, for whoever reads along: `EVALSHA` tells no name. */
+export const scriptNames = new Map<string, string>();
+
 /**
  * Declares a script.
  *
@@ -86,6 +89,7 @@ export function defineScript<const K extends string, const A extends string, R>(
   ];
   const text = [`-- ${name}`, ...locals, lua.trim()].join("\n");
   const sha = createHash("sha1").update(text).digest("hex");
+  scriptNames.set(sha, name);
 
   return {
     name,

@@ -35,7 +35,7 @@ export interface Route {
   /** A client, ready, of the server that has `key`; of any, where there is no key. */
   node(key?: string): Promise<NodeClient>;
   /** Something came to nothing there: the key may be somewhere else by now. */
-  doubt(): void;
+  doubt(error?: unknown): void;
   /** Tells `listener` when keys are somewhere else than before. Gives what ends that. */
   onMoved(listener: () => void): () => void;
   /** What last went wrong, for messages. */

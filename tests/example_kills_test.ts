@@ -1,14 +1,22 @@
 /**
- * The steps that kill: each really kills a process; the variant that loses really loses, and the one that
- * is cured never does. `deno test -A tests/example_kills_test.ts -- --repeat 20` says "never" louder.
+ * The steps that kill: each really kills a process; the variant that loses always loses, and the one that
+ * is cured never does. `deno test -A tests/example_kills_test.ts -- --repeat 20` says both louder.
  */
-import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { parseArgs } from "@std/cli/parse-args";
 import { connect, ListQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
 import { readExample } from "../tools/example.ts";
+import { difference } from "../tools/example_match.ts";
 import { ExampleProcess, play } from "../tools/example_process.ts";
 import type { RedisServer } from "../tools/redis_server.ts";
-import { serverTest } from "./support.ts";
+import { RedisCluster } from "../tools/redis_cluster.ts";
+import { limit, serverTest } from "./support.ts";
 
 const REPEAT = Number(parseArgs(Deno.args, { string: ["repeat"] }).repeat ?? 1);
 const RUN_MS = 20_000;
@@ -17,29 +25,33 @@ const RUN_MS = 20_000;
 async function run(
   path: string,
   server: RedisServer,
-  { flags = [], beside }: { flags?: string[]; beside?: string } = {},
+  { flags = [] }: { flags?: string[] } = {},
 ): Promise<{ lines: string[]; code: number }> {
   const example = await readExample(path);
-  const companions = beside ? [(await readExample(beside)).run] : example.with;
-  const played = await play({ run: example.run, with: companions }, {
-    start: (command, i) => {
-      // The shop and its producer have to agree on what they lose; step 07 has a producer for lists.
-      const extra = i === 0 || path.includes("/22_") ? flags : [];
-      return new ExampleProcess(command, { url: server.url, extra, deadlineMs: RUN_MS });
-    },
+  const played = await play(example, { // worker and producer have to agree on what they lose
+    start: (command) =>
+      new ExampleProcess(command, { url: server.url, extra: flags, deadlineMs: RUN_MS }),
   });
   const [{ process, ending }] = played as [typeof played[0]];
   return { lines: process.stdout, code: ending.code };
+}
+
+/** A test of the same, again and again. */
+function repeatTest(name: string, fn: (server: RedisServer) => Promise<void>): void {
+  const again = async (server: RedisServer) => {
+    for (let i = 0; i < REPEAT; i++) await fn(server);
+  };
+  const title = REPEAT === 1 ? name : `${name}, ${REPEAT} times`;
+  serverTest(title, again, {}, RUN_MS * (REPEAT + 1));
 }
 
 const MODES = ["polling", "blocking"];
 
 for (const mode of MODES) {
   const step = `examples/07_reliable_queue/${mode}.ts`;
-  const beside = "examples/07_reliable_queue/list_producer.ts";
 
-  serverTest(`${step} --lossy loses the photo of the one who was killed`, async (server) => {
-    const { lines } = await run(step, server, { flags: ["--lossy"], beside });
+  repeatTest(`${step} --lossy loses the photo of the one who was killed`, async (server) => {
+    const { lines } = await run(step, server, { flags: ["--lossy"] });
     const text = lines.join("\n");
     assertStringIncludes(text, "ann: print_photo_1 .  at most once … kill -9");
     assertStringIncludes(text, "9 of 10 photos printed");
@@ -47,32 +59,29 @@ for (const mode of MODES) {
     assertEquals(await server.cli("KEYS", "*"), ""); // and it is nowhere else
   });
 
-  serverTest(
-    `${step} loses nothing, ${REPEAT} times`,
-    async (server) => {
-      for (let i = 0; i < REPEAT; i++) {
-        const { lines } = await run(step, server);
-        const text = lines.join("\n");
-        assertStringIncludes(text, "bob: print_photo_1 .  attempt 2");
-        assertStringIncludes(text, "10 of 10 photos printed");
-      }
-    },
-    {},
-    RUN_MS * (REPEAT + 1),
-  );
+  repeatTest(`${step} loses nothing`, async (server) => {
+    const { lines } = await run(step, server);
+    const text = lines.join("\n");
+    assertStringIncludes(text, "bob: print_photo_1 .  attempt 2");
+    assertStringIncludes(text, "10 of 10 photos printed");
+  });
 }
 
-serverTest(
-  `step 07 by hand loses nothing, ${REPEAT} times`,
-  async (server) => {
-    for (let i = 0; i < REPEAT; i++) {
-      const { lines } = await run("examples/07_reliable_queue/by_hand.ts", server);
-      assertStringIncludes(lines.join("\n"), "10 of 10 photos printed");
-    }
-  },
-  {},
-  RUN_MS * (REPEAT + 1),
-);
+repeatTest("step 07 by hand loses nothing", async (server) => {
+  const { lines } = await run("examples/07_reliable_queue/by_hand.ts", server);
+  assertStringIncludes(lines.join("\n"), "10 of 10 photos printed");
+});
+
+/** Their Expect blocks name every message, and who did it at which attempt. */
+const NAMING = ["14_consumer_groups/by_hand", "14_consumer_groups/polling"]
+  .concat("14_consumer_groups/blocking", "16_processes/polling", "16_processes/blocking");
+for (const path of NAMING.map((name) => `examples/${name}.ts`)) {
+  repeatTest(`${path} does what the killed one had in hand`, async (server) => {
+    const { lines, code } = await run(path, server);
+    assertEquals(difference((await readExample(path)).expect, lines), undefined);
+    assertEquals(code, 0);
+  });
+}
 
 /** Who is told to be Ann, and what she leaves behind when she is dead. */
 const ANNS: [path: string, flags: string[], left: RegExp][] = [
@@ -116,30 +125,23 @@ for (const [path, flags, left] of ANNS) {
 for (const mode of MODES) {
   const step = `examples/22_capstone/${mode}.ts`;
 
-  serverTest(
-    `${step} keeps its books through five kills, ${REPEAT} times`,
-    async (server) => {
-      for (let i = 0; i < REPEAT; i++) {
-        const { lines, code } = await run(step, server);
-        const text = lines.join("\n");
-        assertStringIncludes(text, "kill -9 number 5");
-        assertStringIncludes(text, "in 40, out 40, lost 0, charged 40");
-        assertStringIncludes(text, "charged twice 0");
-        assertEquals(code, 0, text);
-      }
-    },
-    {},
-    RUN_MS * (REPEAT + 1),
-  );
+  repeatTest(`${step} keeps its books through five kills`, async (server) => {
+    const { lines, code } = await run(step, server);
+    const text = lines.join("\n");
+    assertStringIncludes(text, "kill -9 number 5");
+    assertStringIncludes(text, "in 40, out 40, lost 0, charged 40");
+    assertStringIncludes(text, "charged twice 0");
+    assertEquals(code, 0, text);
+  });
 
-  serverTest(`${step} --lossy loses orders, and says so`, async (server) => {
+  repeatTest(`${step} --lossy loses orders, and says so`, async (server) => {
     const { lines, code } = await run(step, server, { flags: ["--lossy"] });
     assertGreater(figure(lines, "lost"), 0);
     assertStringIncludes(lines.join("\n"), "THE BOOKS ARE WRONG");
     assertEquals(code, 1);
   });
 
-  serverTest(`${step} --careless charges customers twice, and says so`, async (server) => {
+  repeatTest(`${step} --careless charges customers twice, and says so`, async (server) => {
     const shop = await readExample(step);
     const producer = await readExample("examples/22_capstone/producer.ts");
     const played = await play({ run: shop.run, with: [producer.run] }, {
@@ -162,4 +164,28 @@ function figure(lines: string[], word: string): number {
   const found = new RegExp(`\\b${word} (\\d+)`).exec(lines.join("\n"))?.[1];
   assert(found !== undefined, `no "${word}" in:\n${lines.join("\n")}`);
   return Number(found);
+}
+
+for (const mode of MODES) {
+  const step = `examples/20_cluster/${mode}.ts`;
+  Deno.test(`${step} loses nothing when a master dies, and keeps each customer's order`, async () => {
+    await using cluster = await RedisCluster.start();
+    const example = await readExample(step);
+    const played = await limit(
+      play(example, {
+        start: (command) => {
+          const extra = command.includes("failover.ts") ? ["--crash"] : [];
+          return new ExampleProcess(command, { url: cluster.url, extra, deadlineMs: RUN_MS });
+        },
+      }),
+      step,
+    );
+    const text = played.map(({ process }) => process.said.join("\n")).join("\n");
+    assertEquals(played.map(({ ending }) => ending.code), [0, 0, 0], text);
+    assertMatch(text, /^\[failover\] \S+ dies$/m);
+    for (const customer of ["ann", "bob", "cem", "dora", "eve", "finn"]) {
+      assertMatch(text, new RegExp(`^\\[worker\\] ${customer}: 1 2 3 4$`, "m"));
+    }
+    assertEquals(cluster.nodes.filter((node) => !node.running).length, 1);
+  });
 }

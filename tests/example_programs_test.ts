@@ -28,8 +28,12 @@ Deno.test("deno task ex lists the steps there are", async () => {
 Deno.test("deno task ex says what it does not understand, and what there is", async () => {
   const wrong: [string[], string][] = [
     [["99"], "There is no step 99."],
-    [["2", "3"], "Not understood: 3"],
-    [["2", "--quick"], "Not understood: --quick"],
+    [["2", "polling", "3"], "Not understood: 3"],
+    [["2", "3"], "examples/02_list_queue has no 3.ts, only: blocking polling producer"],
+    [["2", "-q"], "Not understood: -q"],
+    [["2", "--quick"], "examples/02_list_queue/blocking.ts takes no --quick"],
+    [["2", "--url", "redis://127.0.0.1"], "examples/02_list_queue/blocking.ts takes no --url"],
+    [["7", "by_hand", "--polling"], "Either by_hand or --polling"],
     [["2", "--polling", "--blocking"], "Either --polling or --blocking"],
     [["2", "--count", "many"], '--count must be a number from 1, but is "many"'],
   ];
@@ -52,6 +56,30 @@ Deno.test({
     assertStringIncludes(stdout, "producer │ [producer]");
     assertStringIncludes(stdout, "polling  │ [score]  messages 3 ");
   },
+});
+
+Deno.test("deno task ex passes flags on to the programs that take them", async () => {
+  const [lossy, byHand] = await Promise.all([
+    tool("ex", "7", "--lossy"),
+    tool("ex", "7", "by_hand"),
+  ]);
+  assert(lossy.ok && byHand.ok, lossy.stderr + byHand.stderr);
+  assertStringIncludes(lossy.stdout, "07 · Reliable queue, blocking --lossy");
+  assertStringIncludes(lossy.stdout, "producer.ts --lossy");
+  assertStringIncludes(lossy.stdout, "[worker] 9 of 10 photos printed");
+  assertStringIncludes(byHand.stdout, "[worker] 10 of 10 photos printed");
+});
+
+Deno.test("deno task ex says that the port of a step is taken", async () => {
+  using _taken = Deno.listen({ hostname: "127.0.0.1", port: 8018 });
+  const { ok, stdout, stderr } = await tool("ex", "18");
+  assert(!ok);
+  assertEquals(stdout, "");
+  assertEquals(
+    stderr,
+    "Port 8018 of 127.0.0.1 is taken by another program, " +
+      "and examples/18_monitoring/blocking.ts needs it",
+  );
 });
 
 Deno.test({

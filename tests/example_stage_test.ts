@@ -57,6 +57,8 @@ stageTest(
     assertStringIncludes(after, "send_email_to_user@example.com");
     await terminal.press("w");
     await terminal.see(/blocking 2 {2}│ \[worker\] Processing: label {2}order 124/);
+    await terminal.press("a");
+    await terminal.see("It is played again when all have gone");
     await terminal.press("q");
     const end = await terminal.see("[stage]");
     assertMatch(end, /\[score\] {2}messages 30 {2}commands \d+/);
@@ -64,6 +66,20 @@ stageTest(
     await terminal.see(/\[stage\][^]*ready>\s*$/); // the shell is back, and echoes again
     await terminal.run("echo it is $((40 + 2))");
     await terminal.see("it is 42");
+  },
+);
+
+stageTest(
+  "the stage plays a step again when all have gone, with the flags that were given",
+  "07 --lossy --count 4",
+  async (terminal) => {
+    await terminal.see("Nobody is left on the stage", 30_000);
+    await terminal.press("a");
+    await terminal.see(/all of it again[^]*at most once … kill -9[^]*Nobody is left/, 30_000);
+    await terminal.press("q");
+    const end = await terminal.see("[stage]");
+    assertStringIncludes(end, "[score]  messages 6"); // 3 of 4, twice
+    assertStringIncludes(end, "producers 2  workers 2");
   },
 );
 

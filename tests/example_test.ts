@@ -3,7 +3,14 @@
  */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { exampleFiles, listSteps, parseExample, toArgv, toTyped } from "../tools/example.ts";
+import {
+  exampleFiles,
+  hostOf,
+  listSteps,
+  parseExample,
+  toArgv,
+  toTyped,
+} from "../tools/example.ts";
 import { difference } from "../tools/example_match.ts";
 import { ExampleProcess, play } from "../tools/example_process.ts";
 import { Door, Ear } from "../tools/example_wire.ts";
@@ -33,11 +40,13 @@ Deno.test("parseExample() reads the header, the code and the Expect block", () =
     title: "List queue, polling",
     run: RUN,
     with: ["deno run --allow-net=127.0.0.1:6379 examples/02_list_queue/producer.ts --count 20"],
+    cluster: false,
     redis: ["LLEN", "RPOP"],
     lesson: "A list is a queue.",
     code: ["say();", "end();"],
     expect: ["[worker] hi", "", "  two"],
   });
+  assertEquals(parseExample(file({ tags: [...TAGS, "@server  cluster"] }), PATH).cluster, true);
 });
 
 Deno.test("parseExample() names the file and what is wrong with it", () => {
@@ -48,6 +57,7 @@ Deno.test("parseExample() names the file and what is wrong with it", () => {
     [file({ tags: without("@title") }), "exactly one @title, but has 0"],
     [file({ tags: without("@run") }), "exactly one @run, but has 0"],
     [file({ tags: [...TAGS, "@redis   LPUSH"] }), "exactly one @redis, but has 2"],
+    [file({ tags: [...TAGS, "@server  sentinel"] }), "@server says sentinel"],
     [file({ tags: [...TAGS, "@see     elsewhere"] }), "unknown tag @see"],
     [file({ tags: ["List queue", ...TAGS] }), "not a tag of the header: List queue"],
     [file({ lesson: [] }), "no lesson"],
@@ -72,6 +82,15 @@ Deno.test("toArgv() puts in the server, --no-prompt, further arguments and --url
   ]);
   const named = toArgv(RUN, { url: "redis://ann:secret@redis.example:7002" });
   assertEquals(named[2], "--allow-net=redis.example");
+});
+
+Deno.test("toArgv() leaves the permissions of a command for a cluster as they are", () => {
+  const url = "redis+cluster://:secret@127.0.0.1:7001,127.0.0.1:7002";
+  const command = RUN.replace("127.0.0.1:6379", "127.0.0.1");
+  const words = command.split(" ").slice(2);
+  assertEquals(toArgv(command, { url }), ["run", "--no-prompt", ...words, "--url", url]);
+  assertEquals(toTyped(command, { url }), `${command} --url ${url.replace("secret", "***")}`);
+  assertEquals(hostOf(url), "127.0.0.1:7001");
 });
 
 Deno.test("toTyped() is what a reader can type, and hides a password", () => {

@@ -4,7 +4,7 @@
  * promises. A new step is found by itself.
  */
 
-import { assert, assertEquals, fail } from "@std/assert";
+import { assert, assertEquals, assertLess, fail } from "@std/assert";
 import {
   type Example,
   exampleFiles,
@@ -18,9 +18,10 @@ import {
 import { difference } from "../tools/example_match.ts";
 import { ExampleProcess, play, type Played } from "../tools/example_process.ts";
 import { Door, Ear } from "../tools/example_wire.ts";
+import { RedisCluster } from "../tools/redis_cluster.ts";
 import type { RedisServer } from "../tools/redis_server.ts";
 import { run } from "../tools/run.ts";
-import { eventually, serverTest } from "./support.ts";
+import { eventually, limit, serverTest } from "./support.ts";
 
 /** No step takes longer, and no course. */
 const RUN_MS = 20_000;
@@ -50,14 +51,17 @@ for (const step of steps) {
 }
 
 for (const path of files) {
+  const example = await readExample(path);
+  if (example.cluster) clusterTests(path, example);
+  else serverTests(path, example);
+}
+
+function serverTests(path: string, example: Example): void {
   serverTest(`${path} prints what it promises under its permissions`, async (server) => {
-    const example = await readExample(path);
     const startedAt = performance.now();
     const { played, commands } = await watch(example, server);
     took.set(path, performance.now() - startedAt);
-    for (const { process, ending } of played) checkEnding(process, ending.code);
-    const wrong = difference(example.expect, played[0]!.process.stdout);
-    if (wrong) fail(wrong);
+    checkPrinted(example, played);
     const named = example.redis.filter((name) => !UNSEEN.includes(name)).sort();
     assertEquals(commands[0], named, "@redis is not what MONITOR shows");
     for (const [i, command] of example.with.entries()) {
@@ -68,12 +72,74 @@ for (const path of files) {
     assertEquals(await keysLeft(server), [], "keys were left behind");
   });
 
-  if (!/\/(polling|blocking)\.ts$/.test(path)) continue;
+  if (!/\/(polling|blocking)\.ts$/.test(path)) return;
   serverTest(`${path} ends with its score on Ctrl-C while it waits`, async (server) => {
-    const process = await interrupt(await readExample(path), server);
+    const process = await interrupt(example, server);
     assert(process.stdout.at(-1)?.startsWith("[score]"), process.said.join("\n"));
     assertEquals(await keysLeft(server), [], "keys were left behind");
   });
+}
+
+/** The same on a cluster, where it cannot be told who sent what: all of them together do. */
+function clusterTests(path: string, example: Example): void {
+  const clusterTest = (title: string, run: (cluster: RedisCluster) => Promise<void>) =>
+    Deno.test(`${path} ${title}`, async () => {
+      await using cluster = await RedisCluster.start();
+      await limit(run(cluster), title);
+    });
+  const heardAll = async (cluster: RedisCluster, run: () => Promise<void>) => {
+    const ears = await Promise.all(cluster.nodes.map(({ port }) => Ear.open(port)));
+    try {
+      await run();
+      await Promise.all(ears.map((ear) => ear.catchUp()));
+      const ports = new Set(cluster.nodes.map(({ port }) => port));
+      return [...new Set(ears.flatMap((ear) => ear.commandsBut(ports)))].sort();
+    } finally {
+      await Promise.all(ears.map((ear) => ear.close()));
+    }
+  };
+  const leftIn = async (cluster: RedisCluster) => {
+    const roles = await Promise.all(cluster.nodes.map((node) => node.cli("ROLE")));
+    const masters = cluster.nodes.filter((_, i) => roles[i]!.startsWith("master"));
+    return (await Promise.all(masters.map(keysLeft))).flat();
+  };
+
+  clusterTest("prints what it promises under its permissions", async (cluster) => {
+    const startedAt = performance.now();
+    const commands = await heardAll(cluster, async () => {
+      const start = (command: string) =>
+        new ExampleProcess(command, { url: cluster.url, deadlineMs: RUN_MS });
+      checkPrinted(example, await play(example, { start }));
+    });
+    took.set(path, performance.now() - startedAt);
+    const others = await Promise.all(example.with.map((of) => readExample(scriptOf(of))));
+    const named = [example, ...others].flatMap(({ redis }) => redis);
+    assertEquals(commands, [...new Set(named)].sort(), "@redis is not what MONITOR shows");
+    assertEquals(await leftIn(cluster), [], "keys were left behind");
+  });
+
+  if (!/\/(polling|blocking)\.ts$/.test(path)) return;
+  clusterTest("ends with its score on Ctrl-C while it waits", async (cluster) => {
+    const process = new ExampleProcess(example.run, { url: cluster.url, deadlineMs: RUN_MS });
+    const commands = await heardAll(cluster, async () => {
+      await process.spoke;
+      await new Promise((resolve) => setTimeout(resolve, 500)); // it has begun to ask
+      const asked = performance.now();
+      const { code } = await process.stop();
+      checkEnding(process, code);
+      assertLess(performance.now() - asked, STOP_MS);
+    });
+    assert(process.stdout.at(-1)?.startsWith("[score]"), process.said.join("\n"));
+    assert(commands.includes("EVALSHA"), "it sends nothing");
+    assertEquals(commands.filter((name) => !example.redis.includes(name)), []);
+    assertEquals(await leftIn(cluster), [], "keys were left behind");
+  });
+}
+
+function checkPrinted(example: Example, played: Played[]): void {
+  for (const { process, ending } of played) checkEnding(process, ending.code);
+  const wrong = difference(example.expect, played[0]!.process.stdout);
+  if (wrong) fail(wrong);
 }
 
 for (const route of ["polling", "blocking"]) {

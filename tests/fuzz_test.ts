@@ -19,6 +19,7 @@ import {
 import fc from "fast-check";
 import { Buffer } from "node:buffer";
 import { readEnvelope, readHistory, writeEnvelope, writeError } from "../queue/envelope.ts";
+import { Hand, rangesOf } from "../queue/hand.ts";
 import { LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
 import { readLogEntry } from "../queue/logs.ts";
 import { readStats } from "../queue/stats.ts";
@@ -182,7 +183,7 @@ Deno.test("readStats makes numbers of whatever fields there are", () => {
       .map(([minute, what]) => `${minute} ${what}`),
   );
   holds(fc.array(fc.tuple(field, nasty.filter((text) => text.length < 50))), (pairs) => {
-    const stats = readStats(new Map(pairs), 120 * 60_000, 3_600_000);
+    const stats = readStats({ fields: new Map(pairs), now: 120 * 60_000 }, 3_600_000);
     for (const n of Object.values(stats.totals)) assertEquals(typeof n, "number");
     for (const n of Object.values(stats.perSecond)) assert(!Number.isNaN(n));
   }, RUNS / 3);
@@ -203,7 +204,7 @@ Deno.test("codecs read any bytes, or throw an error that can be told", () => {
   });
 });
 
-Deno.test("a claim's reply is read whatever its messages are", async () => {
+Deno.test("a claim's reply is read whatever its messages and ids are", async () => {
   const raws: Buffer[] = [];
   holds(entries, (entry) => void raws.push(entry), RUNS / 3);
   const { claim } = LEASED_SCRIPTS.stream;
@@ -211,12 +212,28 @@ Deno.test("a claim's reply is read whatever its messages are", async () => {
     ...{ lease: "c:1:0", most: 1, room: 1, lease_ms: 1, policy: "", rate: "", counting: "0" },
     ...{ group: "g", idle_ms: 1 },
   };
-  const reply = await claim.run(() => Promise.resolve([1, -1, 1, 0, raws]), queueKeys("q"), args);
-  assertEquals([reply.messages.length, reply.ids!.length], [raws.length, raws.length]);
-  reply.messages.forEach((message, i) => {
-    const front = reply.ids![i] === "" ? "" : `${reply.ids![i]} `;
-    assert(Buffer.concat([Buffer.from(front), message]).equals(raws[i]!));
+  for (const ids of raws.slice(0, 1_000)) {
+    const raw = [1, -1, 1, 0, raws, ids];
+    const reply = await claim.run(() => Promise.resolve(raw), queueKeys("q"), args);
+    assertEquals(reply.messages, raws);
+    assertEquals(reply.ids, String(ids));
+    const { leaseMs } = reply;
+    const size = raws.length;
+    const hand = new Hand({ lease: "c:1:0", size, receivedAt: 1, leaseMs, ids: reply.ids });
+    assertEquals(typeof hand.idsOf([1, raws.length]), "string");
+  }
+});
+
+Deno.test("rangesOf names each index once, in its place", () => {
+  const indexes = fc.uniqueArray(fc.integer({ min: 1, max: 1_000 }), { minLength: 1 });
+  holds(indexes, (indexes) => {
+    const named = rangesOf(indexes).split(" ").flatMap((range) => {
+      const [from = 0, to = from] = range.split("-").map(Number);
+      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+    });
+    assertEquals(named, indexes);
   });
+  assertEquals(rangesOf([1, 2, 3, 7, 9, 10, 4]), "1-3 7 9-10 4");
 });
 
 Deno.test("errors of Redis are sorted and told whatever they say, and no password is", () => {

@@ -135,3 +135,14 @@ interface Dependency {
   code?: { specifier: string };
   isDynamic?: boolean;
 }
+
+Deno.test("bench/ asks for the versions that the package asks for, and alone for what it compares with", async () => {
+  const importsOf = async (path: string): Promise<Record<string, string>> =>
+    JSON.parse(await Deno.readTextFile(new URL(path, ROOT))).imports;
+  const [ours, theirs] = [await importsOf("deno.json"), await importsOf("bench/deno.json")];
+  const versions = Object.entries(theirs).filter(([, specifier]) => /^(npm|jsr):/.test(specifier));
+  const alone = versions.filter(([name]) => !(name in ours)).map(([name]) => name);
+  assertEquals(alone, ["bee-queue", "bullmq", "ioredis"]);
+  const others = versions.filter(([name, version]) => name in ours && ours[name] !== version);
+  assertEquals(others, []);
+});

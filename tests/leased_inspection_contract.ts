@@ -19,7 +19,7 @@ import {
   MODES,
   payloads,
   take,
-} from "./leased_contract.ts";
+} from "./leased_support.ts";
 import { commandsDuring, eventually } from "./support.ts";
 
 const NONE = { ready: 0, leased: 0, delayed: 0, dead: 0 };

@@ -14,6 +14,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import {
+  type ConsumerInfo,
   listQueues,
   type LogLimits,
   type PeekState,
@@ -28,8 +29,8 @@ import {
   MODES,
   payloads,
   take,
-} from "./leased_contract.ts";
-import { eventually } from "./support.ts";
+} from "./leased_support.ts";
+import { commandsDuring, eventually } from "./support.ts";
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -645,6 +646,87 @@ function presence(name: string, test: LeasedTest): void {
     held.resolve();
     await Promise.all(workers.map((worker) => worker.stop()));
     assertEquals((await queue.consumers()).map(({ consumer }) => consumer), ["odd"]);
+  });
+
+  for (const mode of MODES) {
+    test(`${name}.pauseConsumer leaves a worker what it has, and the rest to others (${mode})`, async (test) => {
+      const queue = test.queue<number>();
+      const seen: string[] = [];
+      const held = Promise.withResolvers<void>();
+      const start = (who: string, run: (n: number) => Promise<void> | void) => {
+        const worker = new Worker(queue, async (n) => {
+          await run(n);
+          seen.push(`${who} ${n}`);
+        }, { mode, pollMs: 5 });
+        worker.start();
+        return worker;
+      };
+      const one = start("one", (n) => n === 1 ? held.promise : undefined);
+      await queue.enqueue(1);
+      await eventually(async () => assertEquals((await queue.counts()).leased, 1));
+      const [{ consumer }] = await eventually(async () => {
+        const consumers = await queue.consumers();
+        assertEquals(consumers.length, 1);
+        return consumers as [ConsumerInfo];
+      });
+      assertEquals(await queue.pauseConsumer(consumer), true);
+      assertEquals((await queue.consumers()).map(({ paused }) => paused), [true]);
+      await queue.enqueueMany([2, 3]);
+      held.resolve();
+      await eventually(() => assertEquals(seen, ["one 1"], "what it had is done"));
+      await pause(300);
+      assertEquals((await queue.counts()).ready, 2, "it takes no more");
+      const commands = await commandsDuring(test.url, () => pause(500));
+      assert(commands.length < (mode === "polling" ? 300 : 20), `${commands.length} commands`);
+
+      const other = start("other", () => {});
+      await eventually(() => assertEquals(seen.toSorted(), ["one 1", "other 2", "other 3"]));
+      await other.stop();
+      await queue.enqueue(4);
+      assertEquals(await queue.resumeConsumer(consumer), true);
+      await eventually(() => assert(seen.includes("one 4"), String(seen)));
+      await queue.pauseConsumer(consumer);
+      await one.stop();
+      assertEquals(await test.redis.hLen(test.key("workers")), 0, "its word goes with it");
+      assertEquals(await queue.pauseConsumer(consumer), false, "it is not there any more");
+      assertEquals(await queue.resumeConsumer(consumer), false);
+    });
+  }
+
+  test(`${name}.pauseConsumer holds a loop of consume, which is told nothing and goes on`, async (test) => {
+    const queue = test.queue<number>();
+    const stop = new AbortController();
+    const seen: number[] = [];
+    const loop = (async () => {
+      for await (const delivery of queue.consume({ signal: stop.signal })) {
+        seen.push(delivery.payload);
+        await delivery.ack();
+      }
+    })();
+    const [{ consumer }] = await eventually(async () => {
+      const consumers = await queue.consumers();
+      assertEquals(consumers.length, 1);
+      return consumers as [ConsumerInfo];
+    });
+    await queue.pauseConsumer(consumer);
+    await queue.enqueue(1);
+    await pause(200);
+    assertEquals(seen, []);
+    await queue.resumeConsumer(consumer);
+    await eventually(() => assertEquals(seen, [1]));
+    stop.abort();
+    await loop;
+  });
+
+  test(`${name}.pauseConsumer refuses what is no consumer's name`, async (test) => {
+    const queue = test.queue<number>();
+    for (const bad of ["", "a b", "paused:x", undefined, 7]) {
+      for (const how of ["pauseConsumer", "resumeConsumer"] as const) {
+        await assertRejects(() => queue[how](bad as string), TypeError, "A consumer's name");
+      }
+    }
+    assertEquals(await queue.pauseConsumer("nobody"), false);
+    assertEquals(await test.redis.exists(test.key("workers")), 0);
   });
 
   test(`${name} can be found by listQueues once it was used`, async (test) => {

@@ -12,7 +12,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { PriorityQueue, ReliableQueue, Worker } from "@workshop/redis-patterns";
-import { type LeasedTest, type MakeQueue, take } from "./leased_contract.ts";
+import { type LeasedTest, type MakeQueue, take } from "./leased_support.ts";
 
 /** Runs this part of the suite. */
 export function leasedMisuseContract(name: string, test: LeasedTest, makeQueue: MakeQueue): void {

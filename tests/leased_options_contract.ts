@@ -21,7 +21,7 @@ import {
   MODES,
   take,
   waitMs,
-} from "./leased_contract.ts";
+} from "./leased_support.ts";
 import { commandsDuring, eventually } from "./support.ts";
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

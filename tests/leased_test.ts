@@ -11,7 +11,8 @@ import {
   ReliableQueue,
   StreamQueue,
 } from "@workshop/redis-patterns";
-import { leasedQueueContract, leasedTests } from "./leased_contract.ts";
+import { leasedQueueContract } from "./leased_contract.ts";
+import { leasedTests } from "./leased_support.ts";
 import { underRoles } from "./roles.ts";
 import { redisTest } from "./support.ts";
 

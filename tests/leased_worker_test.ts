@@ -146,6 +146,53 @@ for (const [name, make] of Object.entries(QUEUES)) {
       assertEquals((await queue.counts()).leased, 0);
     });
 
+    test("tells a handler that its message was given back by somebody else", async ({ redis, name }) => {
+      const queue = make<string>(redis, name, { leaseMs: 300, backoff: { baseMs: 0 } });
+      const told: string[] = [];
+      const ended: string[] = [];
+      const worker = new Worker(queue, async (payload, { signal }) => {
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+        told.push(`${payload} ${signal.reason.name}`);
+        if (payload === "throws") throw signal.reason;
+      }, {
+        ...options,
+        concurrency: 3,
+        onEvent: (event) => {
+          if (event.type === "done" || event.type === "failed" || event.type === "lost") {
+            ended.push(`${event.delivery.payload} ${event.type}`);
+          }
+        },
+      });
+      await queue.enqueueMany(["throws", "returns", "stays"]);
+      worker.start();
+      await eventually(() => assertEquals(worker.active, 3));
+      await queue.pause(); // or it would take them again
+      for (const { payload, token } of (await queue.peek("leased")).messages) {
+        if (payload !== "stays") await queue.delivery(token!).nack({ delayMs: 0 });
+      }
+      await eventually(() => {
+        assertEquals(told.toSorted(), ["returns LeaseLostError", "throws LeaseLostError"]);
+        assertEquals(
+          ended.toSorted(),
+          ["returns lost", "throws lost"],
+          "what it does counts no more",
+        );
+      });
+      await pause(400);
+      assertEquals(
+        [told.length, worker.active],
+        [2, 1],
+        "its neighbour goes on under the same lease",
+      );
+      await worker.stop({ graceMs: 0 });
+      await queue.resume();
+      const again = await queue.receiveMany(3);
+      assertEquals(again.map(({ payload, attempt }) => `${payload} ${attempt}`).toSorted(), [
+        "returns 2",
+        "throws 2",
+      ]);
+    });
+
     test("gives up a handler that outlasts its time, and frees its slot", async ({ redis, name }) => {
       const queue = make<string>(redis, name, { maxAttempts: 1 });
       const events: string[] = [];

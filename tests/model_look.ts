@@ -74,10 +74,22 @@ export async function look(
   const names = KEYS.map((name) => keys[name]);
   const command = ["EVAL", LOOK[kind], String(names.length), ...names];
   const reply = await call(redis, command, { raw: true }) as [...Buffer[][], number, Buffer[]];
-  const pending = (reply.pop() as Buffer[]).map(String);
+  const known = (reply.pop() as Buffer[]).map(String);
   const tokens = reply.pop() as number;
-  const [ready, lapsed, leased, leases, delayed, dead, deadAt, ids, taken, until, records] =
-    reply as Buffer[][];
+  const [
+    ready,
+    lapsed,
+    leased,
+    leases,
+    pending,
+    delayed,
+    dead,
+    deadAt,
+    ids,
+    taken,
+    until,
+    records,
+  ] = reply as Buffer[][];
   const ends = new Map(pairs(until!).map(([key, end]) => [String(key), Number(end)]));
   const now: Snapshot = {
     places: new Map(),
@@ -120,14 +132,19 @@ export async function look(
   for (const entry of lapsed!) add("lapsed", entry);
   for (const entry of delayed!) add("delayed", entry);
   const onRecord: string[] = []; // with a stream's group
-  for (const [field, held] of pairs(leased!)) {
-    const id = kind === "stream" || kind === "tasks"
-      ? held.toString("latin1", 0, held.indexOf(" "))
-      : "";
-    if (id) onRecord.push(`${id} ${String(field).split(":")[0]}`);
-    add("leased", id ? held.subarray(id.length + 1) : held, String(field));
+  const idsOf = new Map(
+    pairs(pending!).map(([lease, ids]) => [String(lease), `${ids}`.split(" ")]),
+  );
+  for (const lease of idsOf.keys()) {
+    assert(now.leases.has(lease), `${lease} is no lease, and has ids`);
   }
-  assertEquals(pending.sort(), onRecord.sort(), "who holds what, as the group knows it");
+  for (const [field, held] of pairs(leased!)) {
+    const [consumer, most, count, index] = String(field).split(":");
+    const id = idsOf.get(`${consumer}:${most}:${count}`)?.[Number(index) - 1];
+    if (id !== undefined) onRecord.push(`${id} ${consumer}`);
+    add("leased", held, String(field));
+  }
+  assertEquals(known.sort(), onRecord.sort(), "who holds what, as the group knows it");
   for (const [id, record] of pairs(dead!)) {
     add("dead", record.subarray(record.indexOf(10) + 1), String(id));
   }
@@ -141,6 +158,7 @@ const KEYS = [
   "lapsed",
   "leased",
   "leases",
+  "pending",
   "delayed",
   "dead",
   "dead_at",
@@ -171,10 +189,11 @@ function script(ready: string): string {
   return `local ready, on_record = {}, {}
 ${ready}
 return {ready, redis.call("LRANGE", KEYS[2], 0, -1), redis.call("HGETALL", KEYS[3]),
-redis.call("ZRANGE", KEYS[4], 0, -1), redis.call("ZRANGE", KEYS[5], 0, -1),
-redis.call("HGETALL", KEYS[6]), redis.call("ZRANGE", KEYS[7], 0, -1), redis.call("HGETALL", KEYS[8]),
-redis.call("HGETALL", KEYS[9]), redis.call("ZRANGE", KEYS[10], 0, -1, "WITHSCORES"),
-redis.call("HGETALL", KEYS[12]), redis.call("LLEN", KEYS[11]), on_record}`;
+redis.call("ZRANGE", KEYS[4], 0, -1), redis.call("HGETALL", KEYS[5]),
+redis.call("ZRANGE", KEYS[6], 0, -1), redis.call("HGETALL", KEYS[7]),
+redis.call("ZRANGE", KEYS[8], 0, -1), redis.call("HGETALL", KEYS[9]), redis.call("HGETALL", KEYS[10]),
+redis.call("ZRANGE", KEYS[11], 0, -1, "WITHSCORES"), redis.call("HGETALL", KEYS[13]),
+redis.call("LLEN", KEYS[12]), on_record}`;
 }
 
 function pairs(flat: Buffer[]): [Buffer, Buffer][] {

@@ -51,13 +51,9 @@ export function keep(client: RedisClient, kind: ReadyKind, sent: () => Sent[]): 
   };
 }
 
-/** The messages in the reply of a claim; in a stream an id stands in front of each. */
+/** The messages in the reply of a claim. */
 export function entriesOf(reply: unknown): Buffer[] {
-  const messages = (reply as unknown[]).find((part) => Array.isArray(part)) as Buffer[];
-  return messages.map((message) => {
-    const [id = ""] = /^\d+-\d+ /.exec(message.toString("latin1", 0, 43)) ?? [];
-    return message.subarray(id.length);
-  });
+  return (reply as unknown[]).find((part) => Array.isArray(part)) as Buffer[];
 }
 
 /** Replies as text: what is compared are numbers and names. */

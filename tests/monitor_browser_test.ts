@@ -239,7 +239,7 @@ pageTest(
     assertEquals(await page.locator("tbody", { hasText: "no such address" }).count(), 0);
 
     await page.getByRole("button", { name: "Redrive all that fit" }).click();
-    await page.getByText("9,000 messages", { exact: true }).waitFor();
+    await page.locator(".figure", { hasText: "9,000 messages" }).waitFor();
     assertEquals(
       (await queue.counts()).dead,
       10_000,
@@ -255,13 +255,25 @@ pageTest(
     // Another page: the button of the first may lead on after its live part has said that it is done.
     const other = await open("/queues/mails/errors");
     await other.getByRole("button", { name: /^Redrive 1000/ }).click();
+    await other.getByLabel("How many").fill("7");
+    await other.getByLabel("How fast").selectOption({ label: "1 a second" });
+    await other.waitForTimeout(1_200); // a frame of the live part comes, and changes nothing of it
+    assertEquals(await other.getByLabel("How many").inputValue(), "7");
+    assertEquals(await other.getByLabel("How fast").inputValue(), "1");
+    await other.getByRole("button", { name: "Redrive 7 of 1,000 messages" }).waitFor();
+    await other.getByLabel("How many").fill("");
     await other.getByLabel("How fast").selectOption({ label: "10 a second" });
     await other.getByRole("button", { name: "Redrive 1,000 messages" }).click();
     await other.locator('[data-phase="running"] .figure').waitFor();
+    await other.locator("summary", { hasText: "What it does" }).click();
+    await other.evaluate("window.isTheSame = true");
     await eventually(
       async () => assert(Number(await other.locator(".figure").textContent()) >= 6),
       6_000,
     );
+    await other.waitForTimeout(1_500);
+    assertEquals(await other.evaluate("window.isTheSame"), true, "it is followed, not loaded anew");
+    assertEquals(await other.locator("details[open] pre").count(), 1, "what was opened stays open");
     await other.getByRole("button", { name: "Stop" }).click();
     await other.locator('[data-phase="stopped"]').waitFor();
     const { dead: left } = await queue.counts();
@@ -356,6 +368,71 @@ pageTest("what somebody else wrote does nothing, wherever it is shown", async ({
     assertEquals(await page.locator("img, main script").count(), 0, path);
     assert((await page.locator("main").textContent())!.includes("<img src=x"), path);
   }
+});
+
+pageTest(
+  "a worker is paused with a click, once however often one clicks",
+  async ({ redis, open }) => {
+    await using queue = new ReliableQueue<number>(redis, "mails");
+    await using worker = new Worker(queue, () => {});
+    worker.start();
+    const consumer = await eventually(async () => (await queue.consumers())[0]!.consumer);
+    const page = await open("/workers");
+    const posts: string[] = [];
+    page.on("request", (request) => request.method() === "POST" && posts.push(request.url()));
+    await page.route("**/pause", async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 400)); // a slow answer: time to click again
+      await route.continue();
+    });
+    await page.evaluate(
+      "for (const ms of [0, 80, 160]) setTimeout(() => document.querySelector('td.act button').click(), ms)",
+    );
+    await page.getByRole("button", { name: `Resume ${consumer}` }).waitFor();
+    await page.getByText("paused", { exact: true }).waitFor();
+    assertEquals((await queue.consumers())[0]?.paused, true);
+    assertEquals(posts.map((url) => new URL(url).pathname), [
+      `/queues/mails/workers/${consumer}/pause`,
+    ]);
+    await queue.enqueue(1);
+    await page.goto(new URL("/", page.url()).href);
+    await page.getByText("all workers paused").waitFor();
+    await page.goto(new URL("/workers", page.url()).href);
+    await page.getByRole("button", { name: `Resume ${consumer}` }).click();
+    await eventually(async () => assertEquals((await queue.counts()).ready, 0));
+  },
+);
+
+pageTest("a payload is coloured, and copied as it is", async ({ redis, open }) => {
+  await using queue = new ReliableQueue<unknown>(redis, "mails");
+  const payload = { to: 'ann "the" <b>', n: [1, -2.5e-7, true, null], "a: b": "c: 1" };
+  await queue.enqueue(payload, { id: "one" });
+  const page = await open("/queues/mails/messages/one?payload=1");
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const shown = page.getByLabel("Payload", { exact: true });
+  assertEquals(JSON.parse((await shown.textContent())!), payload);
+  assertEquals(await shown.locator(".key").allTextContents(), ['"to"', '"n"', '"a: b"']);
+  assertEquals(await shown.locator(".value").allTextContents(), ["1", "-2.5e-7", "true", "null"]);
+  await page.getByRole("button", { name: "Copy the payload" }).click();
+  await page.getByText("Copied").waitFor();
+  assertEquals(
+    JSON.parse(await page.evaluate("navigator.clipboard.readText()") as string),
+    payload,
+  );
+});
+
+pageTest("on a phone nothing lies over anything else in a row", async ({ redis, open }) => {
+  await using queue = new ReliableQueue<unknown>(redis, "mails");
+  await bury(queue, 20);
+  const page = await open("/queues/mails/messages?state=dead", { viewport: PHONE });
+  const row = page.locator("tbody tr").first();
+  const box = async (what: string) => (await row.locator(what).boundingBox())!;
+  const [check, id, when, why] = await Promise.all(
+    ["input[name=id]", "a.id", "td.when", "td.why"].map(box),
+  );
+  assert(check!.x + check!.width < id!.x, "the checkbox is in front of the id");
+  assert(id!.x + id!.width < when!.x, "the id is in front of the time");
+  assert(id!.y + id!.height <= why!.y + 1, "the error is below");
+  for (const { y } of [id!, when!]) assertLess(Math.abs(y - check!.y), 8);
 });
 
 pageTest("a page of another server changes nothing", async ({ redis, open, url }) => {

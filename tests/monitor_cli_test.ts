@@ -1,4 +1,4 @@
-/** The command line as a process of its own: what it prints, and how it ends. */
+/** The command line where it looks: what it prints, and how it ends. */
 import {
   assert,
   assertEquals,
@@ -6,99 +6,27 @@ import {
   assertNotMatch,
   assertStringIncludes,
 } from "@std/assert";
-import {
-  connect,
-  PriorityQueue,
-  ReliableQueue,
-  StreamQueue,
-  Worker,
-} from "@workshop/redis-patterns";
+import { connect, ReliableQueue, Worker } from "@workshop/redis-patterns";
 import {
   type TaskContext,
   TaskProducer,
   TaskScheduler,
   TaskWorker,
 } from "@workshop/redis-patterns/tasks";
-import type { RedisServer } from "../tools/redis_server.ts";
 import { run } from "../tools/run.ts";
 import { Terminal } from "../tools/terminal.ts";
-import { eventually, serverTest } from "./support.ts";
-
-const PROGRAM = new URL("../monitor/cli.ts", import.meta.url).pathname;
-const DEADLINE_MS = 25_000;
-
-/** Every look is a process, and other tests run beside. */
-const LIMIT_MS = 120_000;
-
-/** A test with a server of its own, so that there are no queues but ours. */
-function programTest(title: string, run: (server: RedisServer) => Promise<void>): void {
-  serverTest(title, run, {}, LIMIT_MS);
-}
-
-interface Ran {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs it to its end, without a terminal. */
-async function monitor(url: string, line: string, env: Record<string, string> = {}): Promise<Ran> {
-  const args = ["run", "-A", "--no-prompt", PROGRAM, ...line.split(" ").filter(Boolean)];
-  const child = new Deno.Command(Deno.execPath(), {
-    args,
-    env: { REDIS_URL: url, ...env },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
-  const { code, stdout, stderr } = await child.output();
-  clearTimeout(timer);
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
-}
-
-/** What it prints with --json, when it ends well. */
-// deno-lint-ignore no-explicit-any -- whatever it is, it is compared with what it should be
-async function json(url: string, line: string): Promise<any> {
-  const { code, stdout, stderr } = await monitor(url, `${line} --json`);
-  assertEquals([code, stderr], [0, ""], line);
-  return JSON.parse(stdout);
-}
-
-/** The cells of a table without borders, a row each; the head is the first. */
-function cells(text: string): string[][] {
-  return text.trimEnd().split("\n").map((line) => line.trim().split(/ {2,}/));
-}
-
-const never = () => new Promise<void>(() => {});
-
-/** A queue of each kind, with something in each state. */
-async function fill(url: string) {
-  const stack = new AsyncDisposableStack();
-  const redis = stack.use(await connect({ url }));
-  const log = { keepCompleted: {}, keepFailed: {}, backoff: { baseMs: 0 } };
-  const emails = stack.use(new ReliableQueue<{ to: string }>(redis, "emails", log));
-  const thumbnails = stack.use(new PriorityQueue<string>(redis, "thumbnails"));
-  const tasks = stack.use(new StreamQueue<string>(redis, "tasks", { leaseMs: 60_000 }));
-  await emails.enqueue({ to: "done@example.com" }, { id: "done" });
-  await (await emails.receive())!.ack();
-  for (
-    const [id, error] of [["a", "timeout after 31 ms"], ["b", "timeout after 7 ms"], [
-      "c",
-      "no user",
-    ]]
-  ) {
-    await emails.enqueue({ to: `${id}@example.com` }, { id });
-    await (await emails.receive())!.deadLetter("given up", { error: new Error(error) });
-  }
-  await emails.enqueue({ to: "later@example.com" }, { id: "later", delayMs: 600_000 });
-  await emails.enqueue({ to: "next@example.com" }, { id: "next" });
-  await thumbnails.enqueue("low.jpg", { priority: "low", id: "low" });
-  await tasks.enqueue("resize", { id: "held" });
-  const delivery = (await tasks.receive())!;
-  return { stack, redis, emails, thumbnails, tasks, delivery };
-}
+import { eventually } from "./support.ts";
+import {
+  cells,
+  DEADLINE_MS,
+  fill,
+  json,
+  monitor,
+  never,
+  PROGRAM,
+  programTest,
+  type Ran,
+} from "./monitor_cli_support.ts";
 
 programTest("monitor shows queues, their numbers and their messages", async ({ url }) => {
   const { stack, delivery, tasks } = await fill(url);
@@ -227,360 +155,6 @@ programTest("monitor task finds a message wherever it is", async ({ url }) => {
 });
 
 programTest(
-  "monitor stats is a probe: 0 healthy, 1 stuck, 2 without Redis, each with one line",
-  async (server) => {
-    const { url } = server;
-    await using redis = await connect({ url });
-    await using queue = new ReliableQueue<string>(redis, "emails", { leaseMs: 60_000 });
-    const probe = async (line: string, code: number, reason: RegExp) => {
-      const ran = await monitor(url, `stats ${line}`);
-      assertMatch(ran.stdout, reason);
-      assertEquals(
-        [ran.code, ran.stdout.trimEnd().split("\n").length, ran.stderr],
-        [code, 1, ""],
-        line,
-      );
-      const { code: said, healthy } = JSON.parse(
-        (await monitor(url, `stats ${line} --json`)).stdout,
-      );
-      assertEquals([said, healthy], [code, code === 0]);
-    };
-    await probe("--max-oldest 5s", 0, /^healthy: 0 queues, no message waits/);
-    const worker = new Worker(queue, never);
-    worker.start();
-    await using stack = new AsyncDisposableStack();
-    stack.defer(() => worker.stop({ graceMs: 0 }));
-    await queue.enqueue("stuck");
-    await eventually(async () => assertEquals((await queue.counts()).leased, 1));
-    await probe("--max-oldest 1m", 0, /^healthy: emails, the oldest message is .* old\n$/);
-    await probe(
-      "--max-oldest 10ms",
-      1,
-      /^stuck: emails: the oldest message is .* old and in hand, the limit is 10 ms \(0 ready, 1 in hand, 1 worker\)\n$/,
-    );
-    await probe("--min-workers 2", 1, /^stuck: emails: 1 of at least 2 workers are there/);
-    await probe("--max-ready 0 --max-dead 0 --min-workers 1", 0, /^healthy/);
-    await queue.enqueueMany(["a", "b"], { delayMs: 600_000 });
-    await probe("--max-ready 0", 0, /^healthy/);
-    await worker.stop({ graceMs: 0 });
-    await probe("--max-ready 0", 1, /^stuck: emails: 1 are ready, the limit is 0/);
-    await probe(
-      "--queue nobody --max-ready 0",
-      1,
-      /^unknown: There is no queue "nobody": there are "emails"\n$/,
-    );
-    await server.pause();
-    const frozen = await monitor(url, "stats --max-oldest 5s --timeout 500ms");
-    assertEquals(frozen.code, 2, frozen.stderr);
-    assertMatch(frozen.stdout, /^down: Redis at 127.0.0.1:\d+: /);
-    await server.resume();
-    await server.kill();
-    const { stdout, code } = await monitor(url, "stats --max-oldest 5s --timeout 500ms");
-    assertMatch(stdout, /^down: Redis at 127.0.0.1:\d+: connection refused .*\n$/);
-    assertEquals(code, 2);
-    const listed = await monitor(url, "stats --timeout 500ms");
-    assertEquals([listed.code, listed.stdout], [2, ""]);
-    assertMatch(listed.stderr, /^down: Redis at .*connection refused .*\n$/);
-    await server.restart();
-    await eventually(async () => void await redis.ping(), 10_000); // its pause before trying is over
-  },
-);
-
-programTest(
-  "monitor names a queue that it cannot look at, and shows the others",
-  async ({ url }) => {
-    await using redis = await connect({ url });
-    for (const name of ["broken", "emails"]) {
-      await using queue = new ReliableQueue<string>(redis, name);
-      await queue.enqueue("a");
-    }
-    await redis.del("queue:{broken}:ready");
-    await redis.set("queue:{broken}:ready", "somebody else's");
-    await redis.zAdd("queue:registry", { score: Date.now(), value: "tree oak" });
-    const { code, stdout, stderr } = await monitor(url, "stats");
-    assertEquals([code, cells(stdout)[1]?.[0]], [1, "emails"]);
-    assertMatch(stderr, /^broken: .*queue:\{broken\}:ready/);
-    assertMatch(stderr, /^"?oak"?: .* of the kind "tree", which is not known here$/m);
-    const probed = await monitor(url, "stats --max-oldest 1h");
-    assertEquals(probed.code, 1);
-    assertMatch(probed.stdout, /^stuck: broken cannot be looked at: .* \(and 1 more queue\)\n$/);
-    const doctor = await monitor(url, "doctor");
-    assertEquals(doctor.code, 1);
-    assertMatch(doctor.stdout, /✗ queue broken +.*queue:\{broken\}:ready/);
-  },
-);
-
-programTest("monitor refuses what it does not understand, and names it", async ({ url }) => {
-  await using redis = await connect({ url });
-  await using queue = new ReliableQueue<string>(redis, "emails");
-  await queue.enqueue("a");
-  const cases: [line: string, says: string][] = [
-    ["", "Which command?"],
-    ["frobnicate", 'no command "frobnicate"'],
-    [
-      "stats --max-oldest 5",
-      '--max-oldest must be a time with its unit, such as 500ms, 5s, 2m, 1h or 1d, but is "5"',
-    ],
-    ["stats --max-oldest=-5s", 'but is "-5s"'],
-    ["stats --max-oldest", "--max-oldest needs a value: --max-oldest TIME"],
-    ["stats --window 2h", '--window must be from 1 min to 1 h, but is "2h"'],
-    ["stats --max-ready many", '--max-ready must be a whole number from 0, but is "many"'],
-    ["stats --max-odlest 5s", "stats has no --max-odlest: it takes --queue"],
-    ["stats emails", 'stats does not understand "emails"'],
-    ["stats --json=maybe", '--json takes no value, but was given "maybe"'],
-    ["stats --window 1m --window 2m", "--window is given twice"],
-    ["dead --limit 0", '--limit must be a whole number from 1, but is "0"'],
-    ["redrive --queue emails --rate 0", '--rate must be a number above 0, but is "0"'],
-    ["redrive", "redrive which queue? Say --queue NAME, or --all"],
-    ["redrive --all --queue emails", "Either --queue or --all"],
-    ["redrive --queue emails --id a --error b", "Either --id or --error"],
-    ["purge --queue emails", "purge needs a --state"],
-    [
-      "purge --queue emails --state leased",
-      'but is "leased": what is in hand belongs to its consumer',
-    ],
-    [
-      "purge --queue emails --state ready",
-      "Remove 1 ready messages of emails for good? There is no terminal to ask: say --yes",
-    ],
-    ["cancel a", "cancel takes one queue"],
-    ["cancel a --queue emails", "There is no terminal to ask: say --yes"],
-    ["pause --all", "There is no terminal to ask: say --yes"],
-    ["task", "task needs an id"],
-    ["task a b", 'task does not understand "b"'],
-    ["dashboard", "dashboard needs a terminal"],
-    ["stats --url http://ann:secret@127.0.0.1", 'Not a Redis URL: "http://***@127.0.0.1"'],
-    ["stats --timeout 0s", '--timeout must be from 1 ms to 10 min, but is "0s"'],
-  ];
-  const outcomes: Ran[] = [];
-  for (let i = 0; i < cases.length; i += 4) {
-    const some = cases.slice(i, i + 4);
-    outcomes.push(...await Promise.all(some.map(([line]) => monitor(url, line))));
-  }
-  for (const [i, { code, stdout, stderr }] of outcomes.entries()) {
-    const [line, says] = cases[i]!;
-    assertStringIncludes(stderr, says, line);
-    assertEquals(
-      [code, stdout, stderr.trimEnd().split("\n").length],
-      [3, "", 1],
-      `${line}: ${stderr}`,
-    );
-    assertNotMatch(stderr, /secret|\.ts:\d/);
-  }
-  assertEquals(await queue.counts().then(({ ready, paused }) => [ready, paused]), [1, undefined]);
-});
-
-programTest("monitor redrives, purges, cancels, pauses and resumes with --yes", async ({ url }) => {
-  const { stack, emails, thumbnails } = await fill(url);
-  await using _closing = stack;
-  const ran = async (line: string, stdout: string, code = 0) => {
-    const result = await monitor(url, line);
-    assertEquals(
-      [result.stdout.trimEnd(), result.code],
-      [stdout, code],
-      `${line}: ${result.stderr}`,
-    );
-  };
-  await ran("redrive --queue emails --error TIMEOUT --dry-run", "would be redriven: 2 (emails)");
-  await ran("redrive --queue emails --dry-run --id c --id nobody", "would be redriven: 1 (emails)");
-  assertEquals((await emails.counts()).dead, 3);
-  await ran("redrive --queue emails --error timeout --limit 1 --yes", "redriven: 1 (emails)");
-  assertEquals((await emails.find("a"))?.state, "ready");
-  await ran("redrive --all --yes", "redriven: 2 (2 of emails)");
-  await ran("redrive --all --yes", "redriven: 0");
-  assertEquals(await json(url, "redrive --queue emails --yes"), {
-    total: 0,
-    queues: [{ queue: "emails", count: 0 }],
-  });
-  await ran("pause --queue thumbnails --yes", "paused: thumbnails");
-  assertEquals([(await thumbnails.counts()).paused, (await emails.counts()).paused], [
-    true,
-    undefined,
-  ]);
-  assertMatch((await monitor(url, "queues")).stdout, /^thumbnails .* paused$/m);
-  await ran("resume --all", "resumed: emails, tasks, thumbnails");
-  assertEquals((await thumbnails.counts()).paused, undefined);
-  await ran("cancel later --queue emails --yes", "cancelled: it was delayed");
-  await ran("cancel later --queue emails --yes", "", 1);
-  await ran("purge --queue emails --state ready --dry-run", "would be purged: 4 (emails)");
-  await ran("purge --queue emails --state ready --yes", "purged: 4 (emails)");
-  await ran("purge --queue emails --state completed --yes", "purged: 1 (emails)");
-  assertEquals(await emails.counts(), { ready: 0, leased: 0, delayed: 0, dead: 0 });
-});
-
-programTest(
-  "monitor prints no colours and no borders into a pipe, and takes the power out of foreign text",
-  async ({ url }) => {
-    await using redis = await connect({ url });
-    const wicked = "\x1b]0;taken over\x07\x1b[31m\nemails";
-    await using queue = new ReliableQueue<string>(redis, "e\u202emails");
-    await queue.enqueue(wicked, { id: "wicked" });
-    await (await queue.receive())!.deadLetter(wicked, { error: new Error(wicked) });
-    for (
-      const line of [
-        "stats",
-        "queues",
-        "dead",
-        "dead --by-error",
-        "recent",
-        "task wicked",
-        "doctor",
-        "--help",
-        "stats --help",
-      ]
-    ) {
-      const { stdout, stderr, code } = await monitor(url, line, { FORCE_COLOR: "1" });
-      assertEquals([code, stderr], [0, ""], line);
-      // deno-lint-ignore no-control-regex -- nothing of this may be there
-      assertNotMatch(stdout, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e│─]/, line);
-    }
-    assertEquals(cells((await monitor(url, "dead")).stdout)[1]?.slice(0, 2), [
-      "e\\u202emails",
-      "wicked",
-    ]);
-    assertEquals((await json(url, "dead"))[0].payload, wicked);
-  },
-);
-
-programTest("monitor leaves when nobody reads on", async ({ url }) => {
-  await using redis = await connect({ url });
-  await using queue = new ReliableQueue<string>(redis, "emails");
-  await queue.enqueueMany(Array.from({ length: 5_000 }, (_, i) => `${i} ${"x".repeat(150)}`), {
-    delayMs: 60_000,
-  });
-  const line = `${Deno.execPath()} run -A ${PROGRAM} delayed --limit 5000 --json | head -1`;
-  const { ok, stdout, stderr } = await run("sh", ["-c", line], {
-    env: { REDIS_URL: url },
-    deadlineMs: DEADLINE_MS,
-  });
-  assertEquals([ok, stdout, stderr], [true, "[", ""]);
-});
-
-programTest("monitor doctor says whether Redis is fit", async ({ url }) => {
-  await using redis = await connect({ url });
-  const fit = await monitor(url, "doctor");
-  assertEquals([fit.code, fit.stdout.trimEnd().split("\n").at(-1)], [0, "fit"]);
-  for (
-    const what of [
-      "server",
-      "memory",
-      "persistence",
-      "connections",
-      "commands",
-      "round trip",
-      "clock",
-      "queues",
-    ]
-  ) {
-    assertMatch(fit.stdout, new RegExp(`^[✓!] ${what} `, "m"));
-  }
-  await redis.sendCommand([
-    "CONFIG",
-    "SET",
-    "maxmemory",
-    "100mb",
-    "maxmemory-policy",
-    "allkeys-lru",
-  ]);
-  const unfit = await monitor(url, "doctor");
-  assertEquals(unfit.code, 1);
-  assertMatch(unfit.stdout, /^✗ memory .* policy allkeys-lru: a full Redis throws messages away/m);
-  await redis.sendCommand(["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
-  await redis.sendCommand([
-    "ACL",
-    "SETUSER",
-    "viewer",
-    "on",
-    ">pw",
-    "~queue:*",
-    "+@all",
-    "-info",
-    "-command",
-    "-config",
-  ]);
-  const viewer = await monitor(url.replace("//", "//viewer:pw@"), "doctor --json");
-  const { fit: isFit, findings } = JSON.parse(viewer.stdout);
-  assertEquals([viewer.code, isFit, findings[0].level], [0, true, "warn"]);
-});
-
-programTest(
-  "monitor asks before it changes something, and shows how far it is",
-  async ({ url }) => {
-    await using redis = await connect({ url });
-    await using queue = new ReliableQueue<number>(redis, "emails");
-    await queue.enqueueMany(Array.from({ length: 400 }, (_, i) => i));
-    for (const delivery of await queue.receiveMany(400)) await delivery.deadLetter("no");
-    const dead = async () => (await queue.counts()).dead;
-    const env = { REDIS_URL: url };
-    await using terminal = await Terminal.open({ env });
-    const type = async (line: string, env = "") => {
-      await terminal.run("clear");
-      await terminal.seeNo("left with"); // of the one before
-      await terminal.run(`${env} ${Deno.execPath()} run -A ${PROGRAM} ${line}; echo left with $?`);
-    };
-    const start = async (line: string) => {
-      await type(line);
-      await terminal.see("[y/N]");
-    };
-    for (
-      const [answer, code] of [[["n", "Enter"], 130], [["Enter"], 130], [["C-c"], 130], [
-        ["C-d"],
-        130,
-      ]] as const
-    ) {
-      await start("redrive --queue emails --rate 100");
-      await terminal.see("Redrive 400 dead letters of emails? [y/N]");
-      await terminal.press(...answer);
-      assertStringIncludes(await terminal.see(`left with ${code}`), "Nothing was changed.");
-    }
-    assertEquals(await dead(), 400);
-
-    await start("redrive --queue emails --rate 100");
-    await terminal.press("y", "Enter");
-    await terminal.see(/redriven [█░]{30} [1-9]\d* of 400 · \d+\/s/);
-    await terminal.press("C-c");
-    const screen = await terminal.see(/left with 130/);
-    assertStringIncludes(screen, "Interrupted: the others are as they were.");
-    const done = Number(/redriven: (\d+) \(emails\)/.exec(screen)?.[1]);
-    assert(done > 0 && done < 400, screen);
-    assertEquals(await dead(), 400 - done);
-    assertNotMatch(screen, /█/, "the bar is gone");
-
-    await start("redrive --queue emails");
-    await terminal.press("y", "Enter");
-    await terminal.see(/^left with 0/m);
-    assertEquals(await dead(), 0);
-    await type("stats");
-    const table = await terminal.see(/^left with 0/m);
-    assertMatch(table, /│ emails .* 400 │/);
-    // deno-lint-ignore no-control-regex -- what colours are made of
-    assertMatch(await terminal.screen({ styled: true }), /\x1b\[1m/);
-    await type("stats", "NO_COLOR=1");
-    await terminal.see(/^left with 0/m);
-    // deno-lint-ignore no-control-regex -- what colours are made of
-    assertNotMatch(await terminal.screen({ styled: true }), /\x1b\[[1-9]/);
-  },
-);
-
-programTest(
-  "monitor ends at once by Ctrl-C when it only looks, also while Redis is silent",
-  async (server) => {
-    await using redis = await connect({ url: server.url, heartbeatMs: 0 });
-    await redis.ping();
-    await using terminal = await Terminal.open({ env: { REDIS_URL: server.url } });
-    await server.pause();
-    await terminal.run(
-      `clear; ${Deno.execPath()} run -A ${PROGRAM} stats --timeout 10m; echo left with $?`,
-    );
-    await new Promise((resolve) => setTimeout(resolve, 2_000)); // it waits, and says nothing
-    assertNotMatch(await terminal.screen(), /left with \d/);
-    await terminal.press("C-c");
-    await terminal.see(/^(\^C)?left with 130/m, 5_000);
-    await server.resume();
-  },
-);
-
-programTest(
   "monitor tells of tasks what is on record, and what is added by the clock",
   async ({ url }) => {
     await using redis = await connect({ url });
@@ -665,5 +239,262 @@ programTest(
     // Where nobody tells what happened, what the queue holds is told.
     await redis.del("queue:{tasks}:events");
     assertMatch((await monitor(url, "recent")).stdout, /died +dead /);
+  },
+);
+
+programTest(
+  "monitor stats is a probe: 0 healthy, 1 stuck, 2 without Redis, each with one line",
+  async (server) => {
+    const { url } = server;
+    await using redis = await connect({ url });
+    await using queue = new ReliableQueue<string>(redis, "emails", { leaseMs: 60_000 });
+    const probe = async (line: string, code: number, reason: RegExp) => {
+      const ran = await monitor(url, `stats ${line}`);
+      assertMatch(ran.stdout, reason);
+      assertEquals(
+        [ran.code, ran.stdout.trimEnd().split("\n").length, ran.stderr],
+        [code, 1, ""],
+        line,
+      );
+      const { code: said, healthy } = JSON.parse(
+        (await monitor(url, `stats ${line} --json`)).stdout,
+      );
+      assertEquals([said, healthy], [code, code === 0]);
+    };
+    await probe("--max-oldest 5s", 0, /^healthy: 0 queues, no message waits/);
+    const worker = new Worker(queue, never);
+    worker.start();
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => worker.stop({ graceMs: 0 }));
+    await queue.enqueue("stuck");
+    await eventually(async () => assertEquals((await queue.counts()).leased, 1));
+    await probe("--max-oldest 1m", 0, /^healthy: emails, the oldest message is .* old\n$/);
+    await probe(
+      "--max-oldest 10ms",
+      1,
+      /^stuck: emails: the oldest message is .* old and in hand, the limit is 10 ms \(0 ready, 1 in hand, 1 worker\)\n$/,
+    );
+    await probe("--min-workers 2", 1, /^stuck: emails: 1 of at least 2 workers are there/);
+    await probe("--max-ready 0 --max-dead 0 --min-workers 1", 0, /^healthy/);
+    await queue.enqueueMany(["a", "b"], { delayMs: 600_000 });
+    await probe("--max-ready 0", 0, /^healthy/);
+    await worker.stop({ graceMs: 0 });
+    await probe("--max-ready 0", 1, /^stuck: emails: 1 are ready, the limit is 0/);
+    await probe(
+      "--queue nobody --max-ready 0",
+      1,
+      /^unknown: There is no queue "nobody": there are "emails"\n$/,
+    );
+    await server.pause();
+    const frozen = await monitor(url, "stats --max-oldest 5s --timeout 500ms");
+    assertEquals(frozen.code, 2, frozen.stderr);
+    assertMatch(frozen.stdout, /^down: Redis at 127.0.0.1:\d+: /);
+    await server.resume();
+    await server.kill();
+    const { stdout, code } = await monitor(url, "stats --max-oldest 5s --timeout 500ms");
+    assertMatch(stdout, /^down: Redis at 127.0.0.1:\d+: connection refused .*\n$/);
+    assertEquals(code, 2);
+    const listed = await monitor(url, "stats --timeout 500ms");
+    assertEquals([listed.code, listed.stdout], [2, ""]);
+    assertMatch(listed.stderr, /^down: Redis at .*connection refused .*\n$/);
+    await server.restart();
+    await eventually(async () => void await redis.ping(), 10_000); // its pause before trying is over
+  },
+);
+
+programTest(
+  "monitor names a queue that it cannot look at, and shows the others",
+  async ({ url }) => {
+    await using redis = await connect({ url });
+    for (const name of ["broken", "emails"]) {
+      await using queue = new ReliableQueue<string>(redis, name);
+      await queue.enqueue("a");
+    }
+    await redis.del("queue:{broken}:ready");
+    await redis.set("queue:{broken}:ready", "somebody else's");
+    await redis.zAdd("queue:registry", { score: Date.now(), value: "tree oak" });
+    const { code, stdout, stderr } = await monitor(url, "stats");
+    assertEquals([code, cells(stdout)[1]?.[0]], [1, "emails"]);
+    assertMatch(stderr, /^broken: .*queue:\{broken\}:ready/);
+    assertMatch(stderr, /^"?oak"?: .* of the kind "tree", which is not known here$/m);
+    const probed = await monitor(url, "stats --max-oldest 1h");
+    assertEquals(probed.code, 1);
+    assertMatch(probed.stdout, /^stuck: broken cannot be looked at: .* \(and 1 more queue\)\n$/);
+    const doctor = await monitor(url, "doctor");
+    assertEquals(doctor.code, 1);
+    assertMatch(doctor.stdout, /✗ queue broken +.*queue:\{broken\}:ready/);
+  },
+);
+
+programTest("monitor doctor says whether Redis is fit", async ({ url }) => {
+  await using redis = await connect({ url });
+  const fit = await monitor(url, "doctor");
+  assertEquals([fit.code, fit.stdout.trimEnd().split("\n").at(-1)], [0, "fit"]);
+  for (
+    const what of [
+      "server",
+      "memory",
+      "persistence",
+      "connections",
+      "commands",
+      "round trip",
+      "clock",
+      "queues",
+    ]
+  ) {
+    assertMatch(fit.stdout, new RegExp(`^[✓!] ${what} `, "m"));
+  }
+  await redis.sendCommand([
+    "CONFIG",
+    "SET",
+    "maxmemory",
+    "100mb",
+    "maxmemory-policy",
+    "allkeys-lru",
+  ]);
+  const unfit = await monitor(url, "doctor");
+  assertEquals(unfit.code, 1);
+  assertMatch(unfit.stdout, /^✗ memory .* policy allkeys-lru: a full Redis throws messages away/m);
+  await redis.sendCommand(["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+  await redis.sendCommand([
+    "ACL",
+    "SETUSER",
+    "viewer",
+    "on",
+    ">pw",
+    "~queue:*",
+    "+@all",
+    "-info",
+    "-command",
+    "-config",
+  ]);
+  const viewer = await monitor(url.replace("//", "//viewer:pw@"), "doctor --json");
+  const { fit: isFit, findings } = JSON.parse(viewer.stdout);
+  assertEquals([viewer.code, isFit, findings[0].level], [0, true, "warn"]);
+});
+
+programTest("monitor refuses what it does not understand, and names it", async ({ url }) => {
+  await using redis = await connect({ url });
+  await using queue = new ReliableQueue<string>(redis, "emails");
+  await queue.enqueue("a");
+  const cases: [line: string, says: string][] = [
+    ["", "Which command?"],
+    ["frobnicate", 'no command "frobnicate"'],
+    [
+      "stats --max-oldest 5",
+      '--max-oldest must be a time with its unit, such as 500ms, 5s, 2m, 1h or 1d, but is "5"',
+    ],
+    ["stats --max-oldest=-5s", 'but is "-5s"'],
+    ["stats --max-oldest", "--max-oldest needs a value: --max-oldest TIME"],
+    ["stats --window 2h", '--window must be from 1 min to 1 h, but is "2h"'],
+    ["stats --max-ready many", '--max-ready must be a whole number from 0, but is "many"'],
+    ["stats --max-odlest 5s", "stats has no --max-odlest: it takes --queue"],
+    ["stats emails", 'stats does not understand "emails"'],
+    ["stats --json=maybe", '--json takes no value, but was given "maybe"'],
+    ["stats --window 1m --window 2m", "--window is given twice"],
+    ["dead --limit 0", '--limit must be a whole number from 1, but is "0"'],
+    ["redrive --queue emails --rate 0", '--rate must be a number above 0, but is "0"'],
+    ["redrive", "redrive which queue? Say --queue NAME, or --all"],
+    ["redrive --all --queue emails", "Either --queue or --all"],
+    ["redrive --queue emails --id a --error b", "Either --id or --error"],
+    ["purge --queue emails", "purge needs a --state"],
+    [
+      "purge --queue emails --state leased",
+      'but is "leased": what is in hand belongs to its consumer',
+    ],
+    [
+      "purge --queue emails --state ready",
+      "Remove 1 ready messages of emails for good? There is no terminal to ask: say --yes",
+    ],
+    ["cancel a", "cancel takes one queue"],
+    ["cancel a --queue emails", "There is no terminal to ask: say --yes"],
+    ["pause --all", "There is no terminal to ask: say --yes"],
+    ["task", "task needs an id"],
+    ["task a b", 'task does not understand "b"'],
+    ["dashboard", "dashboard needs a terminal"],
+    ["stats --url http://ann:secret@127.0.0.1", 'Not a Redis URL: "http://***@127.0.0.1"'],
+    ["stats --timeout 0s", '--timeout must be from 1 ms to 10 min, but is "0s"'],
+  ];
+  const outcomes: Ran[] = [];
+  for (let i = 0; i < cases.length; i += 4) {
+    const some = cases.slice(i, i + 4);
+    outcomes.push(...await Promise.all(some.map(([line]) => monitor(url, line))));
+  }
+  for (const [i, { code, stdout, stderr }] of outcomes.entries()) {
+    const [line, says] = cases[i]!;
+    assertStringIncludes(stderr, says, line);
+    assertEquals(
+      [code, stdout, stderr.trimEnd().split("\n").length],
+      [3, "", 1],
+      `${line}: ${stderr}`,
+    );
+    assertNotMatch(stderr, /secret|\.ts:\d/);
+  }
+  assertEquals(await queue.counts().then(({ ready, paused }) => [ready, paused]), [1, undefined]);
+});
+
+programTest(
+  "monitor prints no colours and no borders into a pipe, and takes the power out of foreign text",
+  async ({ url }) => {
+    await using redis = await connect({ url });
+    const wicked = "\x1b]0;taken over\x07\x1b[31m\nemails";
+    await using queue = new ReliableQueue<string>(redis, "e\u202emails");
+    await queue.enqueue(wicked, { id: "wicked" });
+    await (await queue.receive())!.deadLetter(wicked, { error: new Error(wicked) });
+    for (
+      const line of [
+        "stats",
+        "queues",
+        "dead",
+        "dead --by-error",
+        "recent",
+        "task wicked",
+        "doctor",
+        "--help",
+        "stats --help",
+      ]
+    ) {
+      const { stdout, stderr, code } = await monitor(url, line, { FORCE_COLOR: "1" });
+      assertEquals([code, stderr], [0, ""], line);
+      // deno-lint-ignore no-control-regex -- nothing of this may be there
+      assertNotMatch(stdout, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e│─]/, line);
+    }
+    assertEquals(cells((await monitor(url, "dead")).stdout)[1]?.slice(0, 2), [
+      "e\\u202emails",
+      "wicked",
+    ]);
+    assertEquals((await json(url, "dead"))[0].payload, wicked);
+  },
+);
+
+programTest("monitor leaves when nobody reads on", async ({ url }) => {
+  await using redis = await connect({ url });
+  await using queue = new ReliableQueue<string>(redis, "emails");
+  await queue.enqueueMany(Array.from({ length: 5_000 }, (_, i) => `${i} ${"x".repeat(150)}`), {
+    delayMs: 60_000,
+  });
+  const line = `${Deno.execPath()} run -A ${PROGRAM} delayed --limit 5000 --json | head -1`;
+  const { ok, stdout, stderr } = await run("sh", ["-c", line], {
+    env: { REDIS_URL: url },
+    deadlineMs: DEADLINE_MS,
+  });
+  assertEquals([ok, stdout, stderr], [true, "[", ""]);
+});
+
+programTest(
+  "monitor ends at once by Ctrl-C when it only looks, also while Redis is silent",
+  async (server) => {
+    await using redis = await connect({ url: server.url, heartbeatMs: 0 });
+    await redis.ping();
+    await using terminal = await Terminal.open({ env: { REDIS_URL: server.url } });
+    await server.pause();
+    await terminal.run(
+      `clear; ${Deno.execPath()} run -A ${PROGRAM} stats --timeout 10m; echo left with $?`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 2_000)); // it waits, and says nothing
+    assertNotMatch(await terminal.screen(), /left with \d/);
+    await terminal.press("C-c");
+    await terminal.see(/^(\^C)?left with 130/m, 5_000);
+    await server.resume();
   },
 );

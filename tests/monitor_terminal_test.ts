@@ -189,6 +189,30 @@ screenTest("dashboard redrives, removes and pauses only after a yes", async (ser
   assertEquals([await counts(), (await tasks.counts()).ready], [[39, 0, false], 2]);
 });
 
+screenTest("dashboard pauses one worker and resumes it", async (server, open) => {
+  await using redis = await connect({ url: server.url });
+  await using queue = new ReliableQueue<string>(redis, "emails");
+  await using worker = new Worker(queue, () => {}, { mode: "polling" });
+  worker.start();
+  await eventually(async () => assertEquals((await queue.consumers()).length, 1));
+  await using terminal = await open(server.url);
+  await terminal.see("emails", OPEN_MS);
+  await terminal.press("Enter", "4");
+  await terminal.see(/polling/);
+  await terminal.press("P");
+  await terminal.see("It finishes what it has, and takes no more. y/n");
+  assertEquals((await queue.consumers())[0]?.paused, undefined, "it asks first");
+  await terminal.press("y");
+  await terminal.see(/paused: \w+ of emails/);
+  assertEquals((await queue.consumers())[0]?.paused, true);
+  await terminal.see(/ago +paused/);
+  await terminal.press("P");
+  await terminal.see(/Resume \w+ of emails\? y\/n/);
+  await terminal.press("y");
+  await terminal.see(/resumed: \w+ of emails/);
+  assertEquals((await queue.consumers())[0]?.paused, undefined);
+});
+
 screenTest("dashboard filters queues by name, and lists its keys", async (server, open) => {
   await using redis = await connect({ url: server.url });
   for (const name of ["emails", "invoices", "thumbnails"]) {

@@ -5,6 +5,7 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
+import type { ReliableQueue } from "@workshop/redis-patterns";
 import { Dashboard, type DashboardOptions } from "@workshop/redis-patterns/dashboard";
 
 /** A server that runs. */
@@ -102,5 +103,17 @@ export class Reader {
     const token = /name="_token" value="([0-9a-f]+)"/.exec(from.html)?.[1] ?? "";
     const body = new URLSearchParams([["_token", token], ...fields]);
     return await this.open(path, { method: "POST", body });
+  }
+}
+
+/** Messages that died of several errors. */
+export async function bury(
+  queue: ReliableQueue<unknown>,
+  errors: readonly string[],
+  payload: unknown = { to: "ann" },
+) {
+  await queue.enqueueMany(errors.map(() => payload));
+  for (const [i, delivery] of (await queue.receiveMany(errors.length)).entries()) {
+    await delivery.deadLetter(errors[i]!);
   }
 }

@@ -24,7 +24,7 @@ import {
   StreamQueue,
   Worker,
 } from "@workshop/redis-patterns";
-import { shareOut } from "../queue/partitioned_intake.ts";
+import { shareOut } from "../queue/partitioned_claims.ts";
 import { partitionName } from "../queue/partitions.ts";
 import { slotOf, SLOTS } from "../redis/slots.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
@@ -57,7 +57,7 @@ Deno.test("partitions lie in equal parts of the slots, whatever the queue is cal
       assertEquals(parts, range(count));
     }
   }
-  assertEquals([0, 1, 2].map((turn) => shareOut(4, 3, turn)), [[2, 1, 1], [1, 2, 1], [1, 1, 2]]);
+  assertEquals(shareOut(4, 3), [2, 1, 1]);
 });
 
 for (const [kind, make] of Object.entries(KINDS)) {
@@ -104,7 +104,7 @@ for (const [kind, make] of Object.entries(KINDS)) {
       const all = await queue.receiveMany(100);
       assertEquals(all.length, 40);
       await Promise.all(all.map((delivery) => delivery.ack()));
-      assertEquals((await queue.totals()).acked, 41);
+      assertEquals((await queue.stats()).totals.acked, 41);
       await queue.dissolve();
     },
   );
@@ -120,7 +120,7 @@ redisTest("PartitionedQueue keeps the order within an orderKey", async ({ redis,
   const seen = new Map<string, number[]>(keys.map((key) => [key, []]));
   await using worker = new Worker(queue, ([key, n]) => void seen.get(key)!.push(n));
   worker.start();
-  await eventually(async () => assertEquals((await queue.totals()).acked, 102), 10_000);
+  await eventually(async () => assertEquals((await queue.stats()).totals.acked, 102), 10_000);
   assertEquals(seen.get("ann"), range(22));
   for (const key of keys.slice(1)) assertEquals(seen.get(key), range(20));
 });

@@ -140,7 +140,7 @@ watchTest(
       async () => assertEquals([await above("soon"), await above("late")], [true, false]),
       LATER,
     );
-    assert((await commands()).some((text) => /^ZADD queue:\{q\}:delayed /.test(text)));
+    assert((await commands()).some((text) => /^ZADD …:delayed /.test(text)));
 
     const delivery = await queue.receive();
     await eventually(async () => assertEquals(await cards("[data-worker]"), ["soon"]), LATER);
@@ -149,7 +149,7 @@ watchTest(
     const at = lines.findLastIndex((text) => /^EVAL(SHA)? claim_list queue:\{q\}:ready/.test(text));
     assertGreater(at, -1, lines.join("\n"));
     const inLua = await page.locator("#commands .lua code").allTextContents();
-    assert(inLua.some((text) => /^HSET queue:\{q\}:leased /.test(text)), inLua.join("\n"));
+    assert(inLua.some((text) => /^HSET …:leased /.test(text)), inLua.join("\n"));
     await delivery!.ack();
   },
 );

@@ -46,7 +46,8 @@ const READ = [
     "llen",
     "lrange",
   ],
-  ...["xinfo|groups", "xlen", "xrange", "xrevrange", "zcard", "zmscore", "zrange", "zscore"],
+  ...["xinfo|consumers", "xinfo|groups", "xlen", "xrange", "xrevrange", "zcard", "zmscore"],
+  ...["zrange", "zscore"],
 ];
 
 /** To enqueue and to publish. */
@@ -59,7 +60,18 @@ const PRODUCE = [
 
 /** To take, to settle, to subscribe; and to put things right: redrive, purge, cancel, pause. */
 const WORK = [
-  ...["blpop", "brpop", "client|unblock", "del", "hsetnx", "lset", "ltrim", "rpop"],
+  ...[
+    "blpop",
+    "brpop",
+    "client|tracking",
+    "client|unblock",
+    "del",
+    "hsetnx",
+    "lpop",
+    "lset",
+    "ltrim",
+  ],
+  ...["rpop"],
   ...[
     "rpush",
     "unlink",

@@ -17,7 +17,7 @@ import {
   type Step,
   toTyped,
 } from "./example.ts";
-import { countFlags, messagesOf, programsOf } from "./example_flags.ts";
+import { countFlags, messagesOf, programsOf, takes } from "./example_flags.ts";
 import { ExampleProcess, play } from "./example_process.ts";
 import {
   listenForInterrupts,
@@ -37,14 +37,16 @@ const HELP = `Runs one step of the workshop: its worker and its producer, in thi
   deno task ex 00                 is there a Redis, and is it fit
   deno task ex 02                 step 02, the worker waits in Redis
   deno task ex 02 --polling       step 02, the worker asks again and again
+  deno task ex 07 by_hand         another program of step 07
   deno task ex t1                 tutorial 1, in our words
 
   --count N   as many messages
   --help      print this
+  Other flags go to the programs that take them: deno task ex 07 --lossy
 
 It starts a Redis of its own, unless REDIS_URL names one. In a terminal it goes on until q:
 p produces 10 more, w adds a worker, k kills one (kill -9), t stops one (SIGTERM), f freezes one
-or lets it go on, r restarts Redis.`;
+or lets it go on, r restarts Redis, a plays the step again.`;
 
 const NAME_STYLES: Style[] = ["cyan", "magenta", "green", "blue", "yellow"];
 
@@ -52,29 +54,65 @@ const NAME_STYLES: Style[] = ["cyan", "magenta", "green", "blue", "yellow"];
 class AskedWrongly extends Error {}
 
 async function main(): Promise<number> {
-  const unknown: string[] = [];
+  const flags: Flag[] = [];
   const args = parseArgs(Deno.args, {
     boolean: ["polling", "blocking", "help"],
     string: ["count", "_"],
-    unknown: (arg: string) => !arg.startsWith("-") || unknown.push(arg) < 0,
+    unknown: (arg: string, key?: string, value?: unknown) =>
+      key === undefined || flags.push({ arg, key, value: String(value) }) < 0,
   });
-  const [wanted, ...more] = args._.map(String);
+  const [wanted, file, ...more] = args._.map(String);
   if (args.help) {
     console.log(HELP);
     return 0;
   }
-  if (unknown.length + more.length > 0) {
-    throw new AskedWrongly(`Not understood: ${[...more, ...unknown].join(" ")}\n\n${HELP}`);
-  }
-  if (args.polling && args.blocking) throw new AskedWrongly("Either --polling or --blocking");
+  const odd = [...more, ...flags.filter(({ arg }) => !arg.startsWith("--")).map(({ arg }) => arg)];
+  if (wanted === undefined) odd.push(...flags.map(({ arg }) => arg));
+  if (odd.length > 0) throw new AskedWrongly(`Not understood: ${odd.join(" ")}\n\n${HELP}`);
+  const programs = [file, args.polling && "--polling", args.blocking && "--blocking"];
+  const [program, other] = programs.filter(Boolean).map(String);
+  if (other) throw new AskedWrongly(`Either ${program} or ${other}`);
   const steps = [...await listSteps(), ...await listTutorials()];
   if (wanted === undefined) {
     console.log(listOf(steps));
     return 0;
   }
-  const mode = args.polling ? "polling" : args.blocking ? "blocking" : undefined;
-  const example = await find(wanted, mode, steps);
+  const found = await find(wanted, program?.replace(/^--/, ""), steps);
+  const example = await withFlags(found, flags);
   return await show(example, await extraFor(example, args.count));
+}
+
+/** A flag that is not ours, and may be one of the example's programs. */
+interface Flag {
+  /** As it was typed. */
+  arg: string;
+  /** Its name. */
+  key: string;
+  /** What it is set to; `"true"` if that was not said. */
+  value: string;
+}
+
+function typed({ key, value }: Flag): string {
+  return value === "true" ? `--${key}` : `--${key} ${value}`;
+}
+
+/** The same example, its commands with these flags where the program takes them. */
+async function withFlags(example: Example, flags: Flag[]): Promise<Example> {
+  const [run, ...beside] = await programsOf(example);
+  const programs = [run!, ...beside];
+  // Where Redis is, is said by REDIS_URL: the permission in the command has to follow.
+  const stray = flags.find(({ key }) =>
+    key === "url" || !programs.some((program) => takes(program, key))
+  );
+  if (stray) throw new AskedWrongly(`${example.path} takes no --${stray.key}\n\n${HELP}`);
+  const [first, ...others] = programs.map((program) => {
+    const taken = flags.filter(({ key }) => takes(program, key));
+    return [program.command, ...taken.map(typed)].join(" ");
+  });
+  const title = [example.title, ...flags.map(typed)].join(" ");
+  // A variant is not what the header tells of: --lossy loses.
+  const lesson = flags.some(({ value }) => value === "true") ? "" : example.lesson;
+  return { ...example, title, lesson, run: first!, with: others };
 }
 
 function listOf(steps: Step[]): string {
@@ -99,13 +137,16 @@ async function extraFor(example: Example, count: string | undefined): Promise<st
   );
 }
 
-async function find(wanted: string, mode: string | undefined, steps: Step[]): Promise<Example> {
+async function find(wanted: string, program: string | undefined, steps: Step[]): Promise<Example> {
   const step = steps.find(({ number }) => number === wanted.padStart(2, "0"));
   if (!step) throw new AskedWrongly(`There is no step ${wanted}. ${listOf(steps)}`);
-  const names = mode ? [mode] : ["doctor", "blocking"]; // only step 00 has a doctor
+  const names = program ? [program] : ["doctor", "blocking"]; // only step 00 has a doctor
   const name = names.find((name) => step.files.includes(`${name}.ts`));
   if (!name) {
-    throw new AskedWrongly(`${step.path} has no ${names.at(-1)}.ts, only: ${step.files.join(" ")}`);
+    const programs = step.files.filter((file) => file.endsWith(".ts")).map((file) =>
+      file.slice(0, -3)
+    );
+    throw new AskedWrongly(`${step.path} has no ${names.at(-1)}.ts, only: ${programs.join(" ")}`);
   }
   return await readExample(`${step.path}/${name}.ts`);
 }
@@ -114,8 +155,10 @@ async function show(example: Example, extra: string[][]): Promise<number> {
   using interrupts = listenForInterrupts();
   // The doctor looks for the user's Redis, so it gets none of ours.
   const isDoctor = example.path.endsWith("/doctor.ts");
-  const isLive = !isDoctor && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
-  const stage = isDoctor ? undefined : await openStage({ aof: isLive });
+  refuseTakenPort(example);
+  const { cluster } = example; // what the stage shows is one server
+  const isLive = !isDoctor && !cluster && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const stage = isDoctor ? undefined : await openStage({ aof: isLive, cluster });
   try {
     introduce(example, stage, extra);
     const url = stage?.url ?? Deno.env.get("REDIS_URL") ?? "redis://127.0.0.1:6379";
@@ -139,19 +182,35 @@ async function show(example: Example, extra: string[][]): Promise<number> {
   }
 }
 
+/** A step that serves has its port in its permissions; better one sentence now than a stack from it. */
+function refuseTakenPort({ run, path }: Example): void {
+  for (const [, port] of run.matchAll(/127\.0\.0\.1:(\d+)/g)) {
+    if (port === "6379") continue; // of Redis, which gets another
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port: Number(port) }).close();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      throw new Error(
+        `Port ${port} of 127.0.0.1 is taken by another program, and ${path} needs it`,
+      );
+    }
+  }
+}
+
 /** The lesson, and what is going to run. */
 function introduce(example: Example, stage: Stage | undefined, extra: string[][]): void {
   const number = /\/(\d\d)_/.exec(example.path)?.[1]; // a tutorial's title has its own
   console.log(`\n${paint("bold", [number, example.title].filter(Boolean).join(" · "))}\n`);
-  for (const line of wrap(example.lesson, Math.min(terminalWidth() ?? 80, 80))) console.log(line);
-  console.log();
+  const lesson = wrap(example.lesson, Math.min(terminalWidth() ?? 80, 80));
+  if (example.lesson !== "") console.log([...lesson, ""].join("\n"));
   const url = stage?.isOwn === false ? stage.url : undefined;
   for (const [i, command] of [example.run, ...example.with].entries()) {
     console.log(paint("dim", `$ ${toTyped(command, { url, extra: extra[i] })}`));
   }
   if (!stage) return console.log();
   console.log(paint("dim", `\n${stage.about}.`));
-  if (stage.isOwn) console.log(paint("dim", "To type the commands yourself: deno task redis"));
+  const start = example.cluster ? "deno task redis --cluster" : "deno task redis";
+  if (stage.isOwn) console.log(paint("dim", `To type the commands yourself: ${start}`));
   console.log();
 }
 

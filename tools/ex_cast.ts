@@ -8,7 +8,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { readScore, type Score } from "./demo_score.ts";
 import { type Example, scriptOf } from "./example.ts";
-import { type Program, programsOf } from "./example_flags.ts";
+import { type Program, programsOf, takes } from "./example_flags.ts";
 import { ExampleProcess } from "./example_process.ts";
 import { Door } from "./example_wire.ts";
 
@@ -158,9 +158,4 @@ export class Cast {
 
 function isProducer({ command }: Program): boolean {
   return /producer\.ts$/.test(scriptOf(command));
-}
-
-/** Whether a program's code has a default for a flag. */
-function takes({ code }: Program, flag: string): boolean {
-  return code.some((line) => line.includes(`flags.${flag}`));
 }

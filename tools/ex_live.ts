@@ -19,7 +19,7 @@ import { type Declared, declaredIn } from "./watch/declared.ts";
 import { look } from "./watch/look.ts";
 import { openWatch } from "./watch/server.ts";
 
-const KEYS = "p produce 10 · w worker · k kill -9 · t SIGTERM · f freeze · r Redis · q quit";
+const KEYS = "p +10 · w worker · k kill -9 · t TERM · f freeze · r Redis · a again · q quit";
 const STYLES: Style[] = ["cyan", "magenta", "green", "blue", "yellow"];
 /** How long after a key the picture is taken: what it has set off is under way. */
 const SETTLE_MS = 600;
@@ -151,6 +151,10 @@ class Live implements AsyncDisposable {
           run,
         };
       },
+      a: () => {
+        if (cast.alive.length > 0) return "It is played again when all have gone";
+        return { what: "all of it again", run: () => cast.begin(this.#options.extra) };
+      },
       r: () => {
         const { restart } = this.#options.stage;
         if (!restart) return "This Redis is not ours to restart";
@@ -182,7 +186,7 @@ class Live implements AsyncDisposable {
   #ended(actor: Actor, how: string): void {
     this.#note(`${actor.name} ${how}`);
     if (this.#cast.alive.length > 0) return;
-    this.#note("Nobody is left on the stage: p, w, or q for the scoreboard");
+    this.#note("Nobody is left on the stage: a plays it again, q for the scoreboard");
   }
 
   #note(text: string): void {

@@ -16,6 +16,8 @@ export interface Example {
   run: string;
   /** Commands that run beside it. */
   with: string[];
+  /** Whether it is about a cluster, and not about one server. */
+  cluster: boolean;
   /** The commands Redis gets from its process, housekeeping left out. */
   redis: string[];
   /** The text of the header, its lines joined where a paragraph goes on. */
@@ -41,7 +43,7 @@ export interface Step {
 /** The folder that everything here is relative to. */
 export const ROOT: URL = new URL("../", import.meta.url);
 
-const TAGS = ["title", "run", "with", "redis"] as const;
+const TAGS = ["title", "run", "with", "server", "redis"] as const;
 type Tags = Record<typeof TAGS[number], string[]>;
 
 /** Parses the text of the file at `path`. */
@@ -63,6 +65,7 @@ export function parseExample(text: string, path: string): Example {
     title: title!,
     run: run!,
     with: tags.with,
+    cluster: isCluster(tags.server, fail),
     redis: redis === "none" ? [] : redis!.split("·").map((name) => name.trim()),
     lesson,
     code: code!.split("\n").filter((line) => line.trim() !== ""),
@@ -72,10 +75,16 @@ export function parseExample(text: string, path: string): Example {
 
 type Fail = (what: string) => never;
 
+function isCluster(servers: string[], fail: Fail): boolean {
+  const odd = servers.find((server) => server !== "cluster");
+  if (odd !== undefined) fail(`@server says ${odd}; without it there is one, else it is "cluster"`);
+  return servers.length > 0;
+}
+
 function parseHeader(header: string, fail: Fail): { tags: Tags; lesson: string } {
   const lines = header.split("\n").map((line) => line.replace(/^ \* ?/, ""));
   const blank = lines.indexOf("");
-  const tags: Tags = { title: [], run: [], with: [], redis: [] };
+  const tags: Tags = { title: [], run: [], with: [], server: [], redis: [] };
   let values: string[] | undefined;
   for (const line of blank < 0 ? lines : lines.slice(0, blank)) {
     const [, tag, value] = /^@(\w+)\s*(.*)$/.exec(line) ?? [];
@@ -187,12 +196,26 @@ export function toTyped(command: string, { url, extra = [] }: Partial<ArgvOption
 }
 
 function redacted(url: string): string {
-  const { password } = new URL(url);
+  const { password } = oneOf(url);
   return password === "" ? url : url.replace(`:${password}@`, ":***@");
+}
+
+/** `redis+cluster://…` with several addresses is no URL that `URL` knows. */
+const SEVERAL = /^rediss?\+/;
+
+/** The URL as if it named the first of its servers only. */
+function oneOf(url: string): URL {
+  return new URL(url.replace(SEVERAL, "redis-").replace(/,.*$/, ""));
+}
+
+/** The first server that a URL names, without credentials. */
+export function hostOf(url: string): string {
+  return oneOf(url).host;
 }
 
 /** Puts the server's address where a word names the usual one. */
 function readdress(url: string): (word: string) => string {
+  if (SEVERAL.test(url)) return (word) => word; // its command permits all ports
   const { hostname, port = "" } = new URL(url);
   // Deno resolves a host name before it asks for the permission, so a name goes without a port.
   const isAddress = /^[\d.]+$|^\[/.test(hostname);

@@ -23,6 +23,11 @@ export async function programsOf(example: Example): Promise<Program[]> {
   }));
 }
 
+/** Whether a program has such a flag: it uses it, or hands it on to programs that it starts. */
+export function takes({ code }: Program, flag: string): boolean {
+  return code.some((line) => new RegExp(`\\bflags\\.${flag}\\b|"${flag}"`).test(line));
+}
+
 /**
  * The arguments for each program that make all of them use `name` for their queue, channel or stream.
  *
@@ -30,7 +35,7 @@ export async function programsOf(example: Example): Promise<Program[]> {
  */
 export function nameFlags(programs: Program[], name: string): string[][] | undefined {
   const flags = ["queue", "channel", "stream"].filter((flag) =>
-    programs.every(({ code }) => code.some((line) => line.includes(`flags.${flag}`)))
+    programs.every((program) => takes(program, flag))
   );
   if (flags.length === 0) return undefined;
   return programs.map(() => flags.flatMap((flag) => [`--${flag}`, name]));

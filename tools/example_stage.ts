@@ -7,7 +7,9 @@
  */
 
 import { stripVTControlCharacters, styleText } from "node:util";
+import { hostOf } from "./example.ts";
 import { findRedis } from "./provision.ts";
+import { RedisCluster } from "./redis_cluster.ts";
 import { RedisServer } from "./redis_server.ts";
 
 /** The Redis to play on. */
@@ -24,20 +26,30 @@ export interface Stage {
   restart?: () => Promise<void>;
 }
 
-/** The server that `REDIS_URL` names, else one of our own; with `aof` that keeps its data when killed. */
-export async function openStage({ aof = false } = {}): Promise<Stage> {
+/**
+ * The server that `REDIS_URL` names, else one of our own, or a cluster of our own; with `aof` that keeps its
+ * data when killed.
+ */
+export async function openStage({ aof = false, cluster = false } = {}): Promise<Stage> {
   const given = Deno.env.get("REDIS_URL");
   if (given) {
-    const { host } = new URL(given); // without its credentials
-    const about = `Using the Redis that REDIS_URL names, ${host}`;
+    const about = `Using the Redis that REDIS_URL names, ${hostOf(given)}`;
     return { url: given, about, isOwn: false, stop: () => Promise.resolve() };
   }
   const { version } = await findRedis();
+  if (cluster) return clusterStage(await RedisCluster.start(), version);
   const server = await RedisServer.start({ aof });
   const about =
     `Started a private Redis ${version} on 127.0.0.1:${server.port}; it ends with this program`;
   const restart = () => server.kill().then(() => server.restart());
   return { url: server.url, about, isOwn: true, stop: () => server.stop(), restart };
+}
+
+function clusterStage(cluster: RedisCluster, version: string): Stage {
+  const about =
+    `Started a private cluster of Redis ${version}, three masters and three replicas, on ` +
+    `${cluster.addresses.join(", ")}; it ends with this program`;
+  return { url: cluster.url, about, isOwn: true, stop: () => cluster.stop() };
 }
 
 /** Ctrl-C, as two signals. */

@@ -154,6 +154,18 @@ export class Ear {
       .map(({ words: [name, ...rest] }) => [name === "EVAL" ? "EVALSHA" : name!, ...rest]);
   }
 
+  /**
+   * The commands of a node of a cluster, sorted: of all who are no nodes themselves, since a cluster has no
+   * doors. Asking for its layout is housekeeping there.
+   */
+  commandsBut(nodes: ReadonlySet<number>): string[] {
+    const names = this.heard
+      .filter(({ port }) => port !== undefined && !nodes.has(port))
+      .map(({ words: [name] }) => name === "EVAL" ? "EVALSHA" : name!)
+      .filter((name) => name !== "CLUSTER" && !HOUSEKEEPING.includes(name));
+    return [...new Set(names)].sort();
+  }
+
   /** Stops listening. */
   async close(): Promise<void> {
     closeQuietly(this.#conn);

@@ -82,23 +82,24 @@ export class Checker implements AsyncDisposable {
   }
 
   /** Whether an exercise is solved: whether it does what it should, and then whether it compiles. */
-  async check(exercise: Pick<Exercise, "name">): Promise<Verdict> {
-    const verdict = await this.behaves(exercise);
+  async check(exercise: Pick<Exercise, "name">, signal?: AbortSignal): Promise<Verdict> {
+    const verdict = await this.behaves(exercise, signal);
     // The types come last, since that takes longer than all the rest.
-    return verdict.solved ? await this.#compiles(exercise) : verdict;
+    return verdict.solved ? await this.#compiles(exercise, signal) : verdict;
   }
 
   /** Whether it does what it should. */
-  async behaves({ name }: Pick<Exercise, "name">): Promise<Verdict> {
+  async behaves({ name }: Pick<Exercise, "name">, signal?: AbortSignal): Promise<Verdict> {
     const args = ["test", "-A", "--no-check", "--fail-fast", "--import-map", this.#map];
-    const { ok, stdout, stderr } = await this.#deno([...args, `exercises/checks/${name}.ts`]);
+    const check = `exercises/checks/${name}.ts`;
+    const { ok, stdout, stderr } = await this.#deno([...args, check], signal);
     return ok ? { solved: true } : readFailure(`${stdout}\n${stderr}`, name);
   }
 
-  async #compiles({ name }: Pick<Exercise, "name">): Promise<Verdict> {
+  async #compiles({ name }: Pick<Exercise, "name">, signal?: AbortSignal): Promise<Verdict> {
     const file = new URL(`${name}.ts`, this.#folder).href;
     const config = fileURLToPath(new URL("deno.json", ROOT)); // the file may be elsewhere
-    const { ok, stderr } = await this.#deno(["check", "--config", config, file]);
+    const { ok, stderr } = await this.#deno(["check", "--config", config, file], signal);
     return ok ? { solved: true } : readFailure(stderr, name);
   }
 
@@ -107,12 +108,13 @@ export class Checker implements AsyncDisposable {
     await Deno.remove(this.#map);
   }
 
-  #deno(args: string[]): Promise<RunResult> {
+  #deno(args: string[], signal?: AbortSignal): Promise<RunResult> {
     const plain = { NO_COLOR: "1", FORCE_COLOR: "", DENO_NO_UPDATE_CHECK: "1" };
     return run(Deno.execPath(), args, {
       cwd: fileURLToPath(ROOT),
       env: { REDIS_URL: this.#redisUrl, ...plain },
       deadlineMs: CHECK_MS,
+      signal,
     });
   }
 }

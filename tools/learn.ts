@@ -119,9 +119,9 @@ class Course {
   }
 
   /** Checks an exercise, and notes it if it is solved. */
-  async check(exercise: Exercise, checker: Checker): Promise<Verdict> {
+  async check(exercise: Exercise, checker: Checker, signal?: AbortSignal): Promise<Verdict> {
     const text = await this.text(exercise);
-    const verdict = await checker.check(exercise);
+    const verdict = await checker.check(exercise, signal);
     this.solved[this.exercises.indexOf(exercise)] = verdict.solved;
     if (verdict.solved) await this.progress.noteSolved(exercise.name, text);
     return verdict;
@@ -174,7 +174,8 @@ async function learn(
     };
     if (desk.hasKeys) show();
     const text = await course.text(exercise);
-    const verdict = await course.check(exercise, checker);
+    const verdict = await course.check(exercise, checker, desk.leaving);
+    if (desk.leaving.aborted) return 0;
     show(verdict);
     if (verdict.solved) {
       at = course.nextFrom(at);
@@ -205,6 +206,7 @@ class Desk implements Disposable {
   readonly #interrupts = listenForInterrupts();
   readonly #watcher: Deno.FsWatcher;
   readonly #events: Event[] = [];
+  readonly #leaving = new AbortController();
   #wake = () => {};
 
   constructor(folder: URL) {
@@ -214,6 +216,11 @@ class Desk implements Disposable {
     if (!this.hasKeys) return;
     Deno.stdin.setRaw(true, { cbreak: true }); // Ctrl-C stays a signal
     void this.#listen();
+  }
+
+  /** Aborts as soon as somebody quits, whatever is going on. */
+  get leaving(): AbortSignal {
+    return this.#leaving.signal;
   }
 
   /** Clears the screen, where there is one, and shows these lines. */
@@ -244,6 +251,7 @@ class Desk implements Disposable {
   }
 
   #tell(event: Event): void {
+    if (event === "quit") this.#leaving.abort();
     if (event !== "changed" || !this.#events.includes("changed")) this.#events.push(event);
     this.#wake();
   }

@@ -14,6 +14,8 @@ export interface RunOptions {
   cwd?: string;
   /** Milliseconds until the process is killed. @default {10_000} */
   deadlineMs?: number;
+  /** Kills the process when it aborts. */
+  signal?: AbortSignal;
 }
 
 /** What a subprocess left behind. */
@@ -30,7 +32,7 @@ export interface RunResult {
 export async function run(
   command: string,
   args: string[],
-  { env = {}, cwd, deadlineMs = 10_000 }: RunOptions = {},
+  { env = {}, cwd, deadlineMs = 10_000, signal }: RunOptions = {},
 ): Promise<RunResult> {
   let child: Deno.ChildProcess;
   try {
@@ -45,16 +47,21 @@ export async function run(
   } catch (error) {
     return { ok: false, stdout: "", stderr: `${command}: ${(error as Error).message}` };
   }
+  const end = () => kill(child.pid, "SIGKILL");
+  if (signal?.aborted) end();
+  signal?.addEventListener("abort", end);
   const { promise: gaveUp, resolve: giveUp } = Promise.withResolvers<void>();
   const timers = [
-    setTimeout(() => kill(child.pid, "SIGKILL"), deadlineMs),
+    setTimeout(end, deadlineMs),
     // Children of its own may outlive it and hold the pipes open: they are not waited for.
     setTimeout(giveUp, deadlineMs + 500),
   ];
   const output = await Promise.race([child.output(), gaveUp]);
   timers.forEach(clearTimeout);
+  signal?.removeEventListener("abort", end);
   const killed = !output || output.signal === "SIGKILL";
-  const late = killed ? `\n${command}: killed after ${deadlineMs} ms` : "";
+  const why = signal?.aborted ? "when it was called off" : `after ${deadlineMs} ms`;
+  const late = killed ? `\n${command}: killed ${why}` : "";
   const text = (bytes?: Uint8Array) => new TextDecoder().decode(bytes);
   return {
     ok: output?.success ?? false,

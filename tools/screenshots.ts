@@ -1,6 +1,7 @@
 /**
- * `deno task screenshots`: the pictures in `docs/screenshots`, of a small photo shop's queues, in a real
- * Chromium. It starts a Redis and a dashboard of its own, and ends when all are taken.
+ * `deno task screenshots`: the pictures in `docs/screenshots`, of a small photo shop's queues and of a
+ * step of the course, in a real Chromium. It starts what it shows, a Redis for each, and ends when all
+ * are taken. `deno task screenshots watch` takes those alone whose names begin so.
  *
  * @module
  */
@@ -23,11 +24,16 @@ import {
 } from "@workshop/redis-patterns/tasks";
 import { Dashboard } from "@workshop/redis-patterns/dashboard";
 import { findChromium } from "./chromium.ts";
+import { Cast } from "./ex_cast.ts";
+import { readExample } from "./example.ts";
 import { RedisServer } from "./redis_server.ts";
+import { declaredIn } from "./watch/declared.ts";
+import { openWatch } from "./watch/server.ts";
 
 const INTO = new URL("../docs/screenshots/", import.meta.url);
 
 const DESKTOP = { viewport: { width: 1280, height: 800 } };
+const STAGE = { viewport: { width: 1280, height: 720 } };
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2 };
 
 /** What is taken: a name, a page, and how it is looked at. */
@@ -59,12 +65,14 @@ const ERRORS = [
   "550 mailbox 7712 is full",
 ];
 
-await using server = await RedisServer.start();
-const redis = await connect({ url: server.url });
-const workers = await shop(redis);
-await using dashboard = new Dashboard({ redis });
-const web = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, dashboard.fetch);
-const base = `http://127.0.0.1:${web.addr.port}`;
+/** The watch page beside a step: a name, and the colours of the system. */
+const WATCHED: [name: string, how: BrowserContextOptions][] = [
+  ["watch", STAGE],
+  ["watch_dark", { ...STAGE, colorScheme: "dark" }],
+];
+
+const [only = ""] = Deno.args;
+const isWanted = ([name]: [string, ...unknown[]]) => name.startsWith(only);
 const { command, args, env } = await findChromium();
 const browser = await chromium.launch({
   executablePath: command,
@@ -72,12 +80,57 @@ const browser = await chromium.launch({
   env: { ...Deno.env.toObject(), ...env },
 });
 await Deno.mkdir(INTO, { recursive: true });
-for (const [name, path, how] of SHOTS) await take(browser, { name, path, how });
+const shots = SHOTS.filter(isWanted);
+if (shots.length > 0) await takeDashboard(browser, shots);
+for (const [name, how] of WATCHED.filter(isWanted)) await takeWatch(browser, name, how);
 await browser.close();
-await Promise.all(workers.map((worker) => worker.stop({ graceMs: 0 })));
-await dashboard.close();
-await web.shutdown();
-await redis.close();
+
+async function takeDashboard(browser: Browser, shots: typeof SHOTS): Promise<void> {
+  await using server = await RedisServer.start();
+  const redis = await connect({ url: server.url });
+  const workers = await shop(redis);
+  await using dashboard = new Dashboard({ redis });
+  const web = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, dashboard.fetch);
+  const base = `http://127.0.0.1:${web.addr.port}`;
+  for (const [name, path, how] of shots) await take(browser, { name, url: base, path, how });
+  await Promise.all(workers.map((worker) => worker.stop({ graceMs: 0 })));
+  await dashboard.close();
+  await web.shutdown();
+  await redis.close();
+}
+
+/** Step 06 as it is played, when both consumers have something in hand and the ladder fills. */
+async function takeWatch(
+  browser: Browser,
+  name: string,
+  how: BrowserContextOptions,
+): Promise<void> {
+  await using server = await RedisServer.start();
+  const example = await readExample("examples/06_priority_queue/blocking.ts");
+  const quiet = { colours: false, onLine: () => {}, onEnd: () => {} };
+  const cast = await Cast.open(example, { url: server.url, port: server.port, ...quiet });
+  const watch = openWatch({
+    url: server.url,
+    port: 0,
+    title: example.title,
+    declared: declaredIn(example.code),
+    nameOf: (who) => cast.nameOf(who),
+  });
+  const context = await browser.newContext(how);
+  const page = await context.newPage();
+  await page.goto(watch.url);
+  await page.waitForTimeout(1_000); // it listens
+  await cast.begin([]);
+  await page.locator(".rung [data-card]").nth(3).waitFor();
+  await page.locator("[data-worker] [data-card]").nth(1).waitFor();
+  for (const actor of cast.alive) cast.freeze(actor, true);
+  await page.waitForTimeout(1_500); // what flies has landed
+  await page.screenshot({ path: new URL(`${name}.png`, INTO).pathname });
+  await context.close();
+  await cast.end();
+  await watch.close();
+  console.log(`docs/screenshots/${name}.png`);
+}
 
 /** Queues as a shop has them in the afternoon. */
 async function shop(redis: ConnectedClient): Promise<Stopping[]> {
@@ -202,11 +255,16 @@ async function anHour(redis: ConnectedClient, name: string): Promise<void> {
 
 async function take(
   browser: Browser,
-  { name, path, how }: { name: string; path: string; how: BrowserContextOptions },
+  { name, url, path, how }: {
+    name: string;
+    url: string;
+    path: string;
+    how: BrowserContextOptions;
+  },
 ): Promise<void> {
   const context = await browser.newContext(how);
   const page = await context.newPage();
-  await page.goto(base + (path.startsWith("/") ? path : "/queues/emails/messages?state=dead"));
+  await page.goto(url + (path.startsWith("/") ? path : "/queues/emails/messages?state=dead"));
   if (path === "message") {
     await page.locator("tbody a").first().click();
     await page.getByRole("link", { name: "Show the payload" }).click();
@@ -215,7 +273,7 @@ async function take(
   }
   if (path === "plan") {
     await page.getByRole("button", { name: /^Redrive all/ }).click();
-    await page.getByText(/^\d+ messages$/).waitFor();
+    await page.locator(".figure").waitFor();
   }
   await page.evaluate("document.activeElement?.blur()");
   await page.waitForTimeout(1_200); // typefaces, charts, and a frame of the live part

@@ -8,17 +8,20 @@
  * Ten photos to print, four a second. One is to be in the hand of a worker who is killed.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { connect, ReliableQueue } from "@workshop/redis-patterns";
+import { connect, ListQueue, ReliableQueue } from "@workshop/redis-patterns";
 import { help, now, say } from "../scoreboard.ts";
 
-const defaults = { queue: "photo_prints", count: 10, rate: 4 };
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+const defaults = { queue: "photo_prints", count: 10, rate: 4, lossy: false };
+const options = { string: ["url", "queue"], boolean: ["lossy"], default: defaults };
+const flags = parseArgs(Deno.args, options);
 help("Reliable queue, producer", flags);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 
 const redis = await connect({ url: flags.url });
-const queue = new ReliableQueue(redis, flags.queue);
+const queue = flags.lossy // a plain list, for a worker that is told the same
+  ? new ListQueue(redis, flags.queue)
+  : new ReliableQueue(redis, flags.queue);
 
 say("producer", `${left} photos for ${queue.name}, ${flags.rate} a second`);
 for (let n = 1; left > 0; n++, left--) {

@@ -16,7 +16,13 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { Delivery, EnqueueOptions, LeasedQueue, Settlement } from "@workshop/redis-patterns";
+import {
+  type Delivery,
+  type EnqueueOptions,
+  type LeasedQueue,
+  queueKeys,
+  type Settlement,
+} from "@workshop/redis-patterns";
 import { type Context, Hono } from "hono";
 import { asking, badRequest, notFound, Problem, unavailable } from "./problem.ts";
 import type { Kind, Queues } from "./queues.ts";
@@ -132,7 +138,7 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
       const body = await readBody(c);
       return await queues.use(name, { kind, creates: true, remembers: false }, async (queue) => {
         // Of another server, or from before a restart, the token is enough.
-        const delivery = hands.get(whole) ?? await asking(() => queue.delivery(token));
+        const delivery = hands.get(whole) ?? deliveryOf(queue, token, whole);
         const answer = await asking(() => settle(delivery, body, c));
         if (verb !== "extend") hands.drop(whole);
         return answer;
@@ -237,11 +243,35 @@ function writeToken({ name, kind, token }: Token): string {
   return `${kind[0]}.${Buffer.from(name).toString("base64url")}.${token}`;
 }
 
+/** @throws {Problem} 404: it stands in the path, so what names no delivery is a page that is not there. */
 function readToken(text: string): Token {
-  const [, letter = "", name = "", token = ""] = /^([lpst])\.([\w-]+)\.([\w:-]+)$/.exec(text) ?? [];
+  const [, letter = "", coded = "", token = ""] = /^([lpst])\.([\w-]+)\.([\w:-]+)$/.exec(text) ??
+    [];
   const kind = LETTERS[letter];
-  if (!kind) throw notFound(`There is no delivery ${JSON.stringify(text.slice(0, 200))}`);
-  return { kind, name: Buffer.from(name, "base64url").toString(), token };
+  const name = Buffer.from(coded, "base64url").toString();
+  if (!kind || !isName(name)) throw noDelivery(text);
+  return { kind, name, token };
+}
+
+function deliveryOf(queue: LeasedQueue<unknown>, token: string, whole: string): Settlement {
+  try {
+    return queue.delivery(token);
+  } catch (error) {
+    if (error instanceof TypeError) throw noDelivery(whole);
+    throw error;
+  }
+}
+
+function isName(name: string): boolean {
+  try {
+    return queueKeys(name) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function noDelivery(token: string): Problem {
+  return notFound(`There is no delivery ${JSON.stringify(token.slice(0, 200))}`);
 }
 
 /** One message, as a producer writes it. */

@@ -4,7 +4,12 @@
  *
  * @module
  */
-import { LeaseLostError, QueueFullError, RedisConnectionError } from "@workshop/redis-patterns";
+import {
+  LeaseLostError,
+  QueueFullError,
+  RedisConnectionError,
+  SchemaError,
+} from "@workshop/redis-patterns";
 import { UnknownQueueError } from "../snapshot.ts";
 
 /** What a problem document says besides. */
@@ -83,6 +88,10 @@ export async function asking<T>(run: () => T | Promise<T>): Promise<T> {
 export function toProblem(error: unknown): Problem | undefined {
   if (error instanceof Problem) return error;
   if (error instanceof UnknownQueueError) return notFound(error.message);
+  if (error instanceof SchemaError) {
+    const title = "The payload is not what the queue takes";
+    return new Problem({ status: 422, kind: "schema", title, detail: error.message });
+  }
   if (error instanceof LeaseLostError) {
     const title = "The lease is over";
     return new Problem({ status: 409, kind: "lease-lost", title, detail: error.message });

@@ -8,12 +8,13 @@ import {
   type LeasedQueue,
   type LeasedQueueOptions,
   PriorityQueue,
+  queueKeys,
   type RedisClient,
   type RegisteredQueue,
   ReliableQueue,
   StreamQueue,
 } from "@workshop/redis-patterns";
-import { TaskQueue } from "@workshop/redis-patterns/tasks";
+import { TaskQueue, type TaskQueueOptions } from "@workshop/redis-patterns/tasks";
 import { UnknownQueueError } from "../snapshot.ts";
 import { asking, Problem } from "./problem.ts";
 import type { Source } from "./source.ts";
@@ -21,8 +22,17 @@ import type { Source } from "./source.ts";
 /** What a queue is made of. */
 export type Kind = RegisteredQueue["kind"];
 
-/** Options of the queues that the server opens; what is not said is as everywhere. */
-export type QueueOptions = LeasedQueueOptions<unknown>;
+/** The tasks of any queue. */
+export type AnyTasks = Record<string, (payload: unknown) => unknown>;
+
+/**
+ * Options of the queues that the server opens; what is not said is as everywhere. Those of a queue of tasks
+ * are a `TaskQueue`'s: it takes `schemas` by the name of the task, and has a codec of its own.
+ */
+export type QueueOptions = LeasedQueueOptions<unknown> | Omit<TaskQueueOptions<AnyTasks>, "name">;
+
+/** Says which; asked whenever a request names a queue. */
+export type QueueOptionsOf = (name: string, kind: Kind) => QueueOptions;
 
 /** How many stay open that nobody uses. */
 const MAX_IDLE = 200;
@@ -30,16 +40,21 @@ const MAX_IDLE = 200;
 /** For how long it is believed what kind a queue is, in milliseconds. */
 const BELIEVED_MS = 10_000;
 
+type Leased = LeasedQueueOptions<unknown>;
+
 /** How each kind is opened. Of tasks a payload is `{ type, payload }`. */
 const OPEN: Record<
   Kind,
   (client: RedisClient, name: string, options: QueueOptions) => LeasedQueue<unknown>
 > = {
-  list: (client, name, options) => new ReliableQueue(client, name, options),
-  priority: (client, name, options) => new PriorityQueue(client, name, options),
-  stream: (client, name, options) => new StreamQueue(client, name, options),
-  tasks: (client, name, { codec: _, schema: __, dedupe: ___, ...options }) => {
-    const queue: unknown = new TaskQueue(client, { ...options, name });
+  list: (client, name, options) => new ReliableQueue(client, name, options as Leased),
+  priority: (client, name, options) => new PriorityQueue(client, name, options as Leased),
+  stream: (client, name, options) => new StreamQueue(client, name, options as Leased),
+  tasks: (client, name, options) => {
+    const queue: unknown = new TaskQueue<AnyTasks>(client, {
+      ...options as TaskQueueOptions<AnyTasks>,
+      name,
+    });
     return queue as LeasedQueue<unknown>;
   },
 };
@@ -52,12 +67,12 @@ interface Open {
 /** See the module. */
 export class Queues implements AsyncDisposable {
   readonly #source: Source;
-  readonly #optionsOf: (name: string) => QueueOptions;
+  readonly #optionsOf: QueueOptionsOf;
   readonly #open = new Map<string, Open>();
   readonly #kinds = new Map<string, { kind: Kind; until: number }>();
 
   /** Opens nothing yet. */
-  constructor(source: Source, optionsOf: (name: string) => QueueOptions) {
+  constructor(source: Source, optionsOf: QueueOptionsOf) {
     this.#source = source;
     this.#optionsOf = optionsOf;
   }
@@ -82,11 +97,12 @@ export class Queues implements AsyncDisposable {
     const kind = remembers
       ? await this.#kindOf(name, wanted, creates || wanted !== undefined)
       : wanted!;
-    const options = this.#optionsOf(name);
+    await asking(() => queueKeys(name)); // a bad name is the asker's mistake, a bad option is ours
+    const options = this.#optionsOf(name, kind);
     const key = `${kind} ${name}`;
     let open = this.#open.get(key);
     if (!open) {
-      open = { queue: await asking(() => OPEN[kind](client, name, options)), users: 0 };
+      open = { queue: OPEN[kind](client, name, options), users: 0 };
       this.#open.set(key, open);
     }
     // Last in line again.

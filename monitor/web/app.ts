@@ -9,6 +9,7 @@ import { METRICS_TYPE, metricsText } from "../metrics.ts";
 import { type Guard, isSafe, type Visitor } from "../server/guard.ts";
 import { jobRoutes, type RequestEnv } from "../server/jobs.ts";
 import {
+  asking,
   badRequest,
   notFound,
   Problem,
@@ -241,6 +242,17 @@ export function appOf(parts: Parts): Hono<Env> {
       return pathOf("queues", name);
     });
   }
+  for (const how of ["pause", "resume"] as const) {
+    button(`/queues/:name/workers/:consumer/${how}`, async (c, form) => {
+      const [name, consumer] = [c.req.param("name")!, c.req.param("consumer")!];
+      const queue = await watch.queue(name);
+      const there = await asking(() => queue[`${how}Consumer`](consumer));
+      if (!there) {
+        throw notFound(`There is no worker ${JSON.stringify(consumer)} in ${JSON.stringify(name)}`);
+      }
+      return isHere(form["back"]) ? form["back"] : "/workers";
+    });
+  }
   button("/queues/:name/plan", async (c, form) => {
     const name = c.req.param("name")!;
     const state = stateOf(form["state"]);
@@ -273,7 +285,16 @@ export function appOf(parts: Parts): Hono<Env> {
         `perSecond must be a number above 0, but is ${JSON.stringify(form["perSecond"])}`,
       );
     }
-    operations.run(c.req.param("id")!, perSecond);
+    const most = form["most"] ? Number(form["most"]) : undefined;
+    if (most !== undefined && !(Number.isInteger(most) && most >= 1)) {
+      throw badRequest(
+        `most must be a whole number from 1, but is ${JSON.stringify(form["most"])}`,
+      );
+    }
+    operations.run(c.req.param("id")!, {
+      ...(perSecond !== undefined && { perSecond }),
+      ...(most !== undefined && { most }),
+    });
     return Promise.resolve(pathOf("operations", c.req.param("id")!));
   });
   button("/operations/:id/stop", (c) => {

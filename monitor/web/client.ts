@@ -69,6 +69,7 @@ function client(page: Browser): void {
         axes: [
           {
             ...axis,
+            size: 32,
             grid: { show: false },
             space: 80,
             values: (_: Browser, ticks: number[]) => ticks.map(clock),
@@ -101,8 +102,8 @@ function client(page: Browser): void {
     }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  // A canvas does not take the typeface by itself when that has come.
-  document.fonts.ready.then(() => {
+  // A canvas does not take the typeface by itself when that has come; and asking for it makes it come.
+  document.fonts.load("12px Inter").then(() => {
     for (const { plot } of charts.values()) plot.redraw(false, true);
   });
 
@@ -113,9 +114,11 @@ function client(page: Browser): void {
     light.dataset.state = state;
     light.querySelector("span").textContent = words;
   };
-  document.addEventListener("htmx:sse:after:connection", () => say("on", "live"));
+  const sayLive = () =>
+    document.querySelector("[data-away]") ? say("off", "Redis is away") : say("on", "live");
+  document.addEventListener("htmx:sse:after:connection", sayLive);
   document.addEventListener("htmx:sse:after:message", () => {
-    say("on", "live");
+    sayLive();
     draw();
   });
   document.addEventListener("htmx:sse:error", () => say("off", "not connected"));
@@ -151,9 +154,34 @@ function client(page: Browser): void {
     }
     const copy = event.target.closest("[data-copy]");
     if (copy) {
-      page.navigator.clipboard?.writeText(copy.dataset.copy);
-      copy.textContent = "copied";
+      // Where a browser permits it: on this machine, or by https.
+      const text = document.getElementById(copy.dataset.copy)?.textContent ?? "";
+      const copied = page.navigator.clipboard?.writeText(text) ?? Promise.reject(new Error());
+      copied.then(() => copy.textContent = "Copied", () => copy.textContent = "Not permitted");
+      page.setTimeout(() => copy.textContent = "Copy", 2_000);
     }
+  });
+
+  // How many are meant stands on the button.
+  document.addEventListener("input", ({ target }: Browser) => {
+    if (target.name !== "most") return;
+    const label = target.form.querySelector("[data-all]");
+    const { all } = label.dataset;
+    label.textContent = target.value === "" ? all : `${Number(target.value)} of ${all}`;
+  });
+
+  // What was pressed goes on, and is not pressed twice. A page that comes back from the cache is as new.
+  document.addEventListener("submit", (event: Browser) => {
+    const { submitter } = event;
+    if (event.target.method === "post") {
+      if (event.target.dataset.sent) return event.preventDefault();
+      event.target.dataset.sent = "1";
+    }
+    submitter?.setAttribute("aria-busy", "true");
+  });
+  page.addEventListener("pageshow", () => {
+    for (const form of all("form[data-sent]")) delete form.dataset.sent;
+    for (const busy of all("[aria-busy]")) busy.removeAttribute("aria-busy");
   });
 
   // Keys: / searches, j and k go through the rows, x selects one.

@@ -1,6 +1,6 @@
 /**
  * What stands behind a page and behind every button: the keys, the redis-cli command that looks at them,
- * the call that does the same in a program, and what Redis runs for it. `tests/monitor_web_test.ts`
+ * the call that does the same in a program, and what Redis runs for it. `tests/monitor_acts_test.ts`
  * presses the buttons and compares this with what MONITOR shows.
  *
  * @module
@@ -292,6 +292,22 @@ function moving({ name, kind, state, verb, ids = [] }: Press): Behind {
         ],
       };
   }
+}
+
+/** What stands behind pausing one consumer. */
+export function behindPauseConsumer(
+  { name, consumer, how }: { name: string; consumer: string; how: "pause" | "resume" },
+): Behind {
+  const { workers } = queueKeys(name);
+  const field = `${word(workers)} paused:${consumer}`;
+  return {
+    call: `await queue.${how}Consumer(${JSON.stringify(consumer)})`,
+    redis: [
+      "EVALSHA pause_consumer",
+      `HDEL ${field}`,
+      ...(how === "pause" ? [`HSET ${field}`] : []),
+    ],
+  };
 }
 
 /** What stands behind pausing. */

@@ -7,7 +7,7 @@
 import type { Child, FC } from "hono/jsx";
 import { html, raw } from "hono/html";
 import { assetUrl } from "./assets.ts";
-import { Change } from "./parts.tsx";
+import { Change, Refresh } from "./parts.tsx";
 
 /** What a page says. */
 export interface Page {
@@ -131,11 +131,7 @@ export function documentOf(page: Page, visit: Visit) {
         {/* Not deferred: htmx would then begin at once, now and then before its extension is there. */}
         <script src={assetUrl("htmx.js")}></script>
         <script src={assetUrl("htmx-sse.js")}></script>
-        {page.status === 503 && (
-          <noscript>
-            <meta http-equiv="refresh" content="5" />
-          </noscript>
-        )}
+        {page.status === 503 && <Refresh seconds={5} />}
       </head>
       <body>
         <a class="skip" href="#main">To the content</a>

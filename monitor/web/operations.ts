@@ -5,7 +5,7 @@
  * ```
  * counting ──► ready to run ──run──► running ──► done
  *     │              │                  └─stop─► stopped
- *     └─ failed      └─ forgotten after ten minutes
+ *     └─ failed      └─ forgotten when fifty others were asked for
  * ```
  *
  * What was counted is what is changed: the ids are kept, so nothing that dies meanwhile is taken along.
@@ -169,11 +169,11 @@ export class Operations {
   }
 
   /**
-   * Yes, do it.
+   * Yes, do it: with all that were counted, or with the first `most` of them.
    *
    * @throws {Problem} 409 if it does not wait for that.
    */
-  run(id: string, perSecond: number | undefined): void {
+  run(id: string, { perSecond, most }: { perSecond?: number; most?: number } = {}): void {
     const own = this.#own(id);
     if (own.operation.phase !== "asking") {
       const { phase } = own.operation;
@@ -182,6 +182,10 @@ export class Operations {
     }
     own.operation.phase = "running";
     own.operation.perSecond = perSecond;
+    if (most !== undefined && most < own.ids.length) {
+      own.ids.length = most;
+      own.operation.total = most;
+    }
     own.operation.startedAt = Date.now();
     this.#guard(own, () => this.#work(own));
   }

@@ -5,8 +5,9 @@
  *
  * @module
  */
-import type { Counts, QueueStats } from "@workshop/redis-patterns";
+import type { ConsumerInfo, Counts, QueueStats } from "@workshop/redis-patterns";
 import type { Child, FC } from "hono/jsx";
+import { raw } from "hono/html";
 import { cut, duration, inert, instant, shares, whole } from "../format.ts";
 
 /** The states in the order of a message's life, with the words for people. */
@@ -56,6 +57,7 @@ export const StateBar: FC<{ counts: Counts }> = ({ counts }) => {
       role="img"
       aria-label={label.join(", ")}
     >
+      <title>{label.join(", ")}</title>
       {parts.map((width, i) => {
         const rect = width > 0 && (
           <rect x={x} y="0" width={width} height="8" class={STATES[i]![0]} />
@@ -91,6 +93,7 @@ export const Spark: FC<{ values: readonly number[]; label: string; class?: strin
       role="img"
       aria-label={label}
     >
+      <title>{label}</title>
       <polygon points={`0,38 ${points.join(" ")} 132,38`} fill="currentColor" opacity=".1" />
       <polyline
         points={points.join(" ")}
@@ -119,15 +122,79 @@ export const Empty: FC<{ title: string; alone?: boolean; children?: Child }> = (
   </div>
 );
 
-/** Whether a queue is paused, or has nobody who works. */
-export const Badges: FC<{ kind: string; paused?: boolean | undefined; idle?: boolean }> = (
-  { kind, paused, idle },
-) => (
-  <>
-    <span class="badge">{kind}</span>
-    {paused && <span class="badge warn">paused</span>}
-    {idle && <span class="badge bad">no workers</span>}
-  </>
+/** What a queue is made of, whether it is paused, and why nobody works. */
+export const Badges: FC<{ kind: string; paused?: boolean | undefined; idle?: string | undefined }> =
+  (
+    { kind, paused, idle },
+  ) => (
+    <>
+      <span class="badge" title={KINDS[kind]}>{kind}</span>
+      {paused && (
+        <span class="badge warn" title="Nothing is handed out until somebody resumes it">
+          paused
+        </span>
+      )}
+      {idle && <span class="badge bad" title="Messages wait, and nobody takes them">{idle}</span>}
+    </>
+  );
+
+const KINDS: Readonly<Record<string, string>> = {
+  list: "ReliableQueue, a LIST: first in, first out",
+  priority: "PriorityQueue, a ZSET: the most urgent first",
+  stream: "StreamQueue, a STREAM with a consumer group",
+  tasks: "TaskQueue, a STREAM of tasks with their records",
+};
+
+/** Why nobody takes what waits, if that is so and the queue itself is not paused. */
+export function idleness({ counts, consumers }: {
+  counts: Counts;
+  consumers: readonly ConsumerInfo[];
+}): string | undefined {
+  if (counts.ready === 0 || counts.paused) return undefined;
+  if (consumers.length === 0) return "no workers";
+  return consumers.every(({ paused }) => paused) ? "all workers paused" : undefined;
+}
+
+/** Copies what an element says; where a browser has no script, or no right to, it is not there. */
+export const Copy: FC<{ from: string; what: string }> = ({ from, what }) => (
+  <button type="button" class="link only-js" data-copy={from} aria-label={`Copy ${what}`}>
+    Copy
+  </button>
+);
+
+/** How much JSON is coloured, in characters: each piece costs an element. */
+const COLOURED = 16_384;
+
+/** JSON with its parts told apart; other text as it is. */
+export const Json: FC<{ children: string; label: string; id?: string }> = (
+  { children, label, ...rest },
+) => {
+  const text = inert(children, { lines: true });
+  const parts: Child[] = [];
+  let from = 0;
+  for (const piece of text.length > COLOURED ? [] : text.matchAll(PIECES)) {
+    const [whole, key, string] = piece;
+    parts.push(text.slice(from, piece.index));
+    parts.push(<span class={key ? "key" : string ? "text" : "value"}>{whole}</span>);
+    from = piece.index + whole.length;
+  }
+  return <pre tabindex={0} aria-label={label} {...rest}>{parts}{text.slice(from)}</pre>;
+};
+
+const PIECES =
+  /("(?:[^"\\]|\\.)*")(?=\s*:)|("(?:[^"\\]|\\.)*")|-?\b\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
+
+/**
+ * Loads the page again after some seconds, where a browser has no script. Not as JSX: that would lift the
+ * `meta` out of its `noscript` into the head, and load it again under the hands of everybody.
+ */
+export const Refresh: FC<{ seconds: number }> = ({ seconds }) => (
+  <>{raw(`<noscript><meta http-equiv="refresh" content="${Math.ceil(seconds)}"></noscript>`)}</>
+);
+
+/** In the live part: what somebody types, chooses or opens here stays as it is when a frame comes. */
+export const Kept: FC<{ id: string; children?: Child }> = ({ id, children }) => (
+  <div id={id} hx-morph-skip="">{children}</div>
 );
 
 /** A form that changes something: it carries what only our pages know. */

@@ -44,7 +44,8 @@ body {
 }
 a { color: var(--accent); text-decoration: none }
 a:hover { text-decoration: underline }
-:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 4px }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
+a:focus-visible, summary:focus-visible { border-radius: 4px }
 code, pre, kbd, .mono { font-family: Mono, ui-monospace, monospace; font-size: 13px; font-variant-ligatures: none }
 h1, h2, h3 { margin: 0; font-weight: 620; letter-spacing: -.012em; line-height: 1.25 }
 h1 { font-size: 25px; letter-spacing: -.02em; overflow-wrap: anywhere }
@@ -64,7 +65,7 @@ p { margin: 0 }
 
 /* The frame */
 .top { background: var(--surface); border-bottom: 1px solid var(--line) }
-.top > div, main, footer { max-width: 1216px; margin: 0 auto; padding: 0 24px }
+.top > div, main { max-width: 1216px; margin: 0 auto; padding: 0 24px }
 .top > div { display: flex; align-items: center; gap: 28px; height: 56px }
 .brand { display: flex; align-items: center; gap: 10px; font-weight: 620; color: var(--ink); letter-spacing: -.01em; white-space: nowrap }
 .brand:hover { text-decoration: none }
@@ -82,7 +83,7 @@ nav.main a[aria-current] { color: var(--ink); background: var(--sunken) }
 .icon:hover { background: var(--sunken); color: var(--ink) }
 .icon svg { width: 18px; height: 18px; display: block }
 main { padding-top: 32px; padding-bottom: 56px; min-height: calc(100vh - 140px) }
-footer { padding-top: 18px; padding-bottom: 28px; color: var(--muted); font-size: 13px; display: flex; gap: 8px 20px; flex-wrap: wrap; border-top: 1px solid var(--line) }
+footer { width: min(1168px, 100% - 48px); margin: 0 auto; padding: 18px 0 28px; color: var(--muted); font-size: 13px; display: flex; gap: 8px 20px; flex-wrap: wrap; border-top: 1px solid var(--line) }
 footer kbd { background: var(--surface); border: 1px solid var(--line); border-radius: 5px; padding: 0 5px; font-size: 12px }
 
 /* Headings of pages */
@@ -101,6 +102,7 @@ footer kbd { background: var(--surface); border: 1px solid var(--line); border-r
 .card > header { display: flex; align-items: baseline; gap: 12px; padding: 16px 20px 0 }
 .card > header > :first-child { flex: 1 }
 .card .body { padding: 16px 20px 20px }
+.body > .scroll { border-radius: 0 }
 .stack { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr) }
 #live + * { margin-top: 20px }
 h1 .badge { margin-left: 4px }
@@ -120,7 +122,7 @@ details.help dl { margin-top: 8px }
 .badge { display: inline-block; font-size: 12px; line-height: 20px; font-weight: 530; padding: 0 8px; border-radius: 6px; background: var(--sunken); color: var(--muted); vertical-align: middle; letter-spacing: 0; white-space: nowrap }
 .badge.warn { background: var(--warn-soft); color: var(--warn) } .badge.bad { background: var(--bad-soft); color: var(--bad) }
 .badge.accent { background: var(--accent-soft); color: var(--accent) } .badge.good { color: var(--good) }
-td .muted a { text-decoration: underline }
+td .muted a, .consumer a { text-decoration: underline }
 .progress { display: inline-flex; align-items: center; gap: 8px } .progress progress { width: 72px }
 
 /* Overview */
@@ -144,8 +146,8 @@ td .muted a { text-decoration: underline }
 .dot { width: 8px; height: 8px; border-radius: 3px; flex: none }
 .ready { background: var(--ready); fill: var(--ready) } .leased { background: var(--leased); fill: var(--leased) }
 .delayed { background: var(--delayed); fill: var(--delayed) } .dead { background: var(--dead); fill: var(--dead) }
-.facts { display: grid; grid-template-columns: repeat(4, auto); gap: 0 12px; border-top: 1px solid var(--line); padding-top: 12px; font-size: 13px; margin: 0 }
-.facts dt { color: var(--muted); font-size: 12px; grid-row: 1 }
+.facts { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 0 12px; border-top: 1px solid var(--line); padding-top: 12px; font-size: 13px; margin: 0 }
+.facts dt { color: var(--muted); font-size: 12px; grid-row: 1; cursor: help; position: relative; z-index: 1 }
 .facts dd { margin: 0; font-weight: 540; white-space: nowrap; grid-row: 2 }
 
 /* A queue */
@@ -161,10 +163,12 @@ dl.pairs dd { margin: 0; text-align: right; overflow-wrap: anywhere }
 dl.pairs.left dd { text-align: left }
 figure { margin: 0 }
 .plot { min-height: 200px } html:not(.js) .plot { display: none }
-.plot .u-legend { display: flex; flex-wrap: wrap; font-size: 13px; text-align: left; padding: 6px 0 0 40px; color: var(--muted) }
+.plot .u-legend, .plot .u-legend tbody { display: flex; flex-wrap: wrap; gap: 0 14px }
+.plot .u-legend { font-size: 13px; text-align: left; padding: 8px 0 0 46px; color: var(--muted) }
 .plot .u-legend .u-series:first-child { order: 1 }
 .plot:not(:hover) .u-legend .u-series:first-child { visibility: hidden }
 .plot:not(:hover) .u-inline.u-live th::after { content: none }
+.plot:not(:hover) .u-legend .u-value { display: none }
 .plot .u-legend .u-value { color: var(--ink); font-weight: 550; min-width: 34px; display: inline-block }
 .plot .u-legend .u-marker { border-radius: 3px; width: 12px; height: 3px; border-width: 2px }
 .plot td, .plot th { border: 0; padding: 2px 8px 2px 0; font-size: 13px } .plot tr:hover { background: none }
@@ -176,7 +180,7 @@ figure { margin: 0 }
 .scroll { overflow-x: auto; border-radius: 14px }
 table { width: 100%; border-collapse: collapse; font-size: 14px }
 th { text-align: left; font-weight: 500; color: var(--muted); font-size: 12.5px; padding: 11px 14px; white-space: nowrap; border-bottom: 1px solid var(--line) }
-td { padding: 10px 14px; border-bottom: 1px solid var(--line); vertical-align: top }
+td { padding: 10px 14px; border-bottom: 1px solid var(--line); vertical-align: baseline }
 tbody tr:last-child td { border-bottom: 0 }
 tbody tr:hover { background: color-mix(in srgb, var(--sunken) 55%, transparent) }
 tbody tr:focus-within { background: var(--accent-soft) }
@@ -185,34 +189,41 @@ h3 span { font-weight: 450 }
 .card .body table td:first-child, .card .body table th:first-child { padding-left: 0 }
 .card .body table td:last-child, .card .body table th:last-child { padding-right: 0 }
 .card > .scroll td:first-child:not(.check), .card > .scroll th:first-child:not(.check) { padding-left: 20px }
+.card > .scroll td:last-child, .card > .scroll th:last-child { padding-right: 20px }
 .card > .scroll td.check, .card > .scroll th.check { padding-left: 20px }
 td.check, th.check { width: 20px; padding-right: 0 }
 td .id { font-family: Mono, monospace; font-size: 13px; overflow-wrap: anywhere }
 td.error { overflow-wrap: anywhere; min-width: 220px; color: var(--bad) }
 td.num, th.num { text-align: right; white-space: nowrap }
+td.act { text-align: right; width: 1%; white-space: nowrap }
+.consumer { display: flex; gap: 12px; align-items: baseline; padding: 2px 0 }
 .bulk { display: flex; gap: 8px; flex-wrap: wrap; align-items: center; padding: 12px 14px; border-bottom: 1px solid var(--line) }
 .pages { display: flex; gap: 8px; align-items: center; padding: 14px 2px; color: var(--muted); font-size: 14px; flex-wrap: wrap }
 
 /* Forms */
 input[type=search], input[type=password], input[type=number], select {
   font: inherit; font-size: 14px; color: var(--ink); background: var(--surface); border: 1px solid color-mix(in srgb, var(--muted) 55%, var(--line)); border-radius: 9px; padding: 8px 12px; min-width: 0 }
-input[type=checkbox] { width: 16px; height: 16px; margin: 2px 0 0; accent-color: var(--accent) }
+input[type=checkbox] { width: 16px; height: 16px; margin: 0; vertical-align: -2px; accent-color: var(--accent) }
 .search { display: flex; gap: 8px; margin-bottom: 16px; flex-wrap: wrap }
 .search input { flex: 1 1 240px; font-family: Mono, Inter, monospace; font-size: 13px }
 button, .button {
   font: inherit; font-size: 14px; font-weight: 530; border: 1px solid color-mix(in srgb, var(--muted) 35%, var(--line)); background: var(--surface); color: var(--ink); border-radius: 9px; padding: 7px 14px; cursor: pointer; display: inline-block; white-space: nowrap }
 button:hover, .button:hover { background: var(--sunken); text-decoration: none }
+button.slim { font-size: 13px; padding: 2px 10px; border-radius: 7px }
+button:active:enabled { transform: translateY(1px) }
+button[aria-busy] { opacity: .6; cursor: progress }
 button:disabled { color: var(--muted); cursor: default; background: none }
 button.primary { background: var(--accent); border-color: var(--accent); color: var(--accent-ink) }
 button.primary:hover { background: color-mix(in srgb, var(--accent) 88%, var(--ink)) }
 button.danger:enabled { color: var(--bad) }
 .spark.idle { color: var(--delayed) }
-.card + .note { margin-top: 20px }
+.card + .note, #does { margin-top: 20px }
 button.primary.danger:enabled { background: var(--bad); border-color: var(--bad); color: var(--surface) }
 button.icon { border: 0; background: none; color: var(--muted); padding: 6px }
 button.link { border: 0; background: none; color: var(--accent); padding: 2px 4px; font-size: 13px }
 form.inline { display: inline }
 label.field { display: grid; gap: 5px; font-size: 13px; color: var(--muted) }
+.actions input[type=number] { width: 120px }
 .actions { display: flex; gap: 10px; flex-wrap: wrap; align-items: end }
 progress { appearance: none; border: 0; width: 100%; height: 10px; border-radius: 5px; background: var(--sunken); overflow: hidden; display: block }
 progress::-webkit-progress-bar { background: var(--sunken) }
@@ -220,6 +231,7 @@ progress::-webkit-progress-value { background: var(--accent); transition: width 
 details > summary { cursor: pointer; color: var(--muted); font-size: 13px; padding: 3px 0 }
 details > summary:hover { color: var(--ink) }
 pre { margin: 8px 0 0; padding: 13px 15px; background: var(--sunken); border-radius: 10px; overflow-x: auto; line-height: 1.55; white-space: pre-wrap; overflow-wrap: anywhere }
+pre .key { color: var(--accent) } pre .text { color: var(--good) } pre .value { color: var(--warn) }
 ol.attempts { list-style: none; margin: 0; padding: 0 }
 ol.attempts li { border-left: 2px solid var(--line); padding: 0 0 18px 18px; position: relative; margin-left: 5px }
 ol.attempts li::before { content: ""; position: absolute; left: -6px; top: 6px; width: 10px; height: 10px; border-radius: 50%; background: var(--dead); border: 2px solid var(--surface) }
@@ -238,10 +250,12 @@ ul.plain > li + li { border-top: 1px solid var(--line); padding-top: 12px; margi
   .tiles { grid-template-columns: 1fr 1fr }
 }
 @media (max-width: 640px) {
-  .top > div, main, footer { padding-left: 16px; padding-right: 16px }
+  .top > div, main { padding-left: 16px; padding-right: 16px }
+  footer { width: calc(100% - 32px) }
   .top > div { flex-wrap: wrap; height: auto; gap: 0 12px; padding-top: 10px }
   .brand { flex: 1 }
-  nav.main { order: 3; flex-basis: 100%; margin: 6px -11px; padding-bottom: 4px }
+  nav.main { order: 3; flex-basis: 100%; margin: 6px -8px; padding-bottom: 4px; justify-content: space-between; gap: 0 }
+  nav.main a { padding: 6px 8px; font-size: 13.5px }
   main { padding-top: 22px }
   h1 { font-size: 22px }
   .wide { display: none }
@@ -251,11 +265,26 @@ ul.plain > li + li { border-top: 1px solid var(--line); padding-top: 12px; margi
   .rows tr { display: grid; grid-template-columns: auto minmax(0, 1fr) auto; padding: 10px 14px; gap: 2px 10px; border-bottom: 1px solid var(--line) }
   .rows tbody tr:last-child { border: 0 }
   .rows td { border: 0; padding: 0 }
+  .card > .scroll .rows td, .card > .scroll .rows td.check { padding: 0 }
   .rows td.tried { display: none }
   .rows td.name { grid-column: 2 }
   .rows td.when { grid-column: 3; grid-row: 1; color: var(--muted) }
   .rows td.why { grid-column: 2 / -1; min-width: 0 }
   .groups .group { grid-template-columns: minmax(0, 1fr) }
+  .card > header { flex-wrap: wrap }
+  /* The same for tables that have no checkboxes: what it is and its button, and below it the rest by name. */
+  .stacked thead { display: none }
+  .stacked tr { display: flex; flex-wrap: wrap; align-items: baseline; gap: 3px 16px; padding: 12px 20px; border-bottom: 1px solid var(--line) }
+  .stacked tbody tr:last-child { border: 0 }
+  .body .stacked tr { padding: 12px 0 0 }
+  .scroll .stacked td:not(.check) { border: 0; padding: 0; text-align: left; width: auto; order: 2 }
+  .scroll .stacked td:first-child:not(.check) { flex: 1 1 55%; padding: 0; order: 0 }
+  .scroll .stacked td.act { order: 1 }
+  .scroll .stacked td.whole { flex-basis: 100% }
+  .scroll .stacked td.wide { display: none }
+  .stacked td[data-label]::before { content: attr(data-label) " "; color: var(--muted); font-size: 13px }
+  .stacked td > div:not(.wide):not(.consumer) { display: inline-block; margin-right: 10px }
+  .consumer { flex-wrap: wrap }
   .tile { padding: 12px 14px }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important } }

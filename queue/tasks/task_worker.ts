@@ -14,7 +14,7 @@ import { checkOptions, checkSignal, type OptionNames } from "../../redis/options
 import { show } from "../../redis/show.ts";
 import { checkCount } from "../../redis/timers.ts";
 import { type Delivery, END, WORKED } from "../delivery.ts";
-import { LeaseLostError } from "../settler.ts";
+import { LeaseLostError } from "../hand.ts";
 import { type Progressed, progressScript } from "../task_scripts.ts";
 import {
   type HandlerContext,

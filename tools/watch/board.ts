@@ -6,6 +6,8 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import "@workshop/redis-patterns/tasks"; // for the names of all scripts that there are
+import { scriptNames } from "../../redis/script.ts";
 import { type Card, cardOf } from "./card.ts";
 import { Channels, matches } from "./channels.ts";
 import { type Declared, keysOf, type Role } from "./declared.ts";
@@ -112,7 +114,8 @@ export class Board {
   /** The line that lookups of a script are added to, until something else happens. */
   #looks: { counts: Map<string, number>; line: Line } | undefined;
   /** Digest of a script to its name. */
-  readonly #scripts = new Map<string, string>();
+  /** Names of scripts by digest: ours, and what else was seen in full. */
+  readonly #scripts = new Map(scriptNames);
 
   constructor(declared: Declared, nameOf?: NameOf) {
     this.#declared = declared;
@@ -357,7 +360,7 @@ export class Board {
     if (isInLua && LOOKS.has(args[0]!)) return this.#logLook(args[0]!);
     this.#looks = undefined;
     const line = {
-      text: shown(args, this.#scripts),
+      text: isInLua ? inLua(args) : shown(args, this.#scripts),
       isInLua,
       who: isInLua ? "" : this.#name(from),
     };
@@ -371,7 +374,7 @@ export class Board {
 }
 
 /** A command as people read it: what is long is cut, a script has its name if that is known. */
-function shown([name, ...rest]: string[], scripts: Map<string, string>): string {
+function shown([name, ...rest]: string[], scripts = new Map<string, string>()): string {
   if (/^EVAL/.test(name!)) {
     const script = rest[0]!;
     const known = scripts.get(script) ?? /^-- (\S+)/.exec(script)?.[1] ?? `${script.slice(0, 6)}…`;
@@ -380,6 +383,15 @@ function shown([name, ...rest]: string[], scripts: Map<string, string>): string 
   }
   const words = rest.slice(0, 7).map(word);
   return [name, ...words, ...(rest.length > 7 ? [`… +${rest.length - 7}`] : [])].join(" ");
+}
+
+/** What a script does to a key of its queue, which the line above names: the end of the key tells which. */
+function inLua([name, key, ...rest]: string[]): string {
+  return shown([
+    name!,
+    ...(key === undefined ? [] : [key.replace(/^queue:\{[^}]*\}:/, "…:")]),
+    ...rest,
+  ]);
 }
 
 /** A message is shown by its card's words. */

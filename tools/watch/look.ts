@@ -202,8 +202,7 @@ function handsOf(queue: string, parts: { role: Role; raw: Raw[1][number] }[]): H
   for (const [place, message] of items("leased")) { // <consumer>:<n>:<count>:<i>
     const lease = place.slice(0, place.lastIndexOf(":"));
     held.add(lease);
-    // In a stream's hand the entry's id stands in front of the message.
-    handOf(consumerOf(lease)).cards.push(cardOf(message.replace(/^\d+-\d+ /, "")));
+    handOf(consumerOf(lease)).cards.push(cardOf(message));
   }
   for (const [lease, endsAt] of items("leases")) {
     if (!held.has(lease)) continue; // settled, and not yet forgotten

@@ -14,7 +14,7 @@ import type { AnyQueue } from "../../snapshot.ts";
 import { behind, keysOfMessage, type State } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import type { Verb } from "../operations.ts";
-import { Change, pathOf, Text, When, withQuery } from "../parts.tsx";
+import { Change, Copy, Json, pathOf, Text, When, withQuery } from "../parts.tsx";
 import type { Watch } from "../watch.ts";
 import { PAGE, stateOf } from "./messages.tsx";
 import { placeOf, RecordCard, taskPage } from "./task.tsx";
@@ -284,10 +284,12 @@ const Payload: FC<{ message: Placed; visit: Visit }> = ({ message, visit }) => {
     <section class="card" id="payload">
       <header>
         <h2>Payload</h2>
-        <span class="small muted">{whole(bytes)} bytes</span>
+        <span class="small muted">
+          <Copy from="payload-text" what="the payload" /> {whole(bytes)} bytes
+        </span>
       </header>
       <div class="body">
-        <pre tabindex={0} aria-label="Payload">{inert(text.slice(0, SHOWN), { lines: true })}</pre>
+        <Json id="payload-text" label="Payload">{text.slice(0, SHOWN)}</Json>
         {text.length > SHOWN && (
           <p class="small muted">… {whole(text.length - SHOWN)} characters more</p>
         )}

@@ -213,7 +213,7 @@ const BUTTONS: Record<
   readonly [verb: Verb, words: string, scopes: readonly ("selected" | "matching")[]][]
 > = {
   ready: [["delete", "Delete", ["selected"]], ["purge", "Purge", ["matching"]]],
-  leased: [["give back", "Give back", ["selected"]], ["bury", "Bury", ["selected"]]],
+  leased: [["give back", "Give back", ["selected", "matching"]], ["bury", "Bury", ["selected"]]],
   delayed: [["delete", "Delete", ["selected"]], ["purge", "Purge", ["matching"]]],
   dead: [["redrive", "Redrive", ["selected", "matching"]], ["delete", "Delete", [
     "selected",

@@ -10,7 +10,7 @@ import type { Kind } from "../../server/queues.ts";
 import { behind } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import type { Operation, Operations, Phase, Verb } from "../operations.ts";
-import { Change, Empty, pathOf, plural, Text, When, withQuery } from "../parts.tsx";
+import { Change, Empty, Kept, pathOf, plural, Refresh, Text, When, withQuery } from "../parts.tsx";
 
 const VERBS: Record<Verb, string> = {
   "redrive": "Redrive",
@@ -25,8 +25,9 @@ const CONSEQUENCES: Record<Verb, string> = {
   "delete": "They are gone for good. A consumer that has one in hand goes on with it.",
   "purge": "They are gone for good, also those that come while it works.",
   "give back":
-    "They are ready again, with one more attempt spent. Whoever has them in hand cannot settle them any more.",
-  "bury": "They are dead letters. Whoever has them in hand cannot settle them any more.",
+    "They are ready again, with one more attempt spent. Whoever has them in hand cannot settle them any more; a handler that looks at its signal hears of it with the next heartbeat.",
+  "bury":
+    "They are dead letters. Whoever has them in hand cannot settle them any more; a handler that looks at its signal hears of it with the next heartbeat.",
 };
 
 const WORDS: Record<Operation["state"], string> = {
@@ -73,7 +74,7 @@ export function operationsPage(_visit: Visit, operations: Operations): Page {
             )
             : (
               <div class="scroll" tabindex={0} role="region" aria-label="Operations">
-                <table>
+                <table class="stacked">
                   <thead>
                     <tr>
                       <th>What</th>
@@ -89,13 +90,15 @@ export function operationsPage(_visit: Visit, operations: Operations): Page {
                         <td>
                           <a href={pathOf("operations", one.id)}>{titleOf(one)}</a>
                         </td>
-                        <td>
+                        <td data-label="Queue">
                           <Text width={40}>{one.queue}</Text>
                         </td>
-                        <td>
+                        <td data-label="State">
                           <Badge phase={one.phase} />
                         </td>
-                        <td class="num">{whole(one.done)} of {whole(one.total)}</td>
+                        <td class="num" data-label="Messages">
+                          {whole(one.done)} of {whole(one.total)}
+                        </td>
                         <td class="wide">
                           <When at={one.askedAt} now={Date.now()} />
                         </td>
@@ -150,7 +153,9 @@ export function operationPage(visit: Visit, one: Operation, kind: Kind): Page {
           <div class="body stack">
             <Standing one={one} />
             {one.phase === "asking" && !visit.readOnly && one.total > 0 && (
-              <Confirm one={one} visit={visit} />
+              <Kept id="confirm">
+                <Confirm one={one} visit={visit} />
+              </Kept>
             )}
             {busy && !visit.readOnly && (
               <Change action={`${pathOf("operations", one.id)}/stop`} token={visit.formToken}>
@@ -164,12 +169,10 @@ export function operationPage(visit: Visit, one: Operation, kind: Kind): Page {
             )}
           </div>
         </div>
-        <Does one={one} kind={kind} />
-        {busy && (
-          <noscript>
-            <meta http-equiv="refresh" content="1" />
-          </noscript>
-        )}
+        <Kept id="does">
+          <Does one={one} kind={kind} />
+        </Kept>
+        {busy && !visit.onlyLive && <Refresh seconds={1} />}
       </>
     ),
   };
@@ -213,6 +216,19 @@ const Standing: FC<{ one: Operation }> = ({ one }) => {
 
 const Confirm: FC<{ one: Operation; visit: Visit }> = ({ one, visit }) => (
   <Change action={`${pathOf("operations", one.id)}/run`} token={visit.formToken} class="actions">
+    {one.verb !== "purge" && one.total > 1 && (
+      <label class="field">
+        How many
+        <input
+          type="number"
+          name="most"
+          min="1"
+          max={one.total}
+          placeholder={`all ${whole(one.total)}`}
+          title="The first ones, in the order of the list"
+        />
+      </label>
+    )}
     {one.verb !== "purge" && (
       <label class="field">
         How fast
@@ -228,7 +244,8 @@ const Confirm: FC<{ one: Operation; visit: Visit }> = ({ one, visit }) => (
       type="submit"
       class={one.verb === "redrive" || one.verb === "give back" ? "primary" : "primary danger"}
     >
-      {VERBS[one.verb]} {plural(one.total, "message")}
+      {VERBS[one.verb]}{" "}
+      <span data-all={plural(one.total, "message")}>{plural(one.total, "message")}</span>
     </button>
   </Change>
 );

@@ -11,6 +11,8 @@ import {
   Badges,
   Empty,
   floorSecond,
+  idleness,
+  Kept,
   pathOf,
   perMinute,
   Spark,
@@ -62,11 +64,13 @@ export async function overview(visit: Visit, watch: Watch): Promise<Page> {
             </div>
           </div>
           {all.length > 6 && (
-            <form class="search" action="/" role="search">
-              <label class="hidden" for="q">Search queues by name</label>
-              <input id="q" type="search" name="q" value={wanted} placeholder="Find a queue" />
-              <button type="submit">Find</button>
-            </form>
+            <Kept id="find">
+              <form class="search" action="/" role="search">
+                <label class="hidden" for="q">Search queues by name</label>
+                <input id="q" type="search" name="q" value={wanted} placeholder="Find a queue" />
+                <button type="submit">Find</button>
+              </form>
+            </Kept>
           )}
         </div>
         {all.length === 0
@@ -109,7 +113,7 @@ export async function overview(visit: Visit, watch: Watch): Promise<Page> {
 }
 
 const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
-  const { name, kind, counts, consumers, stats, hour } = details;
+  const { name, kind, counts, consumers, stats, hour, nextDueInMs } = details;
   const path = pathOf("queues", name);
   const acked = perMinute(hour, "acked", now);
   const oldest = counts.oldestReadyMs;
@@ -122,19 +126,20 @@ const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
         <Badges
           kind={kind}
           paused={counts.paused}
-          idle={consumers.length === 0 && counts.ready > 0 && !counts.paused}
+          idle={idleness(details)}
         />
       </h2>
       <div class="front">
         <div>
           <div class="figure">{whole(counts.ready)}</div>
-          <span>ready</span>
+          <span>
+            ready{counts.ready === 0 && nextDueInMs !== undefined &&
+              `, next in ${duration(floorSecond(Math.max(0, nextDueInMs)))}`}
+          </span>
         </div>
         <Spark
           values={acked}
-          label={`Acknowledged in each minute of the last hour, ${
-            whole(Math.max(...acked))
-          } at most`}
+          label={`Done in each minute of the last hour, ${whole(Math.max(...acked))} at most`}
         />
       </div>
       <StateBar counts={counts} />
@@ -147,15 +152,15 @@ const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
         ))}
       </div>
       <dl class="facts">
-        <dt>Oldest</dt>
+        <dt title="How long the oldest message has waited to be taken">Oldest</dt>
         <dd class={oldest !== undefined && oldest > LONG_MS ? "warn" : undefined}>
           {oldest === undefined ? "–" : duration(floorSecond(oldest))}
         </dd>
-        <dt>Done</dt>
+        <dt title="Acknowledged a second, over five minutes">Done</dt>
         <dd>{rate(stats.perSecond.acked)}/s</dd>
-        <dt>p95</dt>
+        <dt title="95 of 100 messages took no longer to be worked on, over five minutes">p95</dt>
         <dd>{stats.runMs ? duration(stats.runMs.p95) : "–"}</dd>
-        <dt>Workers</dt>
+        <dt title="Workers and consume loops that said within 30 s that they are there">Workers</dt>
         <dd>{whole(consumers.length)}</dd>
       </dl>
     </li>

@@ -14,6 +14,7 @@ import {
   Change,
   Empty,
   floorSecond,
+  idleness,
   pathOf,
   perMinute,
   plural,
@@ -26,6 +27,7 @@ import {
 } from "../parts.tsx";
 import type { Details, Watch } from "../watch.ts";
 import { RecentTasks } from "./task.tsx";
+import { Heartbeat, PauseWorker, WorkerName } from "./worker.tsx";
 
 /** Which page of a queue one is on. */
 export type Tab = "" | "errors" | "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
@@ -36,9 +38,9 @@ export const QueueHead: FC<{
   counts: Counts;
   visit: Visit;
   tab: Tab;
-  idle?: boolean;
+  idle?: string | undefined;
   children?: Child;
-}> = ({ queue: { name, kind }, counts, visit, tab, idle = false, children }) => {
+}> = ({ queue: { name, kind }, counts, visit, tab, idle, children }) => {
   const path = pathOf("queues", name);
   const how = counts.paused ? "resume" : "pause";
   const { call, redis } = behindPause(name, how);
@@ -92,7 +94,7 @@ export async function queuePage(visit: Visit, watch: Watch, name: string): Promi
     recentTasks(watch, queue),
     watch.now(),
   ]);
-  const { counts, consumers } = details;
+  const { counts } = details;
   return {
     title: name,
     at: "/",
@@ -103,7 +105,7 @@ export async function queuePage(visit: Visit, watch: Watch, name: string): Promi
           counts={counts}
           visit={visit}
           tab=""
-          idle={consumers.length === 0 && counts.ready > 0 && !counts.paused}
+          idle={idleness(details)}
         />
         <Warnings details={details} />
         <div class="tiles">
@@ -122,7 +124,7 @@ export async function queuePage(visit: Visit, watch: Watch, name: string): Promi
           <div class="stack">
             <Hour details={details} now={now} />
             {tasks && <RecentTasks queue={name} records={tasks.recent} now={now} />}
-            <Workers details={details} now={now} />
+            <Workers details={details} visit={visit} now={now} />
           </div>
           <div class="stack">
             <Times details={details} />
@@ -195,10 +197,18 @@ const Warnings: FC<{ details: Details }> = ({ details: { name, counts, consumers
       </p>
     );
   }
+  if (consumers.length > 0 && consumers.every(({ paused }) => paused)) {
+    return (
+      <p class="note warn">
+        {consumers.length === 1 ? "The only worker is" : `All ${consumers.length} workers are`}{" "}
+        paused: they finish what they have, and take no more until somebody resumes one.
+      </p>
+    );
+  }
   return null;
 };
 
-function noteOf(state: string, { counts, stats, oldestLeasedMs }: Details): string {
+function noteOf(state: string, { counts, stats, oldestLeasedMs, nextDueInMs }: Details): string {
   switch (state) {
     case "ready":
       return counts.oldestReadyMs === undefined
@@ -211,7 +221,11 @@ function noteOf(state: string, { counts, stats, oldestLeasedMs }: Details): stri
     case "dead":
       return `${rate(stats.perSecond.dead)}/s in 5 min`;
     default:
-      return counts.delayed > 0 ? "wait for their time" : "none wait for a time";
+      return counts.delayed === 0
+        ? "none waits for its time"
+        : nextDueInMs === undefined
+        ? "wait for their time"
+        : `next in ${duration(floorSecond(Math.max(0, nextDueInMs)))}`;
   }
 }
 
@@ -317,7 +331,9 @@ const Totals: FC<{ details: Details }> = (
   </section>
 );
 
-const Workers: FC<{ details: Details; now: number }> = ({ details: { consumers }, now }) => (
+const Workers: FC<{ details: Details; visit: Visit; now: number }> = (
+  { details: { name, consumers }, visit, now },
+) => (
   <section class="card">
     <header>
       <h2>Workers</h2>
@@ -331,37 +347,42 @@ const Workers: FC<{ details: Details; now: number }> = ({ details: { consumers }
       )
       : (
         <div class="scroll" tabindex={0} role="region" aria-label="Workers">
-          <table>
+          <table class="stacked">
             <thead>
               <tr>
                 <th>Worker</th>
                 <th class="wide">Where</th>
                 <th class="num">Holds</th>
-                <th>Seen</th>
+                <th>Heartbeat</th>
                 <th class="wide">Since</th>
+                {!visit.readOnly && (
+                  <th>
+                    <span class="hidden">Action</span>
+                  </th>
+                )}
               </tr>
             </thead>
             <tbody>
               {consumers.slice(0, 20).map((
-                { consumer, host, pid, mode, holds, seenMs, startedAt },
+                { consumer, host, pid, mode, holds, seenMs, startedAt, paused },
               ) => (
                 <tr>
                   <td>
-                    <span class="id">
-                      <Text width={40}>{consumer}</Text>
-                    </span>{" "}
-                    <span class="badge">{mode}</span>
+                    <WorkerName consumer={consumer} mode={mode} paused={paused} />
                   </td>
                   <td class="wide small">
                     <Text width={40}>{host || "–"}</Text> · {pid}
                   </td>
-                  <td class="num">{whole(holds)}</td>
-                  <td class={seenMs > 15_000 ? "warn nowrap" : "nowrap"}>
-                    {duration(floorSecond(seenMs))} ago
-                  </td>
+                  <td class="num" data-label="Holds">{whole(holds)}</td>
+                  <Heartbeat seenMs={seenMs} />
                   <td class="wide">
                     <When at={startedAt} now={now} />
                   </td>
+                  {!visit.readOnly && (
+                    <td class="act">
+                      <PauseWorker worker={{ queue: name, consumer, paused }} visit={visit} />
+                    </td>
+                  )}
                 </tr>
               ))}
             </tbody>

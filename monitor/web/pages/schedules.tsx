@@ -59,7 +59,7 @@ export async function schedulesPage(
               )
               : (
                 <div class="scroll" tabindex={0} role="region" aria-label="Schedules">
-                  <table>
+                  <table class="stacked">
                     <thead>
                       <tr>
                         <th>Name</th>
@@ -87,13 +87,13 @@ export async function schedulesPage(
                               </a>
                             </div>
                           </td>
-                          <td>
+                          <td class="whole" data-label="When">
                             <code>
                               <Text width={60}>{one.pattern}</Text>
                             </code>{" "}
                             <span class="muted small">{one.timeZone}</span>
                           </td>
-                          <td>
+                          <td class="whole" data-label="Next">
                             {one.nextAt === undefined ? "never" : (
                               <>
                                 <Next at={one.nextAt} now={now} />
@@ -148,22 +148,22 @@ export async function schedulesPage(
               )
               : (
                 <div class="scroll" tabindex={0} role="region" aria-label="Due next">
-                  <table>
+                  <table class="stacked">
                     <thead>
                       <tr>
                         <th>Due</th>
                         <th>Message</th>
                         <th>Queue</th>
-                        <th class="num">Tried</th>
+                        <th class="num wide">Tried</th>
                       </tr>
                     </thead>
                     <tbody>
                       {next.map(({ id, queue, dueAt = 0, attempts }) => (
                         <tr data-row="">
-                          <td>
+                          <td class="small">
                             <When at={dueAt} now={now} />
                           </td>
-                          <td>
+                          <td data-label="Message">
                             <a
                               class="id"
                               href={withQuery(pathOf("queues", queue, "messages", id), {
@@ -173,12 +173,12 @@ export async function schedulesPage(
                               <Text width={60}>{id}</Text>
                             </a>
                           </td>
-                          <td>
+                          <td data-label="Queue">
                             <a href={pathOf("queues", queue)}>
                               <Text width={40}>{queue}</Text>
                             </a>
                           </td>
-                          <td class="num">{attempts}</td>
+                          <td class="num wide">{attempts}</td>
                         </tr>
                       ))}
                     </tbody>

@@ -5,17 +5,20 @@
  *
  * @module
  */
-import { whole } from "../../format.ts";
-import { duration } from "../../format.ts";
+import type { RegisteredQueue } from "@workshop/redis-patterns";
+import type { FC } from "hono/jsx";
+import { duration, whole } from "../../format.ts";
+import { behind } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
-import { Empty, floorSecond, pathOf, Text } from "../parts.tsx";
+import { Change, Empty, floorSecond, pathOf, Text, withQuery } from "../parts.tsx";
+import type { StreamConsumer } from "../streams.ts";
 import type { Watch } from "../watch.ts";
 
 /** How many streams are shown. */
 const STREAMS = 30;
 
 /** The page. */
-export async function streamsPage(_visit: Visit, watch: Watch): Promise<Page> {
+export async function streamsPage(visit: Visit, watch: Watch): Promise<Page> {
   const all = (await watch.queues()).filter(({ kind }) => kind === "stream" || kind === "tasks");
   const streams = await Promise.all(
     all.slice(0, STREAMS).map(async (queue) => {
@@ -32,7 +35,7 @@ export async function streamsPage(_visit: Visit, watch: Watch): Promise<Page> {
             <h1>Streams</h1>
             <p>
               What is acknowledged is deleted, so an entry in the stream waits. What a dead consumer
-              held comes back by its lease; nobody has to claim it.
+              held comes back by its lease; who does not want to wait claims it back.
             </p>
           </div>
         </div>
@@ -68,7 +71,7 @@ export async function streamsPage(_visit: Visit, watch: Watch): Promise<Page> {
                   role="region"
                   aria-label={`Groups of ${queue.name}`}
                 >
-                  <table>
+                  <table class="stacked">
                     <thead>
                       <tr>
                         <th>Group</th>
@@ -84,21 +87,17 @@ export async function streamsPage(_visit: Visit, watch: Watch): Promise<Page> {
                           <td class="id">
                             <Text width={40}>{group.name}</Text>
                           </td>
-                          <td class="num">{group.lag === undefined ? "–" : whole(group.lag)}</td>
-                          <td class="num">{whole(group.unacked)}</td>
+                          <td class="num" data-label="Lag">
+                            {group.lag === undefined ? "–" : whole(group.lag)}
+                          </td>
+                          <td class="num" data-label="Unacknowledged">{whole(group.unacked)}</td>
                           <td class="wide mono">{group.lastId}</td>
-                          <td class="small">
+                          <td class="small whole">
                             {group.consumers.length === 0 && (
                               <span class="muted">nobody has any</span>
                             )}
-                            {group.consumers.map(({ name, unacked, idleMs }) => (
-                              <div>
-                                <code>
-                                  <Text width={30}>{name}</Text>
-                                </code>{" "}
-                                {whole(unacked)} in hand,{" "}
-                                <span class="muted">idle {duration(floorSecond(idleMs))}</span>
-                              </div>
+                            {group.consumers.map((consumer) => (
+                              <Consumer queue={queue} consumer={consumer} visit={visit} />
                             ))}
                           </td>
                         </tr>
@@ -114,3 +113,46 @@ export async function streamsPage(_visit: Visit, watch: Watch): Promise<Page> {
     ),
   };
 }
+
+/** One consumer of a group, and the button that takes away what it holds. */
+const Consumer: FC<{
+  queue: RegisteredQueue;
+  consumer: StreamConsumer;
+  visit: Visit;
+}> = ({ queue: { name, kind }, consumer: { name: consumer, unacked, idleMs }, visit }) => {
+  const path = pathOf("queues", name);
+  const query = `consumer:${consumer}`;
+  const { call, redis } = behind({ name, kind, state: "leased", verb: "give back" });
+  return (
+    <div class="consumer">
+      <span class="grow">
+        <code>
+          <Text width={30}>{consumer}</Text>
+        </code>{" "}
+        {unacked === 0
+          ? "nothing in hand"
+          : (
+            <a href={withQuery(`${path}/messages`, { state: "leased", q: query })}>
+              {whole(unacked)} in hand
+            </a>
+          )}, <span class="muted">idle {duration(floorSecond(idleMs))}</span>
+      </span>
+      {unacked > 0 && !visit.readOnly && (
+        <Change action={`${path}/plan`} token={visit.formToken} class="inline">
+          <input type="hidden" name="state" value="leased" />
+          <input type="hidden" name="q" value={query} />
+          <button
+            type="submit"
+            name="act"
+            value="give back:matching"
+            class="slim"
+            title={[call, ...redis].join("\n")}
+            aria-label={`Claim back what ${consumer} holds`}
+          >
+            Claim back …
+          </button>
+        </Change>
+      )}
+    </div>
+  );
+};

@@ -12,7 +12,7 @@ import { duration, inert, instant, whole } from "../../format.ts";
 import { valueText } from "../../message_text.ts";
 import { keysOfMessage, type Place } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
-import { Empty, pathOf, Text, When } from "../parts.tsx";
+import { Copy, Empty, Json, pathOf, Text, When } from "../parts.tsx";
 
 /** How much of a result is shown, in characters. */
 const SHOWN = 65_536;
@@ -139,16 +139,16 @@ const Result: FC<{ record: TaskRecord; visit: Visit }> = ({ record: { result }, 
     <section class="card" id="result">
       <header>
         <h2>Result</h2>
-        <span class="small muted">{whole(text.length)} characters</span>
+        <span class="small muted">
+          {visit.query.has("result") && <Copy from="result-text" what="the result" />}{" "}
+          {whole(text.length)} characters
+        </span>
       </header>
       <div class="body">
         {visit.query.has("result")
           ? (
             <>
-              <pre
-                tabindex={0}
-                aria-label="Result"
-              >{inert(text.slice(0, SHOWN), { lines: true })}</pre>
+              <Json id="result-text" label="Result">{text.slice(0, SHOWN)}</Json>
               {text.length > SHOWN && (
                 <p class="small muted">… {whole(text.length - SHOWN)} characters more</p>
               )}

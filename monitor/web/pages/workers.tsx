@@ -5,33 +5,36 @@
  * @module
  */
 import type { ConsumerInfo } from "@workshop/redis-patterns";
-import { duration, whole } from "../../format.ts";
+import { whole } from "../../format.ts";
 import type { Page, Visit } from "../layout.tsx";
-import { Empty, floorSecond, pathOf, plural, Text, When, withQuery } from "../parts.tsx";
+import { Empty, pathOf, plural, Text, When, withQuery } from "../parts.tsx";
 import type { Watch } from "../watch.ts";
+import { Heartbeat, PauseWorker, WorkerName } from "./worker.tsx";
 
 /** How many queues and workers are shown, and how many messages of each worker. */
 const QUEUES = 50;
 const WORKERS = 200;
 const HELD = 3;
 
-/** From when on a worker is quiet: it has missed a word. */
-const QUIET_MS = 15_000;
-
 interface Row extends ConsumerInfo {
   queue: string;
-  held: string[];
+  /** The first few of what it has in hand. */
+  held: readonly string[];
 }
 
 /** The page. */
-export async function workersPage(_visit: Visit, watch: Watch): Promise<Page> {
+export async function workersPage(visit: Visit, watch: Watch): Promise<Page> {
   const [all, now] = await Promise.all([watch.queues(), watch.now()]);
   const shown = all.filter(({ counts }) => counts).slice(0, QUEUES);
   const rows: Row[] = (await Promise.all(shown.map(async (queue) => {
     const { name, consumers, counts } = await watch.details(queue);
     if (consumers.length === 0) return [];
-    const held = counts.leased > 0 ? await heldBy(watch, name) : new Map<string, string[]>();
-    return consumers.map((one) => ({ ...one, queue: name, held: held.get(one.consumer) ?? [] }));
+    const { of, complete } = counts.leased > 0 ? await heldBy(watch, name) : NOTHING;
+    return consumers.map((one) => {
+      const held = of.get(one.consumer) ?? [];
+      // What it said of itself may be ten seconds old.
+      return { ...one, queue: name, held, holds: complete ? held.length : one.holds };
+    });
   }))).flat();
   rows.sort((a, b) => b.seenMs - a.seenMs > 5_000 ? 1 : a.seenMs - b.seenMs > 5_000 ? -1 : 0);
   return {
@@ -44,7 +47,8 @@ export async function workersPage(_visit: Visit, watch: Watch): Promise<Page> {
             <h1>Workers</h1>
             <p>
               {plural(rows.length, "worker")}{" "}
-              and consume loops; one that is killed is named for another 30 s.
+              and consume loops; one that is killed is named for another 30 s. A paused one finishes
+              what it has, and takes no more.
               {all.length > QUEUES && ` Of the ${QUEUES} first queues.`}
             </p>
           </div>
@@ -59,7 +63,7 @@ export async function workersPage(_visit: Visit, watch: Watch): Promise<Page> {
             )
             : (
               <div class="scroll" tabindex={0} role="region" aria-label="Workers">
-                <table>
+                <table class="stacked">
                   <thead>
                     <tr>
                       <th>Worker</th>
@@ -67,20 +71,22 @@ export async function workersPage(_visit: Visit, watch: Watch): Promise<Page> {
                       <th class="wide">Where</th>
                       <th>Heartbeat</th>
                       <th class="num">Holds</th>
-                      <th>Has in hand</th>
+                      <th>In hand</th>
                       <th class="wide">Since</th>
+                      {!visit.readOnly && (
+                        <th>
+                          <span class="hidden">Action</span>
+                        </th>
+                      )}
                     </tr>
                   </thead>
                   <tbody>
                     {rows.slice(0, WORKERS).map((row) => (
                       <tr>
                         <td>
-                          <span class="id">
-                            <Text width={40}>{row.consumer}</Text>
-                          </span>{" "}
-                          <span class="badge">{row.mode}</span>
+                          <WorkerName {...row} />
                         </td>
-                        <td>
+                        <td data-label="Queue">
                           <a href={pathOf("queues", row.queue)}>
                             <Text width={40}>{row.queue}</Text>
                           </a>
@@ -88,13 +94,11 @@ export async function workersPage(_visit: Visit, watch: Watch): Promise<Page> {
                         <td class="wide small">
                           <Text width={40}>{row.host || "–"}</Text> · {row.pid}
                         </td>
-                        <td class={row.seenMs > QUIET_MS ? "warn nowrap" : "nowrap"}>
-                          {duration(floorSecond(row.seenMs))} ago
-                        </td>
-                        <td class="num">{whole(row.holds)}</td>
-                        <td>
+                        <Heartbeat seenMs={row.seenMs} />
+                        <td class="num" data-label="Holds">{whole(row.holds)}</td>
+                        <td class={row.held.length === 0 ? "wide" : "whole"}>
                           {row.held.length === 0 && <span class="muted">–</span>}
-                          {row.held.map((id) => (
+                          {row.held.slice(0, HELD).map((id) => (
                             <div>
                               <a
                                 class="id"
@@ -110,6 +114,11 @@ export async function workersPage(_visit: Visit, watch: Watch): Promise<Page> {
                         <td class="wide">
                           <When at={row.startedAt} now={now} />
                         </td>
+                        {!visit.readOnly && (
+                          <td class="act">
+                            <PauseWorker worker={row} visit={visit} />
+                          </td>
+                        )}
                       </tr>
                     ))}
                   </tbody>
@@ -123,13 +132,16 @@ export async function workersPage(_visit: Visit, watch: Watch): Promise<Page> {
   };
 }
 
-/** The first few messages that each consumer has in hand. */
-async function heldBy(watch: Watch, name: string): Promise<Map<string, string[]>> {
-  const { messages } = await watch.inHand(name);
-  const held = new Map<string, string[]>();
+const NOTHING = { of: new Map<string, string[]>(), complete: true };
+
+/** What each consumer has in hand; of the first messages in hand, if there are many. */
+async function heldBy(watch: Watch, name: string): Promise<typeof NOTHING> {
+  const { messages, cursor } = await watch.inHand(name);
+  const of = new Map<string, string[]>();
   for (const { consumer = "", id } of messages) {
-    const ids = held.get(consumer) ?? [];
-    if (ids.length < HELD) held.set(consumer, [...ids, id]);
+    const ids = of.get(consumer);
+    if (ids) ids.push(id);
+    else of.set(consumer, [id]);
   }
-  return held;
+  return { of, complete: cursor === undefined };
 }

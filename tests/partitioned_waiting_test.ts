@@ -1,0 +1,386 @@
+/**
+ * Waiting for many partitions over one connection a master: nobody polls, no wake is lost, and what goes
+ * wrong with a connection, an account or a master costs time and no message.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertGreater, assertLess, assertRejects } from "@std/assert";
+import {
+  connect,
+  LeasedQueue,
+  type LeasedQueueOptions,
+  PartitionedQueue,
+  PriorityQueue,
+  type RedisClient,
+  ReliableQueue,
+  StreamQueue,
+  Worker,
+} from "@workshop/redis-patterns";
+import { call } from "../redis/call.ts";
+import { RedisCluster } from "../tools/redis_cluster.ts";
+import { rulesOf } from "../tools/acl.ts";
+import { eventually, limit, ownServer, redisTest, serverTest } from "./support.ts";
+
+const range = (n: number) => Array.from({ length: n }, (_, i) => i);
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+type Options = LeasedQueueOptions<number>;
+const KINDS = {
+  ReliableQueue: (client: RedisClient, name: string, options: Options) =>
+    new ReliableQueue<number>(client, name, options),
+  PriorityQueue: (client: RedisClient, name: string, options: Options) =>
+    new PriorityQueue<number>(client, name, options),
+  StreamQueue: (client: RedisClient, name: string, options: Options) =>
+    new StreamQueue<number>(client, name, options),
+};
+
+function queueOf(
+  redis: RedisClient,
+  name: string,
+  { kind = "ReliableQueue", partitions = 8, ...options }: Options & {
+    kind?: keyof typeof KINDS;
+    partitions?: number;
+  } = {},
+): PartitionedQueue<number> {
+  return new PartitionedQueue<number>(redis, name, {
+    partitions,
+    make: (client, part) => KINDS[kind](client, part, options),
+  });
+}
+
+/** How often scripts and `LPOP` ran, and how many connections there are, as the server counts. */
+async function load(redis: RedisClient): Promise<{ scripts: number; pops: number }> {
+  const info = String(await call(redis, ["INFO", "commandstats"]));
+  const calls = (name: string) =>
+    Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(info)?.[1] ?? 0);
+  return { scripts: calls("evalsha") + calls("eval"), pops: calls("lpop") };
+}
+
+async function connections(redis: RedisClient): Promise<number> {
+  const info = String(await call(redis, ["INFO", "clients"]));
+  return Number(/^connected_clients:(\d+)/m.exec(info)![1]);
+}
+
+Deno.test("PartitionedQueue has every method that a queue with leases has", () => {
+  const names = (proto: object) =>
+    Object.getOwnPropertyNames(proto).filter((n) => !/^store/.test(n));
+  const missing = names(LeasedQueue.prototype)
+    .filter((name) => !names(PartitionedQueue.prototype).includes(name));
+  assertEquals(missing, []);
+});
+
+for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
+  for (const mode of ["blocking", "polling"] as const) {
+    redisTest(`a worker, ${mode}, takes all of eight partitions of ${kind}s once`, async (test) => {
+      await using queue = queueOf(test.redis, test.name, { kind });
+      const seen = new Map<number, number>();
+      await using worker = new Worker(queue, (n) => void seen.set(n, (seen.get(n) ?? 0) + 1), {
+        mode,
+        pollMs: 20,
+        concurrency: 10,
+      });
+      worker.start();
+      for (const n of range(50)) await queue.enqueue(n);
+      await queue.enqueueMany(range(500).map((n) => 50 + n), { delayMs: 50 });
+      await eventually(async () => assertEquals((await queue.stats()).totals.acked, 550), 10_000);
+      assertEquals([...seen.values()].filter((times) => times !== 1), []);
+      assertEquals(seen.size, 550);
+      const [me, ...others] = await queue.consumers();
+      assertEquals([me!.mode, others.length], [mode, 0]); // one worker, not one a partition
+      const { counts, stats, kind: told, consumers } = await queue.snapshot();
+      assertEquals([counts.ready, counts.leased, consumers.length], [0, 0, 1]);
+      assertEquals(stats.waits!.count, 550);
+      assertEquals(told, (await queue.partitions[0]!.snapshot()).kind);
+    });
+  }
+}
+
+serverTest(
+  "a worker that waits for eight partitions has two connections, and asks nobody",
+  async (server) => {
+    await using redis = await connect({ url: server.url });
+    await using queue = queueOf(redis, "quiet");
+    await queue.counts();
+    const before = await connections(redis);
+    const heard: number[] = [];
+    await using worker = new Worker(queue, () => void heard.push(performance.now()));
+    worker.start();
+    await eventually(async () => assertEquals(await connections(redis), before + 2));
+    await pause(500); // the first look at all is over
+    const start = await load(redis);
+    await pause(2_000);
+    const idle = await load(redis);
+    // Each partition's scheduler ticks once a second; nothing else.
+    assertLess(idle.scripts - start.scripts, 8 * 3 + 4);
+    assertEquals(idle.pops - start.pops, 0);
+
+    const waits: number[] = [];
+    for (const n of range(40)) {
+      const at = performance.now();
+      await queue.enqueue(n, { orderKey: `key ${n}` });
+      await eventually(() => assertEquals(heard.length, n + 1));
+      waits.push(heard[n]! - at);
+    }
+    waits.sort((a, b) => a - b);
+    assertLess(waits[20]!, 25, `half of the waits are shorter: ${waits}`);
+    assertLess(waits[39]!, 500, `and the longest: ${waits}`);
+    await worker.stop();
+    await eventually(async () => assertEquals(await connections(redis), before));
+  },
+);
+
+redisTest(
+  "of many workers that are told, few ask: a message costs no claim of each",
+  async (test) => {
+    await using queue = queueOf(test.redis, test.name, { partitions: 4 });
+    let seen = 0;
+    const workers = range(10).map(() => new Worker(queue, () => void seen++));
+    for (const worker of workers) worker.start();
+    try {
+      await pause(700);
+      const before = await load(test.redis);
+      for (const n of range(20)) {
+        await queue.enqueue(n);
+        await eventually(() => assertEquals(seen, n + 1));
+        await pause(20);
+      }
+      const { scripts } = await load(test.redis);
+      // Enqueue, two claims and an ack of a message, and the schedulers' ticks; not ten claims.
+      assertLess(scripts - before.scripts, 20 * 7 + 10 * 4 * 4);
+    } finally {
+      await Promise.all(workers.map((worker) => worker.stop()));
+    }
+  },
+);
+
+redisTest("two who wait with receive() get one of two messages each, in time", async (test) => {
+  await using queue = queueOf(test.redis, test.name);
+  const waiting = [queue.receive({ waitMs: 5_000 }), queue.receive({ waitMs: 5_000 })];
+  await pause(300);
+  const at = performance.now();
+  await queue.enqueueMany([1, 2]);
+  const got = await Promise.all(waiting);
+  assertLess(performance.now() - at, 900);
+  assertEquals(got.map((each) => each?.payload).sort(), [1, 2]);
+  await Promise.all(got.map((each) => each!.ack()));
+
+  // What is due is looked for by whoever waits, also if it was enqueued while they waited for a later one.
+  await queue.enqueue(4, { delayMs: 60_000 });
+  const delayed = queue.receive({ waitMs: 5_000 });
+  await pause(200);
+  const then = performance.now();
+  await queue.enqueue(3, { delayMs: 200 });
+  const delivery = await delayed;
+  const took = performance.now() - then;
+  assertEquals(delivery?.payload, 3);
+  assert(took >= 199 && took < 700, `${took} ms`);
+  await delivery!.ack();
+  assertEquals(await queue.receive({ waitMs: 50 }), undefined);
+  const aborted = AbortSignal.timeout(50);
+  await assertRejects(() => queue.receive({ waitMs: 5_000, signal: aborted }), DOMException);
+  const got2: number[] = [];
+  const stop = new AbortController();
+  setTimeout(() => void queue.enqueueMany([5, 6, 7]), 100);
+  for await (await using one of queue.consume({ signal: stop.signal })) {
+    got2.push(one.payload);
+    await one.ack();
+    if (got2.length === 3) stop.abort();
+  }
+  assertEquals(got2.sort(), [5, 6, 7]);
+  await queue.purge("delayed");
+  await queue.dissolve();
+});
+
+redisTest("a worker hears of what came back, fell due, lapsed, and was paused", async (test) => {
+  await using queue = queueOf(test.redis, test.name, { leaseMs: 300, backoff: () => 100 });
+  const seen: string[] = [];
+  await using worker = new Worker(queue, (n, { delivery }) => {
+    seen.push(`${n} ${delivery.attempt}`);
+    if (n === 1 && delivery.attempt === 1) throw new Error("once more");
+  }, { concurrency: 4, onEvent: () => {} });
+  await queue.enqueue(2);
+  const left = await queue.receive(); // and nobody settles it: it lapses
+  assertEquals(left?.payload, 2);
+  worker.start();
+  await queue.enqueue(1);
+  await queue.enqueue(3, { delayMs: 300 });
+  await eventually(() => assertEquals(seen.toSorted(), ["1 1", "1 2", "2 2", "3 1"]), 4_000);
+  await queue.pause();
+  await queue.enqueue(4);
+  await pause(200);
+  assertEquals(seen.length, 4);
+  const at = performance.now();
+  await queue.resume();
+  await eventually(() => assertEquals(seen.at(-1), "4 1"));
+  assertLess(performance.now() - at, 1_000);
+});
+
+serverTest(
+  "a worker whose connections are killed again and again hears of every message",
+  async (server) => {
+    await using redis = await connect({ url: server.url });
+    await using queue = queueOf(redis, "cut", { leaseMs: 1_000 });
+    const seen = new Set<number>();
+    await using worker = new Worker(queue, (n) => void seen.add(n), {
+      concurrency: 5,
+      onEvent: () => {},
+    });
+    worker.start();
+    for (const n of range(15)) {
+      await server.cli("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+      await eventually(() => queue.enqueue(n, { id: `n${n}` }));
+      const at = performance.now();
+      await eventually(() => assert(seen.has(n)), 4_000);
+      assertLess(performance.now() - at, 3_500);
+    }
+  },
+);
+
+for (const isTold of [true, false]) {
+  const title = isTold
+    ? "the worker's account may be told of tokens"
+    : "an account that may not be told looks ten times a second";
+  redisTest(title, async (test) => {
+    const user = `told-${test.name.slice(-4)}`;
+    const rules = rulesOf("worker").filter((rule) => isTold || rule !== "+client|tracking");
+    await test.redis.sendCommand(["ACL", "SETUSER", user, "on", ">secret", ...rules]);
+    const redis = await test.connect({ username: user, password: "secret" });
+    await using queue = queueOf(redis, test.name, { partitions: 3 });
+    let seen = 0;
+    await using worker = new Worker(queue, () => void seen++);
+    worker.start();
+    await pause(300);
+    const before = await load(test.redis);
+    for (const n of range(5)) {
+      const at = performance.now();
+      await queue.enqueue(n);
+      await eventually(() => assertEquals(seen, n + 1));
+      assertLess(performance.now() - at, 800);
+    }
+    await pause(500);
+    const { pops } = await load(test.redis);
+    if (isTold) assertLess(pops - before.pops, 15 + 1);
+    else assertGreater(pops - before.pops, 3 * 3);
+    await worker.stop();
+    await test.redis.sendCommand(["ACL", "DELUSER", user]);
+  }, { ignore: !ownServer });
+}
+
+redisTest(
+  "what killed its consumers is handed out one at a time, and keeps others waiting for nothing",
+  async (test) => {
+    await using queue = queueOf(test.redis, test.name, {
+      partitions: 2,
+      leaseMs: 100,
+      maxAttempts: 10,
+    });
+    await queue.enqueueMany([1, 2, 3, 4], { orderKey: "same" });
+    assertEquals((await queue.receiveMany(4)).length, 4);
+    await pause(150); // all four lapse, in one partition
+    const before = await load(test.redis);
+    const [at, most] = [new Map<number, number>(), { now: 0, ever: 0 }];
+    const handle = async (n: number) => {
+      most.ever = Math.max(most.ever, ++most.now);
+      at.set(n, performance.now());
+      await pause(300);
+      most.now--;
+    };
+    await using one = new Worker(queue, handle, { concurrency: 4 });
+    one.start();
+    await eventually(() => assertEquals(at.size, 4), 6_000);
+    assertEquals(most.ever, 1);
+    const { scripts } = await load(test.redis);
+    assertLess(scripts - before.scripts, 200); // it does not ask in a circle
+  },
+);
+
+Deno.test("on a cluster it is two connections a master, and a slot that moves is heard of", async () => {
+  await using cluster = await RedisCluster.start();
+  await using redis = await connect({ url: cluster.url });
+  await using queue = queueOf(redis, "moving", { leaseMs: 3_000 });
+  const masters = cluster.nodes.slice(0, 3);
+  const count = async () => {
+    const said = await Promise.all(
+      masters.map((node) => node.cli("CLIENT", "LIST", "TYPE", "normal")),
+    );
+    return said.map((text) => text.split("\n").filter(Boolean).length);
+  };
+  await queue.counts();
+  const before = await count();
+  const seen = new Map<number, number>();
+  await using worker = new Worker(queue, (n) => void seen.set(n, (seen.get(n) ?? 0) + 1), {
+    concurrency: 8,
+    onEvent: () => {},
+  });
+  worker.start();
+  await eventually(async () => assertEquals(await count(), before.map((n) => n + 2)));
+  await limit(
+    (async () => {
+      const token = (i: number) => `queue:{${queue.partitions[i]!.name}}:ready`;
+      let [n, tookMs] = [0, 0];
+      const all = async () => {
+        const from = n;
+        for (const i of range(24)) await queue.enqueue(n++, { orderKey: `${i}` });
+        await eventually(() => assertEquals(seen.size, n), 8_000);
+        return n - from;
+      };
+      await all();
+      for (const [i, to] of [[0, 1], [3, 2], [7, 0]] as const) {
+        await cluster.moveSlot(token(i), masters[to]!);
+        const at = performance.now();
+        assertEquals(await all(), 24);
+        tookMs += performance.now() - at;
+      }
+      assertLess(tookMs, 6_000); // without a word from the masters each would be five seconds late
+      await cluster.failover(masters[1]!);
+      await all();
+      assertEquals([...seen.values()].filter((times) => times !== 1), []);
+      assertGreater(seen.size, 100);
+    })(),
+    "moving slots",
+    60_000,
+  );
+  await worker.stop();
+  await pause(300); // a client's last timer
+});
+
+Deno.test("while a master is away the partitions of the others go on, with one free slot", async () => {
+  await using cluster = await RedisCluster.start();
+  await using redis = await connect({ url: cluster.url });
+  await using queue = queueOf(redis, "away", { partitions: 6 });
+  const at = new Map<number, number>();
+  await using worker = new Worker(queue, (n) => void at.set(n, performance.now()), {
+    onEvent: () => {},
+  });
+  worker.start();
+  // The keys "key 0" to "key 9" are in all partitions; whose master does it not kill?
+  const dead = cluster.nodes[0]!;
+  const homes = new Map<number, boolean>();
+  let before: number[] = [];
+  for (const n of range(10)) {
+    await queue.enqueue(n, { orderKey: `key ${n}` });
+    await eventually(() => assert(at.has(n)));
+    const counts = await Promise.all(
+      queue.partitions.map(async (part) => (await part.stats()).totals.enqueued),
+    );
+    const part = queue.partitions[counts.findIndex((count, i) => count > (before[i] ?? 0))]!;
+    before = counts;
+    homes.set(n, await cluster.masterOf(`queue:{${part.name}}:ready`) === dead);
+  }
+  const living = [...homes].filter(([, isDead]) => !isDead).map(([n]) => n);
+  assertGreater(living.length, 3);
+  await dead.kill();
+  const killedAt = performance.now();
+  const waits: number[] = [];
+  for (let i = 0; performance.now() - killedAt < 3_000; i++) { // nobody takes over before that
+    const n = living[i % living.length]!;
+    const [id, sent] = [100 + i, performance.now()];
+    await queue.enqueue(id, { orderKey: `key ${n}` });
+    await eventually(() => assert(at.has(id)), 4_000);
+    waits.push(at.get(id)! - sent);
+  }
+  assertGreater(waits.length, 10);
+  assertLess(Math.max(...waits), 1_500, `${waits}`);
+  await worker.stop();
+  await pause(300); // a client's last timer
+});
