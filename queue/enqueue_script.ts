@@ -49,7 +49,7 @@ export const enqueueOf = (
     ],
     reply: readStored,
     lua: `${plainly(kind)}
-local seen, before = unpack(redis.call("HMGET", replays, producer, after))
+local seen = redis.call("HGET", replays, producer)
 local last, valid, then_said
 if seen then last, valid, then_said = string.match(seen, "^(%d+) (%d+)\\n?(.*)$") end
 if last and tonumber(batch) <= tonumber(last) then
@@ -63,6 +63,7 @@ if last and tonumber(batch) <= tonumber(last) then
   return said
 end
 if after ~= "" then
+  local before = redis.call("HGET", replays, after)
   local reached = tonumber(string.match(before or "", "^%d+"))
   if not reached or reached < tonumber(after_batch) then return false end
 end

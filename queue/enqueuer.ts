@@ -48,8 +48,9 @@ interface Lane {
 
 /** A batch that was sent. */
 interface Sent extends Lane {
-  /** Resolves when it, and all before it, were answered or given up. */
-  over: Promise<void>;
+  storing: Promise<Stored>;
+  /** Answered, or given up. */
+  settled: boolean;
 }
 
 /** What an item needs besides its payload. */
@@ -88,8 +89,8 @@ export class Enqueuer<T, I> {
   readonly #registration: Registration;
   /** Those that wait for no reply: there are as many as there ever were batches under way. */
   readonly #lanes: Lane[] = [];
-  /** The last batch, while it or one before it is under way. */
-  #last: Sent | undefined;
+  /** In the order in which they were sent, from the first on that is not settled. */
+  readonly #sent: Sent[] = [];
 
   constructor(made: EnqueuerParts<T, I>) {
     this.#made = made;
@@ -260,24 +261,32 @@ export class Enqueuer<T, I> {
     lane: Lane,
     run: (after: string, batch: number) => Promise<Stored | undefined>,
   ): Promise<Stored> {
-    const before = this.#last;
+    const before = this.#sent.at(-1);
     const until = performance.now() + ENQUEUE_MS;
-    const storing = (async () => {
-      const stored = await this.#persist(
-        () => run(before?.producer ?? "", before?.batch ?? 0),
-        until,
-      );
-      if (stored) return stored;
-      // One that was refused, or given up, will never be there: now it holds nobody up.
-      await within(before!.over, Math.max(1, until - performance.now())).catch(() => {});
-      return (await this.#persist(() => run("", 0), until))!;
-    })();
-    const over = Promise.allSettled([storing, before?.over]).then(() => {
-      if (this.#last === sent) this.#last = undefined;
+    const first = () => run(before?.producer ?? "", before?.batch ?? 0);
+    const storing = this.#persist(first, until).then((stored) => {
+      return stored ?? this.#afterAll(before!, () => run("", 0), until);
     });
-    const sent: Sent = { ...lane, over };
-    this.#last = sent;
+    const sent: Sent = { ...lane, storing, settled: false };
+    this.#sent.push(sent);
+    const settle = () => {
+      sent.settled = true;
+      while (this.#sent[0]?.settled) this.#sent.shift();
+    };
+    storing.then(settle, settle);
     return storing;
+  }
+
+  /** Waits for what was sent up to `last`: what was refused or given up of it holds nobody up any more. */
+  async #afterAll(
+    last: Sent,
+    run: () => Promise<Stored | undefined>,
+    until: number,
+  ): Promise<Stored> {
+    const earlier = this.#sent.slice(0, this.#sent.indexOf(last) + 1);
+    const over = Promise.allSettled(earlier.map(({ storing }) => storing));
+    await within(over, Math.max(1, until - performance.now())).catch(() => {});
+    return (await this.#persist(run, until))!;
   }
 
   /** Sends it again while Redis is away, until an instant. */

@@ -214,7 +214,10 @@ async function interrupt(example: Example, server: RedisServer): Promise<Example
     process.signal("SIGKILL");
     await Promise.all([process.ended, ear.close(), door.close()]);
   }
-  await eventually(async () => assertEquals(await clients(server), before, "connections are left"));
+  await eventually(
+    async () => assertEquals(await clients(server), before, "connections are left"),
+    10_000,
+  );
   return process;
 }
 

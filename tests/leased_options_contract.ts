@@ -393,7 +393,7 @@ function freeingKeys(name: string, test: LeasedTest): void {
       251,
     ]);
     await drain(queue);
-    await queue.enqueue(4, { delayMs: 20 });
+    await queue.enqueue(4, { delayMs: 300 }); // not due before somebody waits for it
     assertEquals((await test.sizes())["dedupe"], 151);
     await (await take(queue, "blocking")).ack(); // whoever waits for it does the rest
     assertEquals(Object.keys(await taken(test)), ["l"]);

@@ -355,13 +355,13 @@ function waking(name: string, test: LeasedTest): void {
       const [queue, other] = [test.queue<number>(), test.queue<number>()];
       await lateness(async () => {
         const stop = new AbortController();
-        const waitMs = how === "gives up" ? 250 : 3_000;
+        const waitMs = how === "gives up" ? 800 : 3_000; // both have to wait by then, on new connections
         const first = queue.receive({ waitMs, signal: stop.signal }).catch(() => undefined);
         await test.blocked(1);
         const second = other.receive({ waitMs: 2_000 });
         await test.blocked(2);
-        await queue.enqueue(1, { delayMs: 350 }); // the one that waited longest gets the token
-        const dueAt = performance.now() + 350;
+        await queue.enqueue(1, { delayMs: 1_000 }); // the one that waited longest gets the token
+        const dueAt = performance.now() + 1_000;
         await eventually(async () => assertEquals(await test.redis.lLen(test.key("wake")), 0));
         await test.blocked(2);
         if (how === "is aborted") stop.abort();

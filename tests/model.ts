@@ -659,7 +659,7 @@ export class Run {
         return assertEquals(await again(), leases.map((lease) => alive(lease) ? 0 : -1));
       }
       case "extend": {
-        const [, ...leases] = sent.args;
+        const leases = sent.args.filter((word) => LEASE.test(word));
         assertEquals(text(await again()), leases.filter((lease) => !alive(lease)));
         for (const lease of leases) if (alive(lease)) this.#leases.set(lease, false);
         return;

@@ -6,7 +6,9 @@ import { redisTest } from "./support.ts";
 const node = await which("node");
 
 const PROGRAM = (mod: string, url: string, name: string) => `
-  import { connect, ListQueue, Publisher, Subscriber, Worker } from "${mod}";
+  import {
+    connect, ListQueue, PartitionedQueue, Publisher, ReliableQueue, Subscriber, Worker,
+  } from "${mod}";
   const redis = await connect({ url: "${url}" });
   const queue = new ListQueue(redis, "${name}");
   await queue.enqueueMany(["polled", "waited for", "handled"]);
@@ -26,6 +28,17 @@ const PROGRAM = (mod: string, url: string, name: string) => `
     break;
   }
   await subscriber.close();
+  const make = (client, part) => new ReliableQueue(client, part);
+  const parted = new PartitionedQueue(redis, "${name}:parts", { partitions: 12, make });
+  const told = new Worker(parted, (payload) => {
+    console.log(payload);
+    void told.stop();
+  });
+  const running = told.run();
+  setTimeout(() => void parted.enqueue("told"), 500);
+  await running;
+  await parted.dissolve();
+  await parted.close();
   await queue.close();
   await redis.close();`;
 
@@ -44,7 +57,10 @@ redisTest("mod.ts runs on Node", async (test) => {
     // Node would end a program that waits on nothing; ours must end by itself, too.
     const output = await new Deno.Command(node!, { args: [`${dir}/main.mjs`] }).output();
     assertEquals(new TextDecoder().decode(output.stderr), "");
-    assertEquals(new TextDecoder().decode(output.stdout), "polled\nwaited for\nhandled\nheard\n");
+    assertEquals(
+      new TextDecoder().decode(output.stdout),
+      "polled\nwaited for\nhandled\nheard\ntold\n",
+    );
     assertEquals(output.code, 0);
   } finally {
     await Deno.remove(dir, { recursive: true });

@@ -83,6 +83,7 @@ export function toText(outcomes: readonly Outcome[], circumstances: Circumstance
 /** The same as a page. */
 export function toMarkdown(outcomes: readonly Outcome[], circumstances: Circumstances): string {
   const [head, ...rows] = tableOf(outcomes).map((row) => `| ${row.join(" | ")} |`);
+  const { words } = groundOf(outcomes[0]!.plan.topology);
   const rule = `| --- |${" ---: |".repeat(outcomes.length)}`;
   const broken = outcomes.flatMap(({ title, broken }) =>
     broken.map((what) => `- ${title}: ${what}`)
@@ -96,9 +97,7 @@ ${circumstances.command}
 \`\`\`
 
 ${WORKERS} worker processes with ${CONCURRENCY} handlers each and leases of ${LEASE_MS} ms;
-${
-    groundOf(outcomes[0]!.plan.topology).words
-  }. Half of the messages are delayed. What happened is read from
+${words}. Half of the messages are delayed. What happened is read from
 files that the workers append to, not from Redis. A message is lost if its producer was told that it is
 stored and no handler ever finished it. The control is the same run with a plain \`BRPOP\`: it has to lose
 messages, or the run proves nothing.
