@@ -259,6 +259,9 @@ function waking(name: string, test: LeasedTest): void {
 
   test(`${name}.receive is there when a delayed message is due`, async (test) => {
     const [queue, other] = [test.queue<string>(), test.queue<string>()];
+    // Connected, also to the master that has the registry: on a cluster that takes its time.
+    await other.enqueue("warm");
+    await (await take(queue)).ack();
     await lateness(async () => {
       const sentAt = performance.now(); // Redis takes its time from here on, not from the reply
       await other.enqueue("x", { delayMs: 100 });
