@@ -107,13 +107,16 @@ Deno.test("RedisServer.ended() settles when the server ends by itself", async ()
   await ended;
 });
 
-Deno.test("RedisServer leaves nothing when its parent is killed with -9", async () => {
-  const { parent, pid, dir } = await startElsewhere("setInterval(() => {}, 1000);");
-  assert(await isRunning(pid));
-  parent.kill("SIGKILL");
-  await parent.status;
-  await until(async () => !await isRunning(pid) && !await exists(dir), 3_000);
-});
+for (const options of ["", `{ sentinel: ["sentinel monitor m 127.0.0.1 1 1"] }`]) {
+  const what = options ? "RedisServer that is a Sentinel" : "RedisServer";
+  Deno.test(`${what} leaves nothing when its parent is killed with -9`, async () => {
+    const { parent, pid, dir } = await startElsewhere("setInterval(() => {}, 1000);", options);
+    assert(await isRunning(pid));
+    parent.kill("SIGKILL");
+    await parent.status;
+    await until(async () => !await isRunning(pid) && !await exists(dir), 3_000);
+  });
+}
 
 Deno.test("RedisServer that is forgotten does not keep its program alive", async () => {
   const { parent, pid, dir } = await startElsewhere();
@@ -189,10 +192,10 @@ Deno.test("RedisServer runs, breaks and ends in Docker through the docker progra
   assertNotEquals(runs[0], runs[1]); // a container's name may linger: each run has its own
 });
 
-/** Starts a server in another program, which then does `next` and forgets it. */
-async function startElsewhere(next = "") {
+/** Starts a server in another program, with `options` as they are written, which then does `next` and forgets it. */
+async function startElsewhere(next = "", options = "") {
   const script = `const { RedisServer } = await import("${TOOLS}redis_server.ts");
-    const { pid, dir } = await RedisServer.start();
+    const { pid, dir } = await RedisServer.start(${options});
     console.log(JSON.stringify({ pid, dir })); ${next}`;
   const parent = deno(["eval", script]);
   const { pid, dir }: RedisServer = JSON.parse(await firstLine(parent));

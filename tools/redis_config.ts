@@ -35,6 +35,9 @@ export interface RedisServerOptions {
   sentinel?: string[];
 }
 
+/** `ps` shows the folder: the janitor looks for it. */
+const TITLE: [string, string] = ["set-proc-title", "no"];
+
 /** The text of `redis.conf` for a server in `dir` that binds `bind`. */
 export function redisConf(
   options: RedisServerOptions,
@@ -42,7 +45,13 @@ export function redisConf(
 ): string {
   const { aof = false, config = {}, password, replicaOf, sentinel, tls } = options;
   if (sentinel) {
-    const own = [`bind ${bind}`, "protected-mode no", `port ${port}`, `dir ${JSON.stringify(dir)}`];
+    const own = [
+      `bind ${bind}`,
+      "protected-mode no",
+      `port ${port}`,
+      `dir ${JSON.stringify(dir)}`,
+      TITLE.join(" "),
+    ];
     return [...own, ...sentinel].map((line) => `${line}\n`).join("");
   }
   const lines: [string, string | string[]][] = [
@@ -50,7 +59,7 @@ export function redisConf(
     ["protected-mode", "no"], // bound to, or published on, the loopback interface only
     ["port", tls ? "0" : `${port}`],
     ["dir", JSON.stringify(dir)],
-    ["set-proc-title", "no"], // ps shows the folder: the janitor looks for it
+    TITLE,
     ["save", '""'],
     ["repl-diskless-sync-delay", "0"], // a replica need not wait 5 s for others to join
     ["appendonly", aof ? "yes" : "no"],
