@@ -460,6 +460,7 @@ serverTest(
       "learn_7_photos",
       "learn_07",
       "queue:{orders2}:ready",
+      "queue:{lab_photos.old}:ready",
       "queue:{my_orders}:ready",
     ];
     for (const key of foreign) await redis.set(key, "mine");

@@ -33,6 +33,9 @@ export async function courseNames(): Promise<string[]> {
 const MADE = "learn_[0-9][0-9]_*";
 const FEATURES = "features_[0-9]_*";
 
+/** What the partitions of a queue are called: `lab_photos.1of6`, or `lab_photos.4of6-41`. */
+const partitionsOf = (name: string) => `${name}.[0-9]of[0-9]*`;
+
 /** Patterns, as SCAN has them, of the keys of the course. */
 export function coursePatterns(names: string[]): string[] {
   const ofName = (name: string) => [
@@ -42,6 +45,7 @@ export function coursePatterns(names: string[]): string[] {
     `${name}:bank`,
     `charge:${name}:*`,
     `queue:{${name}}:*`,
+    `queue:{${partitionsOf(name)}}:*`,
   ];
   return [...names.flatMap(ofName), MADE, `queue:{${MADE}`, FEATURES, `queue:{${FEATURES}`];
 }
@@ -55,7 +59,7 @@ export async function findLeft(client: ConnectedClient): Promise<Left> {
   for await (const some of client.scanIterator({ COUNT: 1_000 })) {
     keys.push(...some.filter((key) => patterns.some((pattern) => pattern.test(key))));
   }
-  const own = [...names, MADE, FEATURES].map(toRegExp);
+  const own = [...names, ...names.map(partitionsOf), MADE, FEATURES].map(toRegExp);
   const queues = (await client.zRange(REGISTRY, 0, -1)).filter((member) => {
     const name = member.slice(member.indexOf(" ") + 1);
     return own.some((pattern) => pattern.test(name));
