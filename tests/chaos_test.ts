@@ -32,7 +32,9 @@ const BACK_MS = 20_000;
 
 async function chaos(kind: string, topology: Topology = "one") {
   const signal = AbortSignal.timeout(LIMIT_MS - 20_000);
-  const plan = { ...groundOf(topology).short, topology, seed: Date.now() % 1_000_000 };
+  // A master that is killed soon after it was given a slot may take its keys along (docs/chaos.md): moves
+  // have a test of their own, in several_servers_test.ts.
+  const plan = { ...groundOf(topology).short, moves: 0, topology, seed: Date.now() % 1_000_000 };
   const outcome = await limit(runChaos(kind, plan, { signal }), kind, LIMIT_MS);
   const { audit } = outcome;
   console.log(`${toLine(outcome)} (${audit.cutShort} handlers cut short; ${JSON.stringify(plan)})`);
