@@ -22,6 +22,7 @@ import {
   replyWord,
 } from "./errors.ts";
 import {
+  adopt,
   checkOpen,
   isOneOfSeveral,
   joinRoute,
@@ -221,7 +222,11 @@ export class OwnConnection implements AsyncDisposable {
 
   /** Throws the connection away; the next use makes a new one. */
   discard(): void {
-    this.#client?.destroy();
+    const client = this.#client;
+    if (!client) return;
+    // Who was given it this moment tries again: it is not closed for good.
+    adopt(client).endedBy = this.#error("the connection was given up, and another one is made");
+    client.destroy();
     this.#client = undefined;
   }
 
