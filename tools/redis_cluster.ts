@@ -85,13 +85,20 @@ export class RedisCluster implements AsyncDisposable {
     return this.nodes.map(({ host, port }) => `${host}:${port}`);
   }
 
-  /** The node that is the master of a key's slot now, as the nodes that live see it. */
+  /**
+   * The node that is the master of a key's slot; waits until all that live agree. One of them may believe
+   * for a moment what it gives up again: a replica that it was elected, a master that it still is one.
+   */
   async masterOf(key: string): Promise<RedisServer> {
-    const node = await this.#anyLiving();
-    const slot = Number(await node.cli("CLUSTER", "KEYSLOT", key));
-    const address = ownerOf(slot, await view(node));
-    if (address === undefined) throw new Error(`No node serves slot ${slot} now`);
-    return this.#at(address);
+    const some = this.nodes.find((node) => node.running && !node.paused);
+    if (!some) throw new Error("No node of the cluster runs");
+    const slot = Number(await some.cli("CLUSTER", "KEYSLOT", key));
+    let owner: RedisServer | undefined;
+    await until(async () => {
+      owner = await this.#ownerOf(slot);
+      return owner !== undefined;
+    }, `the master of slot ${slot}`);
+    return owner!;
   }
 
   /** A replica of a node, as that node sees it. */
@@ -142,13 +149,10 @@ export class RedisCluster implements AsyncDisposable {
     }
     await ok(to, "CLUSTER", "SETSLOT", slot, "NODE", toId!);
     await ok(from, "CLUSTER", "SETSLOT", slot, "NODE", toId!);
-    await until(async () => {
-      const living = this.nodes.filter((node) => node.running && !node.paused);
-      const owners = await Promise.all(living.map(async (node) => {
-        return ownerOf(Number(slot), await view(node));
-      }));
-      return owners.every((address) => address !== undefined && this.#at(address) === to);
-    }, `slot ${slot} at its new master`);
+    await until(
+      async () => await this.#ownerOf(Number(slot)) === to,
+      `slot ${slot} at its new master`,
+    );
   }
 
   /** Waits until every node that lives sees all slots served. */
@@ -218,6 +222,15 @@ export class RedisCluster implements AsyncDisposable {
       if ((await node.cli("CLUSTER", "INFO")).includes("cluster_state:ok")) return node;
     }
     throw new Error("No node of the cluster is well");
+  }
+
+  /** Who serves a slot in the eyes of all that live; undefined for nobody, and while they differ. */
+  async #ownerOf(slot: number): Promise<RedisServer | undefined> {
+    const living = this.nodes.filter((node) => node.running && !node.paused);
+    const views = await Promise.all(living.map(view));
+    const [owner, ...others] = views.map((seen) => ownerOf(slot, seen));
+    if (owner === undefined || others.some((other) => other !== owner)) return undefined;
+    return this.#at(owner);
   }
 
   #at(address: string): RedisServer {

@@ -43,8 +43,9 @@ const HANDLE_MS: [number, number] = [5, 60];
 /** How much of its lease a worker sleeps. */
 const STOPPED_MS = LEASE_MS * 1.6;
 const PAUSE_MS: [number, number] = [40, 140];
-/** How long somebody to be hit is looked for. */
+/** How long somebody to be hit is looked for, and how often meanwhile whether there is anything to do. */
 const VICTIM_MS = 15_000;
+const LOOK_MS = 500;
 /** How long nothing may move before the rest counts as stuck. */
 const STUCK_MS = 15_000;
 
@@ -113,6 +114,8 @@ class Run {
   readonly #unconfirmed: number[] = [];
   readonly #broken: string[] = [];
   #faultsDone = 0;
+  /** How often everything that was stored was gone, as it may be where nothing is promised. */
+  #gone = 0;
   #over = false;
 
   constructor(
@@ -166,7 +169,7 @@ class Run {
     const ahead = Math.ceil(2 * messages / (this.#faults.length + 1));
     for (let sent = 0; sent < messages;) {
       if (this.#signal?.aborted) return;
-      const due = ahead + messages * this.#faultsDone / (this.#faults.length + 1);
+      const due = ahead + messages * (this.#faultsDone + this.#gone) / (this.#faults.length + 1);
       if (sent >= due && !this.#over) {
         await pause(2);
         continue;
@@ -215,6 +218,7 @@ class Run {
   /** Somebody who has something in hand: a kill that hits nobody proves nothing. */
   async #victim(): Promise<Member> {
     const until = performance.now() + VICTIM_MS;
+    let look = performance.now() + LOOK_MS;
     for (;;) {
       this.#signal?.throwIfAborted();
       const victim = this.#crew.busiest();
@@ -223,6 +227,9 @@ class Run {
         throw new Error(`No worker of "${this.#kind}" had anything in hand for ${VICTIM_MS} ms`);
       }
       await pause(5);
+      if (performance.now() < look) continue;
+      if (Object.values(await this.#queue.counts()).every((count) => count === 0)) this.#gone++;
+      look = performance.now() + LOOK_MS;
     }
   }
 
