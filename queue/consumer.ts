@@ -41,7 +41,7 @@ export interface ConsumerParts<T> {
   /** Makes deliveries of messages; buries what cannot be read. */
   deliver: (
     hand: Hand,
-    messages: Uint8Array[],
+    messages: (Uint8Array | null)[],
     onUndecodable?: (error: DecodeError) => void,
   ) => Promise<Delivery<T>[]>;
 }

@@ -59,7 +59,11 @@ export interface LeasedIntakeOptions<T> {
   /** Told of a backoff that gave no duration; the default is taken then. */
   onBadBackoff: (delivery: Delivery<T>, error: unknown) => void;
   /** Makes deliveries of messages; buries what cannot be read. */
-  deliver: (hand: Hand, messages: Uint8Array[], settler: Settler) => Promise<Delivery<T>[]>;
+  deliver: (
+    hand: Hand,
+    messages: (Uint8Array | null)[],
+    settler: Settler,
+  ) => Promise<Delivery<T>[]>;
   /** One that has no connections of its own, and does not wait. */
   lines?: Lines | undefined;
 }
