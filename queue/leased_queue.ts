@@ -315,8 +315,10 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       leaseMs: 5_000,
     });
     const settler = new Settler({ ...this.#parts(), send: this.#send });
+    // Twice in one turn would be one script that names the message twice: two entries of the log.
+    let acking: Promise<void> | undefined;
     return {
-      ack: () => settler.ack(hand, Number(index)),
+      ack: () => acking ??= settler.ack(hand, Number(index)).finally(() => acking = undefined),
       nack: async (options = {}) => {
         checkOptions("nack", options, NACK_OPTIONS);
         return await settler.nack(hand, Number(index), Number(attempt), options);

@@ -1,5 +1,12 @@
 /** The worker on queues with leases, both kinds in both modes. */
-import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import {
   connect,
   type ConnectedClient,
@@ -112,22 +119,25 @@ for (const [name, make] of Object.entries(QUEUES)) {
     test("tells of a backoff that gives no duration, and waits by the default", async (test) => {
       const queue = make<string>(test.redis, test.name);
       const events: string[] = [];
-      await using worker = new Worker(
+      const failed = new AbortController();
+      const worker = new Worker(
         queue,
         () => Promise.reject(new Error("no")),
         {
           ...options,
           backoff: () => NaN,
-          onEvent: (event) =>
-            events.push(event.type === "backoff" ? String(event.error) : event.type),
+          onEvent: (event) => {
+            events.push(event.type === "backoff" ? String(event.error) : event.type);
+            if (event.type === "failed") failed.abort(); // the default may be to wait a millisecond
+          },
         },
       );
       await queue.enqueue("bad");
-      worker.start();
-      await eventually(() => assertEquals(events.length, 2));
+      await worker.run({ signal: failed.signal });
       assertStringIncludes(events[0]!, "what the backoff gives must be a number");
       assertEquals(events[1], "failed");
-      assertEquals((await queue.counts()).leased, 0);
+      const { ready, leased, delayed } = await queue.counts();
+      assertEquals([ready + delayed, leased], [1, 0]);
     });
 
     test("keeps the lease while a handler outlasts it", async ({ redis, name }) => {
@@ -641,18 +651,45 @@ serverTest("Worker works again within two seconds after a restart of Redis", asy
   await redis.close();
 }, { aof: true });
 
+for (const [name, make] of Object.entries(QUEUES)) {
+  redisTest(`Worker on ${name} answers a handler that settles after its end`, async (test) => {
+    const queue = make<string>(test.redis, test.name, { leaseMs: 5_000 });
+    const kept = new Map<string, Delivery<string>>();
+    const worker = new Worker(queue, (payload, { delivery }) => {
+      kept.set(payload, delivery);
+      return payload === "stopped" ? new Promise(() => {}) : undefined;
+    }, { concurrency: 2, graceMs: 0 });
+    await queue.enqueueMany(["done", "stopped"]);
+    const ended = worker.start();
+    await eventually(() => assertEquals(kept.size, 2));
+    await eventually(async () => assertEquals((await queue.counts()).leased, 1));
+    const done = kept.get("done")!;
+    const again = done.ack();
+    assert(again instanceof Promise, `ack gave ${again}`);
+    await again;
+    await assertRejects(() => done.nack(), TypeError, "nack after ack");
+    await worker.stop();
+    await ended;
+    const stopped = kept.get("stopped")!;
+    assertEquals(await stopped.nack(), "ready");
+    await assertRejects(() => stopped.ack(), TypeError);
+    assertEquals((await queue.counts()).ready, 1);
+  });
+}
+
 redisTest("Worker keeps no message that could not be settled", async (test) => {
   const queue = new ReliableQueue<string>(test.redis, test.name, { leaseMs: 300, maxAttempts: 2 });
   const thrown: Record<string, unknown> = {
     nan: new Error("backoff gives NaN"),
     throws: new Error("backoff throws"),
     textless: Object.create(null),
+    stackless: Object.defineProperty(new Error("x"), "stack", { value: 17 }),
   };
   const events: string[] = [];
   await using worker = new Worker(queue, (payload) => {
     throw thrown[payload];
   }, {
-    concurrency: 3,
+    concurrency: 4,
     onEvent: (event) => event.type === "failed" && events.push(`${event.to}`),
     backoff: (_, error) => {
       if (error === thrown.throws) throw new Error("no idea");
@@ -661,9 +698,9 @@ redisTest("Worker keeps no message that could not be settled", async (test) => {
   });
   await queue.enqueueMany(Object.keys(thrown));
   worker.start();
-  await eventually(async () => assertEquals((await queue.counts()).dead, 3), 5_000);
+  await eventually(async () => assertEquals((await queue.counts()).dead, 4), 5_000);
   assertEquals((await queue.counts()).leased, 0);
-  assertEquals(events.filter((to) => to === "dead").length, 3);
+  assertEquals(events.filter((to) => to === "dead").length, 4);
 });
 
 serverTest("Worker drains a queue while Redis is at maxmemory", async (server) => {
