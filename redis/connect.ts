@@ -200,6 +200,7 @@ export async function connect(
   }
   const client = create(options, timeoutMs);
   adopt(client); // before connect(): an error without a listener ends the process
+  staysDestroyed(client); // also by its owner, while it connects anew
   const address = addressOf(client);
   let last: unknown; // what stood in the way, for the message
   client.on("error", (error: unknown) => last = error);
@@ -207,7 +208,7 @@ export async function connect(
   try {
     await unlessAborted(within(opening, timeoutMs), signal);
   } catch (error) {
-    staysDestroyed(client).destroy();
+    client.destroy();
     // The client's loop may be in a pause between two attempts: let it notice that it is over.
     await within(opening, FIRST_PAUSE_MS * 2).catch(() => {});
     signal?.throwIfAborted();

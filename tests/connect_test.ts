@@ -15,7 +15,7 @@ import {
 } from "@workshop/redis-patterns";
 import { freePort } from "../tools/redis_server.ts";
 import { FaultyProxy } from "./proxy.ts";
-import { eventually, redisTest, serverTest } from "./support.ts";
+import { connectedClients, eventually, redisTest, serverTest } from "./support.ts";
 
 Deno.test("connect names host, port and the way out when there is no server", async () => {
   const port = freePort();
@@ -329,6 +329,26 @@ serverTest(
     assertEquals([redis.isOpen, other.isOpen], [false, false]);
   },
 );
+
+for (const how of ["destroy", "close"] as const) {
+  serverTest(
+    `a client stays closed whose owner calls ${how}() while it connects anew`,
+    async (server) => {
+      await using proxy = await FaultyProxy.start({ port: server.port });
+      const watcher = await connect({ url: server.url });
+      const before = await connectedClients(watcher);
+      const redis = await connect({ url: proxy.url });
+      const connecting = new Promise<void>((resolve) => redis.once("reconnecting", resolve));
+      proxy.cut();
+      await connecting; // the socket is made, and not connected yet
+      await redis[how]();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      assertEquals([redis.isOpen, redis.isReady], [false, false]);
+      assertEquals(await connectedClients(watcher), before);
+      await watcher.close();
+    },
+  );
+}
 
 serverTest(
   "a busy event loop is no dead connection, and a late reply no lost one",
