@@ -199,7 +199,8 @@ export class Claimer {
         return await run();
       } catch (error) {
         if (!isRetryable(error) || signal?.aborted || failures >= this.#repeats) throw error;
-        await sleep(backoffMs(failures));
+        await sleep(backoffMs(failures), signal);
+        if (signal?.aborted) throw error;
       }
     }
   }

@@ -103,6 +103,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
       ...made,
       options: { ...made.options, worker: this.#claimer.consumer },
       send: this.#settleSend,
+      closing: this.#closing.signal,
       onFinished: (hand) => {
         this.#hands.delete(hand);
         this.#claimer.finished(hand);

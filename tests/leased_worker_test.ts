@@ -652,6 +652,34 @@ serverTest("Worker works again within two seconds after a restart of Redis", asy
 }, { aof: true });
 
 for (const [name, make] of Object.entries(QUEUES)) {
+  serverTest(
+    `Worker on ${name} leaves no timer behind when it stops while Redis refuses`,
+    async (server) => {
+      await using redis = await connect({ url: server.url });
+      for (const end of ["ack", "nack"]) {
+        await using queue = make<number>(redis, end);
+        let running = 0;
+        const refused = Promise.withResolvers<void>();
+        const worker = new Worker(queue, async () => {
+          running++;
+          await refused.promise;
+          if (end === "nack") throw new Error("no");
+        }, { concurrency: 8, graceMs: 100, onEvent: () => {} });
+        await queue.enqueueMany(Array.from({ length: 8 }, (_, i) => i));
+        const ended = worker.start();
+        await eventually(() => assertEquals(running, 8));
+        await server.cli("REPLICAOF", "127.0.0.1", "1"); // writes are refused, and tried again
+        refused.resolve();
+        await pause(500); // by now the pauses between attempts are long
+        const stoppedAt = performance.now();
+        await worker.stop();
+        await ended; // a pause that goes on would fail this test
+        assertLess(performance.now() - stoppedAt, 1_300);
+        await server.cli("REPLICAOF", "NO", "ONE");
+      }
+    },
+  );
+
   redisTest(`Worker on ${name} answers a handler that settles after its end`, async (test) => {
     const queue = make<string>(test.redis, test.name, { leaseMs: 5_000 });
     const kept = new Map<string, Delivery<string>>();
