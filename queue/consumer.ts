@@ -50,6 +50,8 @@ export interface ConsumerParts<T> {
 export class Consumer<T> {
   readonly #made: ConsumerParts<T>;
   readonly #own: OwnConnections;
+  /** How many loops run: to Redis they are one consumer. */
+  #loops = 0;
 
   constructor(made: ConsumerParts<T>) {
     this.#made = made;
@@ -77,10 +79,12 @@ export class Consumer<T> {
       last = batch[0];
       return batch;
     };
+    this.#loops++;
     try {
       yield* feed(take, options);
     } finally {
-      if (this.#made.client.isReady) await presence.leave(send);
+      const isLast = --this.#loops === 0;
+      if (isLast && this.#made.client.isReady) await presence.leave(send);
     }
   }
 

@@ -718,6 +718,34 @@ function presence(name: string, test: LeasedTest): void {
     await loop;
   });
 
+  test(`${name}.consume in two loops is one consumer, there and paused until both have ended`, async (test) => {
+    const queue = test.queue<number>();
+    const stops = [new AbortController(), new AbortController()];
+    const seen: number[] = [];
+    const loops = stops.map(async ({ signal }) => {
+      for await (const delivery of queue.consume({ mode: "polling", pollMs: 5, signal })) {
+        seen.push(delivery.payload);
+        await delivery.ack();
+      }
+    });
+    const consumer = await eventually(async () => {
+      const { consumers: [one] } = await queue.snapshot();
+      return one!.consumer;
+    });
+    await queue.enqueue(1);
+    await eventually(() => assertEquals(seen, [1]));
+    await queue.pauseConsumer(consumer);
+    stops[0]!.abort();
+    await loops[0];
+    assertEquals((await queue.consumers()).map(({ paused }) => paused), [true]);
+    await queue.enqueue(2);
+    await pause(1_100); // it asks once a second
+    assertEquals(seen, [1]);
+    stops[1]!.abort();
+    await loops[1];
+    assertEquals(await queue.consumers(), []);
+  });
+
   test(`${name}.pauseConsumer refuses what is no consumer's name`, async (test) => {
     const queue = test.queue<number>();
     for (const bad of ["", "a b", "paused:x", undefined, 7]) {
