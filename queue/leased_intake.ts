@@ -264,7 +264,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   async #pause(signal?: AbortSignal): Promise<void> {
     const over = new AbortController();
     this.#apartOver = () => over.abort();
-    await sleep(this.#pauseMs, signal ? AbortSignal.any([signal, over.signal]) : over.signal);
+    await sleep(this.#pauseMs, signal, over.signal);
     this.#pauseMs = Math.min(2 * this.#pauseMs, MAX_APART_MS);
   }
 
@@ -295,10 +295,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
         if (this.#claimer.dueAt < dueAt - 1) rearmed.abort();
       };
       const waitMs = Math.min(TICK_MS, Math.max(0, dueAt - performance.now()));
-      await sleep(
-        failures > 0 ? backoffMs(failures) : waitMs,
-        AbortSignal.any([signal, rearmed.signal]),
-      );
+      await sleep(failures > 0 ? backoffMs(failures) : waitMs, signal, rearmed.signal);
       if (signal.aborted) return;
       if (rearmed.signal.aborted) continue;
       const ticked = await this.#survive(() =>
