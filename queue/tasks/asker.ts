@@ -301,9 +301,11 @@ class Ends {
   #heard(raw: Buffer): void {
     for (let at = 0; at < raw.length;) {
       const eol = raw.indexOf(10, at);
-      const [idBytes, recordBytes] = raw.toString("latin1", at, eol).split(" ").map(Number);
-      const idEnd = eol + 1 + idBytes!;
-      if (eol < 0 || !(idEnd + recordBytes! <= raw.length)) return; // somebody else's
+      const said = /^(\d{1,9}) (\d{1,9})$/.exec(eol < 0 ? "" : raw.toString("latin1", at, eol));
+      if (!said) return; // somebody else's
+      const [idBytes, recordBytes] = [Number(said[1]), Number(said[2])];
+      const idEnd = eol + 1 + idBytes;
+      if (idEnd + recordBytes > raw.length) return;
       const id = raw.toString("utf8", eol + 1, idEnd);
       const all = this.#asking.get(id);
       if (all) {
@@ -312,7 +314,7 @@ class Ends {
           : undefined;
         for (const told of [...all]) told(record ? { record } : {});
       }
-      at = idEnd + recordBytes!;
+      at = idEnd + recordBytes;
     }
   }
 }
