@@ -98,7 +98,8 @@ end
 local left = waits + fell - #messages
 wake_one(left, tokens, due)
 local refused = paused() and -1 or (is_aside and -2) or (spare_rate <= 0 and spare_in or 0)
-if spare_rate <= 0 then
+-- Where nothing is left nobody was told until when, and what comes meanwhile has to say so by a token.
+if spare_rate <= 0 and left > 0 then
   -- pcall: a hint only, and refused at maxmemory where nothing was taken before.
   redis.pcall("HSET", control, "held_until", string.format("%.0f", now + spare_in))
   if not paused() then redis.call("PEXPIRE", control, math.ceil(spare_in)) end
