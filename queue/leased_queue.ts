@@ -70,6 +70,9 @@ const CLOSE_MS = 500;
  * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue},
  * {@linkcode PriorityQueue} and {@linkcode StreamQueue} have in common.
  *
+ * Whatever asks Redis rejects with a {@linkcode RedisConnectionError} when there is no connection or no answer
+ * within 5 s, and with a `TypeError` when a key of the queue holds what is not the queue's; loops go on.
+ *
  * @typeParam T What a payload is to a consumer.
  * @typeParam I What it is to a producer; something else where a schema converts.
  *
