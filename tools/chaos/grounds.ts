@@ -76,7 +76,7 @@ const DOWN_MS: [number, number] = [20, 300];
 const STRAGGLER_MS = 500;
 
 /** A node of a cluster, or a master with Sentinels, counts as down after this. */
-const SILENT_MS = { cluster: 2_000, sentinel: 2_000 };
+const SILENT_MS = { cluster: 2_000, sentinel: 1_000 };
 
 /**
  * For so long a replica of a cluster that was elected is elected no second time: it counts the votes that
