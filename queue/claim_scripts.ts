@@ -109,7 +109,7 @@ return {now, next_due(left, due), tonumber(lease_ms), refused, messages, ids}`,
 
 /**
  * Promotes and sweeps; what is too old goes. Gives milliseconds until the next delayed message is
- * due, or until the rate permits a claim, or -1.
+ * due, or until the rate permits a claim, or -1; 0 while more has lapsed.
  */
 export const tickOf = (kind: ReadyKind): LeasedScript<"policy" | "rate" | "counting", number> =>
   leasedScript(kind, {
@@ -128,6 +128,8 @@ if limit("failed") > 0 then trim_log(failed, limit("failed_age")) end
 trim_records(1000)
 local left, due = waiting_in_all(), first_due()
 wake_one(left, redis.call("LLEN", wake), due)
+-- A script sweeps a hand or a few: what else has lapsed is not left for the next second.
+if redis.call("ZRANGE", leases, "-inf", now, "BYSCORE", "LIMIT", 0, 1)[1] then return 0 end
 return next_due(left, due)`,
   });
 

@@ -14,7 +14,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
-import { LeaseLostError } from "@workshop/redis-patterns";
+import { LeaseLostError, Worker } from "@workshop/redis-patterns";
 import { commandsDuring, eventually } from "./support.ts";
 import { type LeasedTest, MODES, pause, take } from "./leased_support.ts";
 
@@ -101,6 +101,26 @@ function attempts(name: string, test: LeasedTest): void {
 }
 
 function settling(name: string, test: LeasedTest): void {
+  test(`${name} has all messages of many hands back soon after they lapsed, also while all are busy`, async (test) => {
+    const queue = test.queue<number>();
+    for (let i = 0; i < 40; i++) {
+      await queue.enqueue(i);
+      assertEquals((await queue.receiveMany(1_000)).length, 1); // each as large as a hand may be, for the sweep
+    }
+    await test.lapse();
+    const stop = new AbortController();
+    const busy = new Worker(queue, (_, { signal }) => {
+      return new Promise((resolve) => signal.addEventListener("abort", resolve));
+    }, { graceMs: 0 });
+    const ended = busy.run({ signal: stop.signal });
+    await eventually(async () => {
+      const { ready, leased } = await queue.counts();
+      assertEquals([ready, leased], [39, 1]);
+    }, 4_000);
+    stop.abort();
+    await ended;
+  });
+
   test(`${name} settles nothing that is over: extend after ack, the end of the scope`, async (test) => {
     const queue = test.queue<number>();
     await queue.enqueueMany([1, 2]);
