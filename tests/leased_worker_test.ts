@@ -55,6 +55,28 @@ for (const [name, make] of Object.entries(QUEUES)) {
       assertEquals(await redis.exists(`queue:{${name}}:leased`), 0);
     });
 
+    test("takes what lapsed though there is plenty", async ({ redis, name }) => {
+      const queue = make<number>(redis, name, { leaseMs: 10 });
+      const lapsed = [-3, -2, -1];
+      for (const n of lapsed) {
+        await queue.enqueue(n);
+        await queue.receive(); // and never says how it went
+      }
+      await pause(20);
+      const worked = make<number>(redis, name, { leaseMs: 30_000 });
+      await worked.enqueueMany(Array.from({ length: 5_000 }, (_, i) => i));
+      const seen: number[] = [];
+      await using worker = new Worker(worked, (n) => void seen.push(n), {
+        ...options,
+        concurrency: 100,
+      });
+      worker.start();
+      await eventually(() => assertEquals(seen.length, 5_003));
+      // One with each claim at most; had it to wait for the end of the others, they would be the last.
+      assertLess(Math.max(...lapsed.map((n) => seen.indexOf(n))), 2_500);
+      assertEquals(seen.filter((n) => n >= 0), Array.from({ length: 5_000 }, (_, i) => i));
+    });
+
     test("tries again what threw, and buries it after the last attempt", async ({ redis, name }) => {
       const queue = make<string>(redis, name, { maxAttempts: 3, backoff: { baseMs: 0 } });
       const events: string[] = [];
