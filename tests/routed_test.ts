@@ -11,6 +11,7 @@ import { call } from "../redis/call.ts";
 import type { NodeClient } from "../redis/client.ts";
 import { isFatal } from "../redis/errors.ts";
 import { type Discovery, type Masters, Routed } from "../redis/routed.ts";
+import { OwnConnection } from "../redis/own_connection.ts";
 import { splitAddress } from "../redis/topology.ts";
 import { RedisServer } from "../tools/redis_server.ts";
 import { FaultyProxy } from "./proxy.ts";
@@ -113,4 +114,27 @@ Deno.test("Routed.close, called twice, is over when all connections are", async 
   assertEquals(await connectedClients(watcher), before);
   await closing;
   assertEquals(await blocked, null);
+});
+
+Deno.test("a connection of one's own is to who is the master when it stands", async () => {
+  await using one = await RedisServer.start();
+  await using other = await RedisServer.start();
+  await using slowly = await FaultyProxy.start(one);
+  const owner = createClient({ url: other.url, maintNotifications: "disabled" });
+  const discovery = new Named(`127.0.0.1:${slowly.port}`);
+  const route = routeTo(discovery);
+  route.belongsTo(owner);
+  await owner.connect();
+  await route.call(["PING"]);
+  slowly.delay(300);
+  await using own = new OwnConnection(owner, "key");
+  const given = own.client().then(() => own.call(["CONFIG", "GET", "port"]), () => undefined);
+  await pause(50);
+  discovery.master = Promise.resolve({ bySlot: [addressOf(other)] });
+  await route.refresh(); // while it connects to the one
+  await limit(given, "the connection");
+  const [, port] = Object.entries(await own.call(["CONFIG", "GET", "port"]) as object).flat();
+  assertEquals(String(port), String(other.port));
+  await own.close();
+  await owner.close();
 });
