@@ -430,6 +430,24 @@ clusterTest(
   },
 );
 
+clusterTest("a task's result is heard of when its queue's slot has moved", async (cluster) => {
+  await using redis = await connect({ url: cluster.url });
+  const handlers = { double: (n: number) => 2 * n };
+  const name = "moving_tasks";
+  await using producer = new TaskProducer<typeof handlers>(redis, { name });
+  const task = await producer.add("double", 21);
+  const result = task.result({ waitMs: 30_000 });
+  const key = `queue:{${name}}:ready`;
+  const from = await cluster.masterOf(key);
+  await eventually(async () => {
+    assertStringIncludes(await from.cli("CLIENT", "LIST", "TYPE", "pubsub"), "sub=1");
+  });
+  await cluster.moveSlot(key, cluster.nodes.slice(0, 3).find((node) => node !== from)!);
+  await using worker = new TaskWorker<typeof handlers>(redis, { name, handlers });
+  worker.start();
+  assertEquals(await result, 42);
+});
+
 clusterTest(
   "sharded channels are at one master, and are heard of again when they moved",
   async (cluster) => {
