@@ -316,8 +316,9 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     }
     if (this.#home !== undefined) return;
     this.#home = first;
-    await this.#connection.close(); // was for any master, and has not been used
+    const unused = this.#connection; // was for any master
     this.#connection = new OwnConnection(this.#parent, first);
+    await unused.close();
   }
 
   async #remove(kind: Kind, targets: (string | Channel<T>)[]): Promise<void> {

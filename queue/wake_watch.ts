@@ -72,8 +72,12 @@ export class WakeWatch {
     try {
       return await lines.call(key, args, signal);
     } catch (error) {
-      if (!isForbidden(error) || this.#closed) throw error;
-      if (lines === this.#lines) this.#lookInstead();
+      if (this.#closed) throw error;
+      if (lines === this.#lines) {
+        if (!isForbidden(error)) throw error;
+        this.#lookInstead();
+      }
+      // Also what was on its way to another master when one said no: that ended with the connections.
       return await this.#lines.call(key, args, signal);
     }
   }
@@ -84,12 +88,14 @@ export class WakeWatch {
     return await this.call(key, ["LPOP", key]) !== null;
   }
 
-  /** Ends its connections, within `ms`. */
+  /** Ends its connections, within `ms`. Whoever listens looks, and meets that. */
   async close(ms?: number): Promise<void> {
     this.#closed = true;
     clearInterval(this.#looking);
+    const closing = this.#lines.close(ms);
+    this.#tell();
     this.#listeners.clear();
-    await this.#lines.close(ms);
+    await closing;
   }
 
   async #listenAt(node: NodeClient): Promise<void> {

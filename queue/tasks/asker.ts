@@ -267,7 +267,8 @@ class Ends {
     over.catch(() => {}); // awaited below
     client.on("error", lost);
     const address = addressOf(this.#parent);
-    const left = () => lost(new RedisConnectionError("another server has the queue now", { address }));
+    const left = () =>
+      lost(new RedisConnectionError("another server has the queue now", { address }));
     client.on("end", left);
     try {
       const subscribing = client.subscribe(this.#channel, (raw: Buffer) => this.#heard(raw), true);
