@@ -34,6 +34,7 @@ import {
 import { TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { createCluster, createSentinel } from "redis";
 import { call } from "../redis/call.ts";
+import { REGISTRY_KEY } from "../redis/keys.ts";
 import { slotOf } from "../redis/slots.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
 import { RedisSentinel } from "../tools/redis_sentinel.ts";
@@ -429,6 +430,32 @@ clusterTest(
     }
   },
 );
+
+clusterTest("nobody waits for the master that has the list of queues", async (cluster) => {
+  await using redis = await connect({ url: cluster.url });
+  const registry = await cluster.masterOf(REGISTRY_KEY);
+  let name = "";
+  for (let i = 0; name === ""; i++) {
+    if (await cluster.masterOf(`queue:{elsewhere${i}}:ready`) !== registry) name = `elsewhere${i}`;
+  }
+  await call(redis, ["EXISTS", `queue:{${name}}:ready`]); // connected where the queue is
+  await registry.pause();
+  const startedAt = performance.now();
+  const queue = new ReliableQueue<number>(redis, name);
+  await queue.enqueue(1);
+  for await (const delivery of queue.consume()) {
+    assertEquals(delivery.payload, 1);
+    await delivery.ack();
+    break;
+  }
+  const ms = Math.round(performance.now() - startedAt);
+  assertLess(ms, 1_000);
+  await registry.resume();
+  await queue.enqueue(2);
+  await queue.close(); // sees to it that it is listed
+  await queue.purge("ready");
+  assertEquals((await listQueues(redis)).map((one) => one.name), [name]);
+});
 
 clusterTest("a task's result is heard of when its queue's slot has moved", async (cluster) => {
   await using redis = await connect({ url: cluster.url });
