@@ -10,11 +10,8 @@ import {
   LeasedQueue,
   type LeasedQueueOptions,
   PartitionedQueue,
-  PriorityQueue,
   queueKeys,
   type RedisClient,
-  ReliableQueue,
-  StreamQueue,
   Worker,
 } from "@workshop/redis-patterns";
 import { partitionName } from "../queue/partitions.ts";
@@ -22,26 +19,16 @@ import { WakeWatch } from "../queue/wake_watch.ts";
 import { call } from "../redis/call.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
 import { rulesOf } from "../tools/acl.ts";
+import { type Kind, KINDS, range } from "./leased_kinds.ts";
 import { eventually, limit, ownServer, redisTest, serverTest } from "./support.ts";
 
-const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-type Options = LeasedQueueOptions<number>;
-const KINDS = {
-  ReliableQueue: (client: RedisClient, name: string, options: Options) =>
-    new ReliableQueue<number>(client, name, options),
-  PriorityQueue: (client: RedisClient, name: string, options: Options) =>
-    new PriorityQueue<number>(client, name, options),
-  StreamQueue: (client: RedisClient, name: string, options: Options) =>
-    new StreamQueue<number>(client, name, options),
-};
 
 function queueOf(
   redis: RedisClient,
   name: string,
-  { kind = "ReliableQueue", partitions = 8, ...options }: Options & {
-    kind?: keyof typeof KINDS;
+  { kind = "ReliableQueue", partitions = 8, ...options }: LeasedQueueOptions<number> & {
+    kind?: Kind;
     partitions?: number;
   } = {},
 ): PartitionedQueue<number> {
@@ -79,7 +66,7 @@ Deno.test("PartitionedQueue has every method that a queue with leases has", () =
   assertEquals(missing, []);
 });
 
-for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
+for (const kind of Object.keys(KINDS) as Kind[]) {
   for (const mode of ["blocking", "polling"] as const) {
     redisTest(`a worker, ${mode}, takes all of eight partitions of ${kind}s once`, async (test) => {
       await using queue = queueOf(test.redis, test.name, { kind });
@@ -388,7 +375,6 @@ Deno.test("on a cluster it is two connections a master, and a slot that moves is
     60_000,
   );
   await worker.stop();
-  await pause(1_100); // a client's last timer
 });
 
 Deno.test("while a master is away the partitions of the others go on, with one free slot", async () => {
@@ -430,7 +416,6 @@ Deno.test("while a master is away the partitions of the others go on, with one f
   assertGreater(waits.length, 1);
   assertLess(Math.max(...waits), 1_500, `${waits}`);
   await worker.stop();
-  await pause(1_100); // a client's last timer
 });
 
 redisTest(

@@ -7,7 +7,6 @@
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { createClient } from "redis";
 import { connect } from "@workshop/redis-patterns";
-import { call } from "../redis/call.ts";
 import type { NodeClient } from "../redis/client.ts";
 import { isFatal } from "../redis/errors.ts";
 import { type Discovery, type Masters, Routed } from "../redis/routed.ts";

@@ -22,12 +22,10 @@ import {
   type Enqueued,
   ListQueue,
   listQueues,
-  PriorityQueue,
   Publisher,
   type RedisClient,
   RedisConnectionError,
   ReliableQueue,
-  StreamQueue,
   Subscriber,
   Worker,
 } from "@workshop/redis-patterns";
@@ -39,6 +37,7 @@ import { slotOf } from "../redis/slots.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
 import { RedisSentinel } from "../tools/redis_sentinel.ts";
 import { freePort, RedisServer } from "../tools/redis_server.ts";
+import { KINDS } from "./leased_kinds.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { connectedClients, eventually, limit, serverTest } from "./support.ts";
 
@@ -62,12 +61,6 @@ function sentinelTest(title: string, run: (all: RedisSentinel) => Promise<void>)
     await pause(LAST_TIMER_MS);
   });
 }
-
-const QUEUES = {
-  ReliableQueue: (redis: RedisClient, name: string) => new ReliableQueue<number>(redis, name),
-  PriorityQueue: (redis: RedisClient, name: string) => new PriorityQueue<number>(redis, name),
-  StreamQueue: (redis: RedisClient, name: string) => new StreamQueue<number>(redis, name),
-};
 
 Deno.test("slotOf is what CLUSTER KEYSLOT says", () => {
   // From the cluster's specification, and asked of a server.
@@ -254,7 +247,7 @@ async function tryAll(redis: RedisClient, who: string): Promise<void> {
   await list.enqueue("hello");
   assertEquals((await first)?.payload, "hello");
 
-  for (const [kind, make] of Object.entries(QUEUES)) {
+  for (const [kind, make] of Object.entries(KINDS)) {
     await using queue = make(redis, `${who}_${kind}`);
     await using worker = new Worker(queue, () => {}, { concurrency: 10 });
     worker.start();
@@ -406,7 +399,7 @@ clusterTest(
   "a queue's slot moves under load, and nothing is lost or done twice",
   async (cluster) => {
     await using redis = await connect({ url: cluster.url });
-    for (const [kind, make] of Object.entries(QUEUES)) {
+    for (const [kind, make] of Object.entries(KINDS)) {
       await using queue = make(redis, `moving_${kind}`);
       const seen: number[] = [];
       await using worker = new Worker(queue, (n) => void seen.push(n), { onEvent: () => {} });
@@ -620,7 +613,7 @@ async function loseReplies(
   assertEquals(error.sent, true); // stored or not: it is not for us to say it again
   assertEquals(await master.cli("LLEN", "list"), "2");
 
-  for (const [kind, make] of Object.entries(QUEUES)) {
+  for (const [kind, make] of Object.entries(KINDS)) {
     await using queue = make(redis, `lost_${kind}`);
     await eventually(() => queue.counts(), 10_000);
     const losing = async <R>(run: () => Promise<R>): Promise<R> => {
