@@ -384,7 +384,11 @@ export class Routed implements Route {
     });
     // Lost, it connects again by itself; what refuses it for good is seen in #trouble.
     const connecting = Promise.resolve(node.connect());
-    connecting.catch((error) => this.#trouble = error);
+    connecting.catch((error) => {
+      this.#trouble = error;
+      if (this.#nodes.get(address) === node) this.#nodes.delete(address);
+      node.destroy(); // or what it has registered, and its heartbeat, would stay
+    });
     await within(connecting, ASK_MS, this.#closing.signal).catch((error) => {
       throw this.#trouble ?? error;
     });
@@ -398,7 +402,12 @@ export class Routed implements Route {
     try {
       await this.#open(address);
       const node = this.#nodes.get(address);
-      if (!node) throw this.#error("the client is closed", { fatal: true });
+      if (!node) {
+        const fatal = this.#closing.signal.aborted;
+        throw this.#error(fatal ? "the client is closed" : `no connection to ${address}`, {
+          fatal,
+        });
+      }
       return await call(node, args, { deadlineMs: ASK_MS });
     } catch (error) {
       if (!this.#masters.bySlot.includes(address)) this.#drop(address);

@@ -89,7 +89,7 @@ export class SentinelDiscovery implements Discovery {
     } catch (error) {
       const client = this.#clients.get(address);
       this.#clients.delete(address);
-      if (client?.isOpen) client.destroy();
+      client?.destroy(); // also one that never stood, or what it has registered would stay
       throw explain(error, address);
     }
   }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assertEquals, assertGreater, assertLess, assertRejects } from "@std/assert";
 import { createClient } from "redis";
 import { connect } from "@workshop/redis-patterns";
 import type { NodeClient } from "../redis/client.ts";
@@ -12,7 +12,7 @@ import { isFatal } from "../redis/errors.ts";
 import { type Discovery, type Masters, Routed } from "../redis/routed.ts";
 import { OwnConnection } from "../redis/own_connection.ts";
 import { splitAddress } from "../redis/topology.ts";
-import { RedisServer } from "../tools/redis_server.ts";
+import { freePort, RedisServer } from "../tools/redis_server.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { connectedClients, eventually, limit } from "./support.ts";
 
@@ -35,14 +35,19 @@ class Named implements Discovery {
   }
 }
 
-function routeTo(discovery: Discovery): Routed {
+function routeTo(discovery: Discovery, onMade: (node: NodeClient) => void = () => {}): Routed {
   return new Routed({
     discovery,
-    makeNode: (address) =>
-      createClient({
+    makeNode: (address) => {
+      let stood = false;
+      const node = createClient({
         maintNotifications: "disabled",
-        socket: { ...splitAddress(address), reconnectStrategy: 10 },
-      }) as unknown as NodeClient,
+        socket: { ...splitAddress(address), reconnectStrategy: () => stood ? 10 : false },
+      }) as unknown as NodeClient;
+      node.on("ready", () => stood = true);
+      onMade(node);
+      return node;
+    },
     address: "a master",
     heartbeatMs: 0,
   });
@@ -136,4 +141,19 @@ Deno.test("a connection of one's own is to who is the master when it stands", as
   assertEquals(String(port), String(other.port));
   await own.close();
   await owner.close();
+});
+
+Deno.test("Routed ends every client that it made for a master that is away", async () => {
+  const made: NodeClient[] = [];
+  const ended = new Set<NodeClient>();
+  const route = routeTo(new Named(`127.0.0.1:${freePort()}`), (node) => {
+    made.push(node);
+    const destroy = node.destroy.bind(node); // it tells nobody, of a client that never stood
+    node.destroy = () => (ended.add(node), destroy());
+  });
+  const error = await assertRejects(() => route.call(["PING"], { deadlineMs: 300 }));
+  assertEquals(isFatal(error), false);
+  assertGreater(made.length, 2);
+  await route.close();
+  assertEquals(ended.size, made.length);
 });
