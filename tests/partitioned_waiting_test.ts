@@ -300,6 +300,17 @@ for (const isTold of [true, false]) {
   }, { ignore: !ownServer });
 }
 
+redisTest("what looks for tokens ends with the client, too", async (test) => {
+  const user = `untold-${test.name.slice(-4)}`;
+  const rules = rulesOf("worker").filter((rule) => rule !== "+client|tracking");
+  await test.redis.sendCommand(["ACL", "SETUSER", user, "on", ">secret", ...rules]);
+  const redis = await test.connect({ username: user, password: "secret" });
+  const queue = queueOf(redis, test.name, { partitions: 2 });
+  assertEquals(await queue.receive({ waitMs: 200 }), undefined);
+  await redis.close(); // and not the queue: a timer that stays would fail this test
+  await test.redis.sendCommand(["ACL", "DELUSER", user]);
+}, { ignore: !ownServer });
+
 redisTest(
   "what killed its consumers is handed out one at a time, and keeps others waiting for nothing",
   async (test) => {
