@@ -373,7 +373,8 @@ export class Routed implements Route {
   }
 
   async #connect(address: string): Promise<void> {
-    const node = joinRoute(await this.#made.makeNode(address));
+    const making = Promise.resolve(this.#made.makeNode(address));
+    const node = joinRoute(await within(making, ASK_MS, this.#closing.signal));
     if (this.#closing.signal.aborted) return;
     this.#nodes.set(address, node);
     const { heartbeatMs, onEvent } = this.#made;

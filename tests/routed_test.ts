@@ -157,3 +157,27 @@ Deno.test("Routed ends every client that it made for a master that is away", asy
   await route.close();
   assertEquals(ended.size, made.length);
 });
+
+Deno.test("Routed asks the next one where no client of the first is to be had", async () => {
+  await using server = await RedisServer.start();
+  const clients = routeTo(new Named(addressOf(server)));
+  const route = new Routed({
+    discovery: {
+      slots: false,
+      everyMs: 0,
+      find: async ({ ask }) => {
+        await ask("a.frozen.one:6379", ["PING"]).catch(() => {});
+        return { bySlot: [addressOf(server)] };
+      },
+    },
+    // One's own client of a cluster gives one of a frozen node when it has connected to it.
+    makeNode: async (address) =>
+      address === addressOf(server)
+        ? (await clients.node()).duplicate()
+        : await new Promise(() => {}),
+    address: "a master",
+    heartbeatMs: 0,
+  });
+  assertEquals(await limit(route.call(["PING"]), "the call", 4_000), "PONG");
+  await Promise.all([route.close(), clients.close()]);
+});
