@@ -140,7 +140,7 @@ export type ConnectedSentinel = RedisSentinelType;
  *
  * The client reconnects by itself for as long as it is open. Close it with `close()`; that also ends
  * the connections that queues and subscribers made from it. Replies in flight are waited for; those of
- * a server that has gone silent for two `heartbeatMs` at most, where it is one server. It is for commands that answer at once;
+ * one server that has gone silent, for two `heartbeatMs` at most. It is for commands that answer at once;
  * give a blocking command a connection of its own with `client.duplicate()`.
  *
  * Permissions under Deno: `--allow-net=127.0.0.1:6379` (or your host and port) is enough.

@@ -260,7 +260,8 @@ export class OwnConnection implements AsyncDisposable {
   /** Whether it is another server that has the key; without one, whether this is a master no more. */
   async #isLeft(home: NodeClient): Promise<boolean> {
     const route = routeOf(this.#parent);
-    if (!route || this.#key === undefined) return !home.isOpen;
+    if (!route) return false;
+    if (this.#key === undefined) return !home.isOpen;
     return await route.node(this.#key).catch(() => undefined) !== home;
   }
 
