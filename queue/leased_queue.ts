@@ -589,7 +589,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * when they lapse.
    */
   async close(): Promise<void> {
-    this.#enqueuer.close();
+    const listing = this.#enqueuer.close(CLOSE_MS);
     try {
       // While Redis does not answer, or when the client is closed already, they are left to lapse.
       await within(this.#settler.drained(), CLOSE_MS);
@@ -597,7 +597,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     } catch {
       // Whoever awaits an ack hears of it there.
     } finally {
-      await Promise.all([this.#consumer.close(), this.#confirmer?.close()]);
+      await Promise.all([listing, this.#consumer.close(), this.#confirmer?.close()]);
     }
   }
 

@@ -396,6 +396,24 @@ serverTest("a stop is prompt while Redis does not answer", async (server) => {
   redis.destroy();
 });
 
+serverTest("a client whose server is frozen closes all the same", async (server) => {
+  const redis = await connect({ url: server.url, heartbeatMs: 200 });
+  await server.pause();
+  const unanswered = assertRejects(() => redis.get("key"));
+  const closedAt = performance.now();
+  await redis.close();
+  await unanswered;
+  assertLess(performance.now() - closedAt, 3_000);
+  await server.resume();
+});
+
+serverTest("a client that is closed waits for replies that are slow", async (server) => {
+  const redis = await connect({ url: server.url, heartbeatMs: 200 });
+  const slow = redis.sendCommand(["BLPOP", "nothing", "0.15"]);
+  await redis.close();
+  assertEquals(await slow, null);
+});
+
 redisTest("a client closes in time while its queue is blocked", async (test) => {
   const client = await test.connect();
   const queue = new ListQueue(client, test.name);

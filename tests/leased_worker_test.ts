@@ -9,31 +9,19 @@ import {
 } from "@std/assert";
 import {
   connect,
-  type ConnectedClient,
   type Delivery,
-  type LeasedQueueOptions,
-  PriorityQueue,
   ReliableQueue,
-  StreamQueue,
   Worker,
   type WorkerEvent,
 } from "@workshop/redis-patterns";
+import { KINDS } from "./leased_kinds.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { commandsDuring, eventually, redisTest, serverTest } from "./support.ts";
 
 const MODES = ["polling", "blocking"] as const;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const QUEUES = {
-  ReliableQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
-    new ReliableQueue<T>(redis, name, options),
-  PriorityQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
-    new PriorityQueue<T>(redis, name, options),
-  StreamQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
-    new StreamQueue<T>(redis, name, options),
-};
-
-for (const [name, make] of Object.entries(QUEUES)) {
+for (const [name, make] of Object.entries(KINDS)) {
   for (const mode of MODES) {
     const test = (title: string, run: Parameters<typeof redisTest>[1]) =>
       redisTest(`Worker on ${name} (${mode}) ${title}`, run);
