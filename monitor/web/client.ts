@@ -61,6 +61,14 @@ function client(page: Browser): void {
         width: into.clientWidth,
         height: 200,
         legend: { live: true },
+        hooks: {
+          // The last value is that of the running minute, which is not over.
+          drawClear: [(u: Browser) => {
+            const from = u.valToPos(u.data[0].at(-2), "x", true);
+            u.ctx.fillStyle = colour("--sunken");
+            u.ctx.fillRect(from, u.bbox.top, u.bbox.left + u.bbox.width - from, u.bbox.height);
+          }],
+        },
         cursor: { points: { size: 7 }, drag: { x: false, y: false } },
         scales: {
           x: { time: true },
