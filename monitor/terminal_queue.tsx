@@ -63,13 +63,21 @@ export function Queue(
       {rows.length === 0 && (
         <Line>
           <Text dimColor>
-            {!screen.loaded ? "  …" : screen.filter ? "  nothing matches" : "  nothing"}
+            {!screen.loaded ? "  …" : screen.filter ? "  nothing matches" : `  ${NOTHING[tab]}`}
           </Text>
         </Line>
       )}
     </>
   );
 }
+
+/** What stands there instead of rows. */
+const NOTHING: Record<Tab, string> = {
+  dead: "nothing has died",
+  delayed: "nothing waits for its time",
+  leased: "nobody has anything in hand",
+  workers: "nobody works, and nobody has anything in hand",
+};
 
 const WHEN: Record<Tab, string> = { dead: "died", delayed: "due in", leased: "age", workers: "" };
 

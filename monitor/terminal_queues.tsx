@@ -24,7 +24,7 @@ function columnsFor(width: number) {
     oldest: width >= 48,
     workers: width >= 56,
     rate: width >= 64,
-    p95: width >= 78,
+    p95: width >= 90,
   };
 }
 

@@ -127,6 +127,9 @@ function Help(): JSX.Element {
   );
 }
 
+/** In front: a narrow terminal cuts the end. */
+const ALWAYS = "? keys  q quit  ";
+
 /** Two lines: what is asked, goes on or was done; and the keys. */
 function Footer({ screen }: { screen: Screen }): JSX.Element {
   const { page, readOnly } = screen;
@@ -141,10 +144,10 @@ function Footer({ screen }: { screen: Screen }): JSX.Element {
       <Line>
         <Text dimColor>
           {page.kind === "message"
-            ? `Esc back  j k scroll  ${change}? keys  q quit`
+            ? `${ALWAYS}Esc back  j k scroll  ${change}`
             : page.kind === "queue" && page.tab === "workers"
-            ? `Esc back  j k move  ${change}? keys  q quit`
-            : `j k move  Enter open  / filter  x select  A all  ${change}? keys  q quit`}
+            ? `${ALWAYS}Esc back  j k move  ${change}`
+            : `${ALWAYS}j k move  Enter open  / filter  x select  A all  ${change}`}
         </Text>
       </Line>
     </>
