@@ -188,6 +188,11 @@ pageTest(
     const shown = page.locator('[data-queue="mails"] .figure');
     assertEquals(await shown.textContent(), "1");
     await page.locator('#live-state[data-state="on"]').waitFor();
+    await page.keyboard.press("j");
+    assertEquals(
+      await page.evaluate("document.activeElement.getAttribute('href')"),
+      "/queues/mails",
+    );
     for (const n of [3, 5]) {
       const changedAt = performance.now();
       await queue.enqueueMany([2, 3]);

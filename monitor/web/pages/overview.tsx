@@ -121,7 +121,7 @@ const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
   const acked = perMinute(hour, "acked", now);
   const oldest = counts.oldestReadyMs;
   return (
-    <li class="card queue" data-queue={name}>
+    <li class="card queue" data-queue={name} data-row="">
       <h2>
         <a href={path}>
           <Text width={60}>{name}</Text>
@@ -171,7 +171,7 @@ const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
 };
 
 const Unreadable: FC<{ queue: Listed }> = ({ queue: { name, kind, trouble } }) => (
-  <li class="card queue">
+  <li class="card queue" data-row="">
     <h2>
       <a href={pathOf("queues", name)}>
         <Text width={60}>{name}</Text>
