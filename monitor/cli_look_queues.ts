@@ -169,7 +169,7 @@ export const consumers: Command = {
     "One line a consumer: workers and consume loops say every ten seconds that they are there, idle " +
     `ones too, and are believed for thirty. What they hold is read from the queue itself (the first ${
       HANDS.toLocaleString("en")
-    } messages in hand), so a consumer that was killed, or takes single messages and says nothing, is ` +
+    } messages in hand), so a consumer that was killed, or takes single messages and does not announce() itself, is ` +
     "listed as silent for as long as it holds something.",
   flags: ["queue"],
   examples: [

@@ -387,7 +387,10 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    */
   async announce(options: { mode?: Mode; holds?: number } = {}): Promise<void> {
     const { mode = "polling", holds = 0 } = checkOptions("announce", options, ANNOUNCE_OPTIONS);
-    await this.#consumer.announce(checkMode(mode), checkCount("holds", holds, { min: 0 }));
+    await this.#consumer.announce(
+      checkMode(mode),
+      checkCount("holds", holds, { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    );
   }
 
   /**

@@ -57,7 +57,8 @@ export class Attendance {
     open.askedAt = performance.now();
     if (waits) open.waiting++;
     try {
-      await queue.announce({ mode: open.mode, holds: this.#countOf(key) });
+      // Not waited for: it tells of no trouble, and where Redis is slow the message comes first.
+      void queue.announce({ mode: open.mode, holds: this.#countOf(key) });
       if (!this.#closing.aborted) this.#timer ??= setInterval(() => this.#tick(), AGAIN_MS);
       return await run();
     } finally {
