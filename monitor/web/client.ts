@@ -211,7 +211,18 @@ function client(page: Browser): void {
     } else if (event.key === "x" && at >= 0) rows[at].querySelector("input[name=id]")?.click();
   });
 
+  // On a phone a row of tabs is wider than the screen: the one that is open comes into sight.
+  function showOpen(): void {
+    for (const tab of all(".tabs a[aria-current], nav.main a[aria-current]")) {
+      const row = tab.parentElement;
+      const { left, width } = tab.getBoundingClientRect();
+      const seen = row.getBoundingClientRect();
+      row.scrollLeft += left + width / 2 - (seen.left + seen.width / 2);
+    }
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    showOpen();
     draw();
     count();
   });
