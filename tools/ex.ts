@@ -17,7 +17,7 @@ import {
   type Step,
   toTyped,
 } from "./example.ts";
-import { countFlags, messagesOf, programsOf, takes } from "./example_flags.ts";
+import { countFlags, flagsOf, messagesOf, programsOf, takes } from "./example_flags.ts";
 import { ExampleProcess, play } from "./example_process.ts";
 import {
   listenForInterrupts,
@@ -104,7 +104,15 @@ async function withFlags(example: Example, flags: Flag[]): Promise<Example> {
   const stray = flags.find(({ key }) =>
     key === "url" || !programs.some((program) => takes(program, key))
   );
-  if (stray) throw new AskedWrongly(`${example.path} takes no --${stray.key}\n\n${HELP}`);
+  if (stray) {
+    const known = flagsOf(programs).join(" ");
+    const reason = stray.key === "url"
+      ? "REDIS_URL says where Redis is"
+      : known === ""
+      ? "it has no flags of its own"
+      : `only: ${known}`;
+    throw new AskedWrongly(`${example.path} takes no --${stray.key} here; ${reason}`);
+  }
   const [first, ...others] = programs.map((program) => {
     const taken = flags.filter(({ key }) => takes(program, key));
     return [program.command, ...taken.map(typed)].join(" ");

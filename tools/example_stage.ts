@@ -7,6 +7,7 @@
  */
 
 import { stripVTControlCharacters, styleText } from "node:util";
+import { connect } from "@workshop/redis-patterns";
 import { hostOf } from "./example.ts";
 import { findRedis } from "./provision.ts";
 import { RedisCluster } from "./redis_cluster.ts";
@@ -33,6 +34,7 @@ export interface Stage {
 export async function openStage({ aof = false, cluster = false } = {}): Promise<Stage> {
   const given = Deno.env.get("REDIS_URL");
   if (given) {
+    await reach(given);
     const about = `Using the Redis that REDIS_URL names, ${hostOf(given)}`;
     return { url: given, about, isOwn: false, stop: () => Promise.resolve() };
   }
@@ -43,6 +45,17 @@ export async function openStage({ aof = false, cluster = false } = {}): Promise<
     `Started a private Redis ${version} on 127.0.0.1:${server.port}; it ends with this program`;
   const restart = () => server.kill().then(() => server.restart());
   return { url: server.url, about, isOwn: true, stop: () => server.stop(), restart };
+}
+
+/** One clear message now instead of one from each process. */
+async function reach(url: string): Promise<void> {
+  try {
+    await using _redis = await connect({ url, timeoutMs: 3_000 });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const way = "Without REDIS_URL one is started here: unset REDIS_URL";
+    throw new Error(`REDIS_URL is of no use. ${error.message}\n\n${way}`, { cause: error });
+  }
 }
 
 function clusterStage(cluster: RedisCluster, version: string): Stage {

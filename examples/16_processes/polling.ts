@@ -22,7 +22,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 const defaults = { queue: "photo_printers", count: 10, child: false };
 const options = { string: ["url", "queue"], boolean: ["child"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Processes, polling", flags);
+help("Processes, polling", flags, defaults);
 
 type Photo = { n: number; photo: string; madeAt: number };
 /** Each task, what it takes and what it gives. */

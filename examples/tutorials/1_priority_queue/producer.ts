@@ -14,7 +14,7 @@ import { help, now, say } from "../../scoreboard.ts";
 
 const defaults = { queue: "priority_queue", count: 6, rate: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Tutorial 1, priority queue, producer", flags);
+help("Tutorial 1, priority queue, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 
