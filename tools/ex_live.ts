@@ -211,7 +211,7 @@ class Live implements AsyncDisposable {
     console.log(`\n${paint("yellow", "[score]")}  ${score}`);
     console.log(
       `${paint("yellow", "[stage]")}  producers ${producers}  workers ${workers}  ` +
-        `kill -9 ${killed}  SIGTERM ${terminated}  frozen ${frozen}  Redis restarted ${restarted}`,
+        `kill -9 ${killed}  of Redis ${restarted}  SIGTERM ${terminated}  frozen ${frozen}`,
     );
     if (killed > 0) console.log(paint("dim", "Who was killed has told nobody its score."));
   }
