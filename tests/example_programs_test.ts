@@ -7,7 +7,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { readScore, toSentence, toTable } from "../tools/demo_score.ts";
 import { exampleFiles, listSteps, listTutorials, readExample, ROOT } from "../tools/example.ts";
 import { countFlags, flagsOf, messagesOf, nameFlags } from "../tools/example_flags.ts";
-import { fit, shortNames, widthOf, wrap } from "../tools/example_stage.ts";
+import { fit, named, shortNames, widthOf, wrap } from "../tools/example_stage.ts";
 import { run, type RunResult } from "../tools/run.ts";
 
 /** A port on which nobody listens. */
@@ -228,4 +228,15 @@ Deno.test("fit() cuts and fills to a width, colours not counted", () => {
 Deno.test("wrap() breaks between words and keeps line ends", () => {
   assertEquals(wrap("one two three\nfour", 8), ["one two", "three", "four"]);
   assertEquals(wrap("incomprehensibilities a", 5), ["incomprehensibilities", "a"]);
+});
+
+Deno.test("wrap() and named() count colours as nothing, and break what is too long", () => {
+  assertEquals(wrap("\x1b[36m[a]\x1b[0m b c", 7), ["\x1b[36m[a]\x1b[0m b c"]);
+  const said = "[worker] Processing: send_email_to_user@example.com  order 123";
+  assertEquals(named("w 2 │", said, 60).split("\n"), [
+    "w 2 │ [worker] Processing: send_email_to_user@example.com ",
+    "    │   order 123",
+  ]);
+  assertEquals(named("w 2 │", said, 80), `w 2 │ ${said}`);
+  assertEquals(named("w 2 │", said, undefined), `w 2 │ ${said}`);
 });

@@ -21,6 +21,7 @@ import { countFlags, flagsOf, messagesOf, programsOf, takes } from "./example_fl
 import { ExampleProcess, play } from "./example_process.ts";
 import {
   listenForInterrupts,
+  named,
   openStage,
   paint,
   shortNames,
@@ -180,7 +181,7 @@ async function show(example: Example, extra: string[][]): Promise<number> {
       ...interrupts,
       start: (command, i) => {
         const prefix = stage ? prefixes[i] : "";
-        const onLine = (line: string) => console.log(`${prefix}${line}`);
+        const onLine = (line: string) => console.log(prefix ? named(prefix, line) : line);
         return new ExampleProcess(command, { url, extra: extra[i], colours, onLine });
       },
     });
@@ -226,7 +227,7 @@ function prefixesOf(commands: string[]): string[] {
   const names = shortNames(commands);
   const width = Math.max(...names.map(({ length }) => length));
   return names.map((name, i) =>
-    `${paint(NAME_STYLES[i % NAME_STYLES.length]!, `${name.padEnd(width)} │`)} `
+    paint(NAME_STYLES[i % NAME_STYLES.length]!, `${name.padEnd(width)} │`)
   );
 }
 

@@ -130,17 +130,32 @@ export function fit(text: string, width: number): string {
   return `${cut}…`;
 }
 
-/** Breaks `text` into lines of at most `width` columns, between words; keeps its own line ends. */
+/**
+ * Breaks `text` into lines of at most `width` columns, between words; keeps its own line ends. Colours
+ * count as nothing.
+ */
 export function wrap(text: string, width: number): string[] {
   return text.split("\n").flatMap((paragraph) => {
     const lines = [""];
     for (const word of paragraph.split(" ")) {
       const line = lines.at(-1)!;
-      if (line !== "" && line.length + 1 + word.length > width) lines.push(word);
+      if (line !== "" && widthOf(line) + 1 + widthOf(word) > width) lines.push(word);
       else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
     }
     return lines;
   });
+}
+
+/**
+ * What a process has printed, with its name in front, broken between words where the terminal is
+ * too narrow. Into a file or a pipe a line stays a line.
+ */
+export function named(name: string, line: string, width = terminalWidth()): string {
+  const space = width === undefined ? Infinity : Math.max(width - widthOf(name) - 1, 20);
+  if (widthOf(line) <= space) return `${name} ${line}`;
+  const [first, ...rest] = wrap(line, space - 2);
+  const blank = `${" ".repeat(widthOf(name) - 1)}│`;
+  return [`${name} ${first}`, ...rest.map((more) => `${blank}   ${more}`)].join("\n");
 }
 
 /** Short names for commands, by their files: `blocking`, `producer`, `blocking 2`. */
