@@ -95,11 +95,15 @@ Deno.test("audit finds what is lost, acked twice and completed twice", async () 
     assertEquals(audit(trails, [1, 2, 3, 4]), {
       lost: [4],
       doubleAcks: 1,
+      acksGone: 0,
       completedTwice: 1,
       started: 6,
       cutShort: 1,
       refused: 1,
     });
+    const { doubleAcks, acksGone } = audit(trails, [], [{ from: 130, to: 136 }]);
+    assertEquals([doubleAcks, acksGone], [0, 1]); // the first of the two acks was at 136
+    assertEquals(audit(trails, [], [{ from: 137, to: 200 }]).doubleAcks, 1);
     assertEquals(handedOverAgain(trails, [{ at: 110, inHand: [2, 4] }]), [50]);
     assertEquals(firstAcks(trails, [50, 103, 200].map((at) => ({ at, since: at }))), [52, 33]);
   } finally {

@@ -262,11 +262,20 @@ async function ok(node: RedisServer, ...command: string[]): Promise<void> {
   if (said !== "OK") throw new Error(`${command.slice(0, 3).join(" ")}: ${said}`);
 }
 
-/** Repeats `check` until it says yes. */
+/** Repeats `check` until it says yes. A connection that was cut is no answer: Sentinels cut all of a server. */
 export async function until(check: () => Promise<boolean>, what: string): Promise<void> {
   const deadline = Date.now() + READY_MS;
-  while (!await check()) {
-    if (Date.now() > deadline) throw new Error(`${what}: not ready after ${READY_MS} ms`);
+  let cut: unknown;
+  const isSo = () =>
+    check().catch((error: Error) => {
+      if (!/Connection reset|closed the connection/.test(error.message)) throw error;
+      cut = error;
+      return false;
+    });
+  while (!await isSo()) {
+    if (Date.now() > deadline) {
+      throw new Error(`${what}: not ready after ${READY_MS} ms`, { cause: cut });
+    }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

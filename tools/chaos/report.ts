@@ -28,6 +28,9 @@ function rowsOf(outcomes: readonly Outcome[]): Row[] {
     ["stored, but not confirmed by a replica", (one) => count(one.unconfirmed.count)],
     ["lost of those", (one) => count(one.unconfirmed.lost)],
   ];
+  const gone: Row[] = [
+    ["the same, of acks in the last moments of a master", ({ audit }) => count(audit.acksGone)],
+  ];
   return [
     [
       `messages, confirmed to their producer${replicas > 0 ? " (a replica has them)" : ""}`,
@@ -42,6 +45,7 @@ function rowsOf(outcomes: readonly Outcome[]): Row[] {
     ["late acks that were refused", ({ audit }) => count(audit.refused)],
     ["**lost**", ({ audit }) => `**${count(audit.lost.length)}**`],
     ["**acked twice**", ({ audit }) => `**${count(audit.doubleAcks)}**`],
+    ...(replicas > 0 ? gone : []),
     [
       "completed twice (at most: what faults cut off)",
       ({ audit, mayTwice, isControl }) =>

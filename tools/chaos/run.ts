@@ -25,7 +25,7 @@ import {
 } from "./grounds.ts";
 import { KINDS, type Produced } from "./kinds.ts";
 import { Random } from "./random.ts";
-import { type Audit, audit, firstAcks, handedOverAgain } from "./trail.ts";
+import { type Audit, audit, firstAcks, handedOverAgain, type Span } from "./trail.ts";
 
 /** How hard a run is, where, and in which order. */
 export interface Plan extends Hardness {
@@ -46,6 +46,8 @@ const PAUSE_MS: [number, number] = [40, 140];
 /** How long somebody to be hit is looked for, and how often meanwhile whether there is anything to do. */
 const VICTIM_MS = 15_000;
 const LOOK_MS = 500;
+/** By then a replica has what its master has, on a busy machine. */
+const REPLICATED_MS = 200;
 /** How long nothing may move before the rest counts as stuck. */
 const STUCK_MS = 15_000;
 
@@ -264,9 +266,16 @@ class Run {
     }
   }
 
+  /** Where another server takes over, what the dead one alone had is gone: an ack waits for no replica. */
+  #lastMoments(): Span[] {
+    if (groundOf(this.#plan.topology).replicas === 0) return [];
+    return this.#interruptions.filter(({ fault }) => fault === "redisKills")
+      .map(({ at, since }) => ({ from: at - REPLICATED_MS, to: since }));
+  }
+
   #outcome(ms: number, left: string[]): Outcome {
     const trails = this.#crew.trails.map((trail) => trail.read());
-    const found = audit(trails, this.#confirmed);
+    const found = audit(trails, this.#confirmed, this.#lastMoments());
     const { title, isControl = false } = KINDS[this.#kind]!;
     const back = (fault: ServerFault) =>
       firstAcks(trails, this.#interruptions.filter((one) => one.fault === fault));

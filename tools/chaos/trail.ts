@@ -71,6 +71,8 @@ export interface Audit {
   lost: number[];
   /** Acks that Redis confirmed for a message of which it had confirmed one already. */
   doubleAcks: number;
+  /** The same, where the first ack was in a master's last moments: it was gone with it. */
+  acksGone: number;
   /** Handlers that finished for a message for which one had finished already. */
   completedTwice: number;
   /** Hand-overs. */
@@ -81,21 +83,39 @@ export interface Audit {
   refused: number;
 }
 
-/** Goes through all files. */
-export function audit(trails: readonly Trail[], confirmed: readonly number[]): Audit {
+/** From one instant to another. */
+export interface Span {
+  from: number;
+  to: number;
+}
+
+/**
+ * Goes through all files.
+ *
+ * @param last When masters had their last moments: what they answered then no other server may have.
+ */
+export function audit(
+  trails: readonly Trail[],
+  confirmed: readonly number[],
+  last: readonly Span[] = [],
+): Audit {
   const times = { start: 0, done: 0, acked: 0, lost: 0 };
   const finished = new Set<number>();
-  const acked = new Set<number>();
+  const ackedAt = new Map<number, number[]>();
   for (const { said } of trails) {
-    for (const { what, n } of said) {
+    for (const { what, n, at } of said) {
       if (what in times) times[what as keyof typeof times]++;
       if (what === "done") finished.add(n);
-      if (what === "acked") acked.add(n);
+      if (what === "acked") ackedAt.set(n, [...(ackedAt.get(n) ?? []), at]);
     }
   }
+  const again = [...ackedAt.values()].flatMap((all) => all.sort((a, b) => a - b).slice(0, -1));
+  const isGone = (at: number) => last.some(({ from, to }) => at >= from && at <= to);
+  const acksGone = again.filter(isGone).length;
   return {
     lost: confirmed.filter((n) => !finished.has(n)),
-    doubleAcks: times.acked - acked.size,
+    doubleAcks: again.length - acksGone,
+    acksGone,
     completedTwice: times.done - finished.size,
     started: times.start,
     cutShort: times.start - times.done,
