@@ -357,6 +357,12 @@ export const PURGE_OPTIONS: OptionNames = optionNames<PurgeOptions>({
 /** The names of the options of `stats()` and `snapshot()`. */
 export const STATS_OPTIONS: OptionNames = optionNames<{ windowMs?: number }>({ windowMs: true });
 
+/** The names of those of `announce()`. */
+export const ANNOUNCE_OPTIONS: OptionNames = optionNames<{ mode?: Mode; holds?: number }>({
+  mode: true,
+  holds: true,
+});
+
 /** The names of those of `peek()`. */
 export const PEEK_OPTIONS: OptionNames = optionNames<PeekOptions>({
   limit: true,

@@ -59,19 +59,28 @@ export class DeadlineError extends Error {
 }
 
 /**
- * The promise, or a {@linkcode DeadlineError} after `ms`. The promise itself goes on; its late
- * rejection is not reported as unhandled, since its caller has been answered.
+ * The promise, or a {@linkcode DeadlineError} after `ms`, or when `signal` aborts. The promise itself goes
+ * on; its late rejection is not reported as unhandled, since its caller has been answered.
  */
-export async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+export async function within<T>(
+  promise: Promise<T>,
+  ms: number,
+  signal?: AbortSignal,
+): Promise<T> {
   promise.catch(() => {});
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let late = () => {};
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new DeadlineError(`nothing within ${ms} ms`)), ms);
+    late = () => reject(new DeadlineError(`nothing within ${ms} ms`));
+    timer = setTimeout(late, ms);
+    signal?.addEventListener("abort", late);
+    if (signal?.aborted) late();
   });
   try {
     return await Promise.race([promise, deadline]);
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", late);
   }
 }
 

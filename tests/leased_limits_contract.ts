@@ -27,6 +27,7 @@ import {
 import {
   type ContractQueue,
   drain,
+  ENQUEUES,
   type LeasedTest,
   MODES,
   payloads,
@@ -153,7 +154,7 @@ function refusing(name: string, test: LeasedTest): void {
     const held = await take(other);
     await other.enqueue(1);
     for (const named of [false, true]) {
-      const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+      const lost = proxy.dropReplies(1, { after: ENQUEUES });
       const results = outcomes([2, 3].map((n) => {
         return queue.enqueue(n, named ? { dedupe: { key: `k${n}` } } : {});
       }));

@@ -289,7 +289,7 @@ function waking(name: string, test: LeasedTest): void {
 
   test(`${name}.receive is there when a delayed message is due`, async (test) => {
     const [queue, other] = [test.queue<string>(), test.queue<string>()];
-    // Connected, also to the master that has the registry: on a cluster that takes its time.
+    // Connected: on a cluster that takes its time.
     await other.enqueue("warm");
     await (await take(queue)).ack();
     await lateness(async () => {

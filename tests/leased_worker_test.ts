@@ -9,31 +9,19 @@ import {
 } from "@std/assert";
 import {
   connect,
-  type ConnectedClient,
   type Delivery,
-  type LeasedQueueOptions,
-  PriorityQueue,
   ReliableQueue,
-  StreamQueue,
   Worker,
   type WorkerEvent,
 } from "@workshop/redis-patterns";
+import { KINDS } from "./leased_kinds.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { commandsDuring, eventually, redisTest, serverTest } from "./support.ts";
 
 const MODES = ["polling", "blocking"] as const;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const QUEUES = {
-  ReliableQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
-    new ReliableQueue<T>(redis, name, options),
-  PriorityQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
-    new PriorityQueue<T>(redis, name, options),
-  StreamQueue: <T>(redis: ConnectedClient, name: string, options?: LeasedQueueOptions<T>) =>
-    new StreamQueue<T>(redis, name, options),
-};
-
-for (const [name, make] of Object.entries(QUEUES)) {
+for (const [name, make] of Object.entries(KINDS)) {
   for (const mode of MODES) {
     const test = (title: string, run: Parameters<typeof redisTest>[1]) =>
       redisTest(`Worker on ${name} (${mode}) ${title}`, run);
@@ -53,6 +41,28 @@ for (const [name, make] of Object.entries(QUEUES)) {
       assertEquals(seen, Array.from({ length: 500 }, (_, i) => i));
       assertEquals(await queue.counts(), { ready: 0, leased: 0, delayed: 0, dead: 0 });
       assertEquals(await redis.exists(`queue:{${name}}:leased`), 0);
+    });
+
+    test("takes what lapsed though there is plenty", async ({ redis, name }) => {
+      const queue = make<number>(redis, name, { leaseMs: 10 });
+      const lapsed = [-3, -2, -1];
+      for (const n of lapsed) {
+        await queue.enqueue(n);
+        await queue.receive(); // and never says how it went
+      }
+      await pause(20);
+      const worked = make<number>(redis, name, { leaseMs: 30_000 });
+      await worked.enqueueMany(Array.from({ length: 5_000 }, (_, i) => i));
+      const seen: number[] = [];
+      await using worker = new Worker(worked, (n) => void seen.push(n), {
+        ...options,
+        concurrency: 100,
+      });
+      worker.start();
+      await eventually(() => assertEquals(seen.length, 5_003));
+      // One with each claim at most; had it to wait for the end of the others, they would be the last.
+      assertLess(Math.max(...lapsed.map((n) => seen.indexOf(n))), 2_500);
+      assertEquals(seen.filter((n) => n >= 0), Array.from({ length: 5_000 }, (_, i) => i));
     });
 
     test("tries again what threw, and buries it after the last attempt", async ({ redis, name }) => {
@@ -651,7 +661,7 @@ serverTest("Worker works again within two seconds after a restart of Redis", asy
   await redis.close();
 }, { aof: true });
 
-for (const [name, make] of Object.entries(QUEUES)) {
+for (const [name, make] of Object.entries(KINDS)) {
   serverTest(
     `Worker on ${name} leaves no timer behind when it stops while Redis refuses`,
     async (server) => {

@@ -265,7 +265,9 @@ class Ends {
     });
     over.catch(() => {}); // awaited below
     client.on("error", lost);
-    const left = () => lost(new Error("closed")); // thrown away, since another server has the key
+    const address = addressOf(this.#parent);
+    const left = () =>
+      lost(new RedisConnectionError("another server has the queue now", { address }));
     client.on("end", left);
     try {
       const subscribing = client.subscribe(this.#channel, (raw: Buffer) => this.#heard(raw), true);

@@ -331,7 +331,7 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
     checkScheduleName(name);
     const text = writeDefinition(name, definition, taskBody(definition.type, payload));
     const { change, at } = await this.#set(name, definition, text);
-    await this.#registration.renew(this.#send);
+    this.#registration.renew(this.#send);
     this.#defined.abort();
     this.#defined = new AbortController();
     return { name, ...(at !== undefined && { nextAt: at }), change };
@@ -416,7 +416,7 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
 
   /** Promotes and sweeps; gives in how many milliseconds the next delayed message is due. */
   async #tick(): Promise<number> {
-    await this.#registration.renew(this.#send);
+    this.#registration.renew(this.#send);
     return await this.#queue[TICK]() - performance.now();
   }
 
