@@ -41,7 +41,7 @@ export interface ConsumerParts<T> {
   /** Makes deliveries of messages; buries what cannot be read. */
   deliver: (
     hand: Hand,
-    messages: Uint8Array[],
+    messages: (Uint8Array | null)[],
     onUndecodable?: (error: DecodeError) => void,
   ) => Promise<Delivery<T>[]>;
 }
@@ -50,6 +50,8 @@ export interface ConsumerParts<T> {
 export class Consumer<T> {
   readonly #made: ConsumerParts<T>;
   readonly #own: OwnConnections;
+  /** How many loops run: to Redis they are one consumer. */
+  #loops = 0;
   #presence: Presence | undefined;
 
   constructor(made: ConsumerParts<T>) {
@@ -90,10 +92,12 @@ export class Consumer<T> {
       last = batch[0];
       return batch;
     };
+    this.#loops++;
     try {
       yield* feed(take, options);
     } finally {
-      if (this.#made.client.isReady) await presence.leave(send);
+      const isLast = --this.#loops === 0;
+      if (isLast && this.#made.client.isReady) await presence.leave(send);
     }
   }
 

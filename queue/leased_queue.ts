@@ -71,6 +71,9 @@ const CLOSE_MS = 500;
  * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue},
  * {@linkcode PriorityQueue} and {@linkcode StreamQueue} have in common.
  *
+ * Whatever asks Redis rejects with a {@linkcode RedisConnectionError} when there is no connection or no answer
+ * within 5 s, and with a `TypeError` when a key of the queue holds what is not the queue's; loops go on.
+ *
  * @typeParam T What a payload is to a consumer.
  * @typeParam I What it is to a producer; something else where a schema converts.
  *
@@ -316,8 +319,10 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       leaseMs: 5_000,
     });
     const settler = new Settler({ ...this.#parts(), send: this.#send });
+    // Twice in one turn would be one script that names the message twice: two entries of the log.
+    let acking: Promise<void> | undefined;
     return {
-      ack: () => settler.ack(hand, Number(index)),
+      ack: () => acking ??= settler.ack(hand, Number(index)).finally(() => acking = undefined),
       nack: async (options = {}) => {
         checkOptions("nack", options, NACK_OPTIONS);
         return await settler.nack(hand, Number(index), Number(attempt), options);
@@ -617,7 +622,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
    * when they lapse.
    */
   async close(): Promise<void> {
-    this.#enqueuer.close();
+    const listing = this.#enqueuer.close(CLOSE_MS);
     try {
       // While Redis does not answer, or when the client is closed already, they are left to lapse.
       await within(this.#settler.drained(), CLOSE_MS);
@@ -628,7 +633,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     } catch {
       // Whoever awaits an ack hears of it there.
     } finally {
-      await Promise.all([this.#consumer.close(), this.#confirmer?.close()]);
+      await Promise.all([listing, this.#consumer.close(), this.#confirmer?.close()]);
     }
   }
 

@@ -460,7 +460,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
 
   /** Ends the connections on which this object waits; see {@linkcode LeasedQueue.close}. */
   async close(): Promise<void> {
-    await Promise.all([...this.#parts, this.#waiting].map((part) => part?.close()));
+    await Promise.all([...this.#parts, this.#waits].map((part) => part.close()));
   }
 
   /** Closes; see {@linkcode PartitionedQueue.close}. */
@@ -501,10 +501,14 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
     checkSignal(signal);
     signal?.throwIfAborted();
     await this.#enter();
-    this.#waiting ??= new PartitionedWaiting(this.#client, this.#parts, this.#tokens);
-    const batch = await this.#waiting.take(max, { waitMs, signal, turn: this.#turn++ });
+    const batch = await this.#waits.take(max, { waitMs, signal, turn: this.#turn++ });
     if (batch.length === 0) signal?.throwIfAborted();
     return batch;
+  }
+
+  /** Also for one that was closed before anybody waited: nobody can afterwards. */
+  get #waits(): PartitionedWaiting<T> {
+    return this.#waiting ??= new PartitionedWaiting(this.#client, this.#parts, this.#tokens);
   }
 
   /** Once, before anything is stored or claimed; again if Redis did not answer. */

@@ -37,7 +37,7 @@ import {
 } from "./places.ts";
 import { show } from "./show.ts";
 import { adopt, type ConnectionEvent, staysDestroyed, supervise } from "./supervise.ts";
-import { backoffMs, checkMs, DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
+import { backoffMs, checkMs, DeadlineError, sleep, within } from "./timers.ts";
 
 /** Where Redis is looked for when nothing says otherwise. */
 const DEFAULT_URL = "redis://127.0.0.1:6379";
@@ -139,7 +139,8 @@ export type ConnectedSentinel = RedisSentinelType;
  * Connects to Redis.
  *
  * The client reconnects by itself for as long as it is open. Close it with `close()`; that also ends
- * the connections that queues and subscribers made from it. It is for commands that answer at once;
+ * the connections that queues and subscribers made from it. Replies in flight are waited for; those of
+ * one server that has gone silent, for two `heartbeatMs` at most. It is for commands that answer at once;
  * give a blocking command a connection of its own with `client.duplicate()`.
  *
  * Permissions under Deno: `--allow-net=127.0.0.1:6379` (or your host and port) is enough.
@@ -193,26 +194,28 @@ export async function connect(
       name,
       tls: tlsOf(places.tls, options.tls),
       unreachable: (cause, address) =>
-        unreachable(cause, address, `tried for ${timeoutMs} ms; ${hintTls(places.tls)}`, places),
+        unreachable(cause, address, { timeoutMs, byTls: places.tls, places }),
     }) as ConnectedCluster | ConnectedSentinel;
     if (onEvent) await tellEviction(client, onEvent);
     return disposable(client);
   }
   const client = create(options, timeoutMs);
   adopt(client); // before connect(): an error without a listener ends the process
+  staysDestroyed(client); // also by its owner, while it connects anew
   const address = addressOf(client);
   let last: unknown; // what stood in the way, for the message
   client.on("error", (error: unknown) => last = error);
   const opening = open(client);
   try {
-    await unlessAborted(within(opening, timeoutMs), signal);
+    await within(opening, timeoutMs, signal);
   } catch (error) {
-    staysDestroyed(client).destroy();
+    client.destroy();
     // The client's loop may be in a pause between two attempts: let it notice that it is over.
     await within(opening, FIRST_PAUSE_MS * 2).catch(() => {});
     signal?.throwIfAborted();
     const cause = error instanceof DeadlineError ? last : error;
-    throw unreachable(cause, address, `tried for ${timeoutMs} ms; ${tlsHint(client)}`);
+    const { tls } = client.options.socket as { tls?: boolean };
+    throw unreachable(cause, address, { timeoutMs, byTls: tls === true });
   }
   if (heartbeatMs > 0) supervise(client as NodeClient, { heartbeatMs, onEvent });
   if (onEvent) await tellEviction(client, onEvent);
@@ -309,8 +312,7 @@ async function open(client: ConnectedClient): Promise<void> {
 function unreachable(
   error: unknown,
   address: string,
-  circumstances: string,
-  places?: Places,
+  { timeoutMs, byTls, places }: { timeoutMs: number; byTls: boolean; places?: Places },
 ): RedisConnectionError {
   const cause = error ?? new DeadlineError(`no answer`);
   const options = { address, cause, fatal: isFatal(cause) };
@@ -318,6 +320,9 @@ function unreachable(
     ? describe(cause)
     : describe(cause.cause ?? cause);
   if (options.fatal) return new RedisConnectionError(reason, options);
+  // Where nobody listens nothing was said, neither with TLS nor without.
+  const hint = /^connection refused$|does not resolve$/.test(reason) ? "" : `; ${hintTls(byTls)}`;
+  const circumstances = `tried for ${timeoutMs} ms${hint}`;
   if (places) {
     const what = places.kind === "cluster" ? "node of the cluster" : "Sentinel, or its master,";
     return new RedisConnectionError(
@@ -335,11 +340,6 @@ function unreachable(
 }
 
 /** A port that speaks TLS drops a plain client, and the other way round both wait: say so. */
-function tlsHint(client: ConnectedClient): string {
-  const { tls } = client.options.socket as { tls?: boolean };
-  return hintTls(tls === true);
-}
-
 function hintTls(tls: boolean): string {
   return tls
     ? "by TLS, so not if the server is there without TLS (redis://)"
