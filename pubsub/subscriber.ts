@@ -316,8 +316,9 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     }
     if (this.#home !== undefined) return;
     this.#home = first;
-    await this.#connection.close(); // was for any master, and has not been used
+    const unused = this.#connection; // was for any master
     this.#connection = new OwnConnection(this.#parent, first);
+    await unused.close();
   }
 
   async #remove(kind: Kind, targets: (string | Channel<T>)[]): Promise<void> {
@@ -336,12 +337,7 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
       const { heard, reason } = await this.#listen();
       this.#connection.discard();
       if (signal.aborted) return;
-      if (heard) {
-        failures = 0;
-        this.#subscribed = deferred();
-        this.#subscribed.promise.catch(() => {}); // nobody may be waiting for it
-        this.#lostAt = performance.now();
-      }
+      if (heard) failures = 0;
       if (!isRetryable(reason)) this.#end(reason);
       else if (heard) this.#tell({ type: "lost", error: reason });
       await sleep(this.#failure ? 0 : backoffMs(failures), signal);
@@ -366,6 +362,12 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
       return { heard, reason: error as Error };
     } finally {
       this.#client = undefined;
+      if (heard) {
+        // In the same breath: who subscribes now waits for the next connection.
+        this.#subscribed = deferred();
+        this.#subscribed.promise.catch(() => {}); // nobody may be waiting for it
+        this.#lostAt = performance.now();
+      }
     }
   }
 

@@ -103,9 +103,10 @@ export class Enqueuer<T, I> {
     this.#registration = new Registration(made.kind, made.name);
   }
 
-  /** Ends all waiting for room. */
-  close(): void {
+  /** Ends all waiting for room; sees to it, for `ms` at most, that the queue is listed. */
+  async close(ms: number): Promise<void> {
     this.#room.close();
+    await this.#registration.settled(ms);
   }
 
   /** Checks and stores one message. */
@@ -230,17 +231,17 @@ export class Enqueuer<T, I> {
       counting: this.#made.counting,
     };
     const { keys, scripts } = this.#made;
+    // In front: over the same connection it is done by the time at which the messages are.
+    this.#registration.renew(this.#made.send);
     const storing = this.#inOrder(lane, (after, after_batch) => {
       return scripts.enqueue.run(send, keys, { ...args, after, after_batch }, rest);
     });
-    const registering = this.#registration.renew(this.#made.send);
     let stored: Stored;
     try {
       stored = await storing;
     } finally {
       this.#lanes.push(lane); // also when it was given up: Redis refuses it if it comes later
     }
-    await registering;
     if (stored.plain === plain.length && stored.refused.size === 0) {
       return items.map((item) => ({ id: item.id, duplicate: false }));
     }

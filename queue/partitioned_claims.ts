@@ -114,10 +114,15 @@ export class PartitionedClaims<D> {
     const ring = () => this.#bell.ring();
     signal?.addEventListener("abort", ring);
     try {
-      // A look at all: each is asked once, also those from which nothing is expected.
-      const unasked = new Set(waits && !this.#isTimeForAll() ? [] : this.#lanes);
-      if (unasked.size > 0) this.#allAskedAt = performance.now();
+      // To be asked once, also where nothing is expected.
+      const unasked = new Set<Lane<D>>();
+      const askAll = () => {
+        for (const lane of this.#lanes) unasked.add(lane);
+        this.#allAskedAt = performance.now();
+      };
+      if (!waits) askAll();
       for (;;) {
+        if (waits && performance.now() >= this.#allAskedAt + MAX_BLOCK_MS) askAll();
         if (this.#came.length > 0) return this.#came.splice(0, max);
         if (signal?.aborted) return [];
         this.#ask(max, { unasked, waits, signal });
@@ -126,7 +131,9 @@ export class PartitionedClaims<D> {
           if (error !== undefined) throw error;
           if (!waits || performance.now() >= until) return [];
         }
-        await this.#bell.heard(this.#longestMs(waits ? until : Infinity));
+        await this.#bell.heard(
+          this.#longestMs(waits ? Math.min(until, this.#allAskedAt + MAX_BLOCK_MS) : Infinity),
+        );
       }
     } finally {
       signal?.removeEventListener("abort", ring);
@@ -161,10 +168,6 @@ export class PartitionedClaims<D> {
       if (lane.state === "quiet") lane.state = "told";
     }
     this.#bell.ring();
-  }
-
-  #isTimeForAll(): boolean {
-    return performance.now() - this.#allAskedAt >= MAX_BLOCK_MS;
   }
 
   /** Asks those from whom something may be expected, for no more in all than there are free slots. */
@@ -244,7 +247,7 @@ export class PartitionedClaims<D> {
     );
   }
 
-  /** For how long to listen: to the end of the wait, or until somebody is late, or may be asked again. */
+  /** For how long to listen: until then, or until somebody is late, or may be asked again. */
   #longestMs(until: number): number {
     const now = performance.now();
     const times = this.#lanes.map(({ asked, retryAt }) =>

@@ -22,6 +22,7 @@ import { COUNTERS, INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeaseLostError } from "./hand.ts";
 import { LeasedQueue } from "./leased_queue.ts";
 import {
+  ANNOUNCE_OPTIONS,
   type ConsumerInfo,
   type Counts,
   ENQUEUE_OPTIONS,
@@ -39,7 +40,7 @@ import {
   STATS_OPTIONS,
   type Waiting,
 } from "./leased_types.ts";
-import { checkReceive, type ReceiveOptions } from "./message.ts";
+import { checkReceive, type Mode, type ReceiveOptions } from "./message.ts";
 import { PartitionedIntake } from "./partitioned_intake.ts";
 import { PartitionedWaiting } from "./partitioned_waiting.ts";
 import { enterPartitions, forgetPartitions, partitionName, partOf } from "./partitions.ts";
@@ -281,6 +282,18 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   }
 
   /**
+   * Says that whoever takes with `receive` and `receiveMany` is there; see {@linkcode LeasedQueue.announce}. It
+   * has another name in each partition, and is so often among the consumers.
+   */
+  async announce(options: { mode?: Mode; holds?: number } = {}): Promise<void> {
+    const { holds = 0, ...others } = checkOptions("announce", options, ANNOUNCE_OPTIONS);
+    // They are counted together: who asks how many are held adds up the partitions.
+    await Promise.all(
+      this.#parts.map((part, at) => part.announce({ ...others, holds: at === 0 ? holds : 0 })),
+    );
+  }
+
+  /**
    * Who takes from it: the workers, each with what it holds of all partitions. A loop of `consume` asks
    * for itself and is not named.
    */
@@ -447,7 +460,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
 
   /** Ends the connections on which this object waits; see {@linkcode LeasedQueue.close}. */
   async close(): Promise<void> {
-    await Promise.all([...this.#parts, this.#waiting].map((part) => part?.close()));
+    await Promise.all([...this.#parts, this.#waits].map((part) => part.close()));
   }
 
   /** Closes; see {@linkcode PartitionedQueue.close}. */
@@ -488,10 +501,14 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
     checkSignal(signal);
     signal?.throwIfAborted();
     await this.#enter();
-    this.#waiting ??= new PartitionedWaiting(this.#client, this.#parts, this.#tokens);
-    const batch = await this.#waiting.take(max, { waitMs, signal, turn: this.#turn++ });
+    const batch = await this.#waits.take(max, { waitMs, signal, turn: this.#turn++ });
     if (batch.length === 0) signal?.throwIfAborted();
     return batch;
+  }
+
+  /** Also for one that was closed before anybody waited: nobody can afterwards. */
+  get #waits(): PartitionedWaiting<T> {
+    return this.#waiting ??= new PartitionedWaiting(this.#client, this.#parts, this.#tokens);
   }
 
   /** Once, before anything is stored or claimed; again if Redis did not answer. */

@@ -140,7 +140,7 @@ export class Presence {
     const { pid } = process;
     await this.#say(send, JSON.stringify({ host: hostname(), pid, mode, startedAt, holds }));
     // Not over a connection of the queue's own: on a cluster the registry is at another master.
-    await this.#registration.renew((args) => call(this.#client, args, { raw: true }));
+    this.#registration.renew((args) => call(this.#client, args, { raw: true }));
   }
 
   /** Says goodbye, if it ever said that it was there. */

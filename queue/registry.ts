@@ -10,7 +10,7 @@ import { checkClient } from "../redis/topology.ts";
 import { REGISTRY_KEY } from "../redis/keys.ts";
 import { checkOptions, optionNames } from "../redis/options.ts";
 import { defineScript, type Send } from "../redis/script.ts";
-import { checkCount } from "../redis/timers.ts";
+import { checkCount, within } from "../redis/timers.ts";
 import { TIME } from "./leased_lua.ts";
 
 /** The longest-unused queues go when there are more. */
@@ -48,21 +48,30 @@ export interface RegisteredQueue {
   readonly lastUsedAt: number;
 }
 
-/** Enters a queue, now and then. */
+/**
+ * Enters a queue, now and then, while work goes on: on a cluster the list is at a master that the queue has
+ * nothing to do with, and that may be away.
+ */
 export class Registration {
   readonly #member: string;
   #again = 0;
+  #entering: Promise<void> | undefined;
 
   constructor(kind: string, name: string) {
     this.#member = `${kind} ${name}`;
   }
 
   /** Enters it, if that was not said lately. Work goes on unseen if Redis does not permit it. */
-  renew(send: Send): Promise<void> | undefined {
+  renew(send: Send): void {
     const now = performance.now();
-    if (now < this.#again) return undefined;
+    if (now < this.#again) return;
     this.#again = now + AGAIN_MS;
-    return this.#enter(send, now);
+    this.#entering = this.#enter(send, now);
+  }
+
+  /** Waits until what was begun is done, for `ms` at most: for whoever leaves. */
+  async settled(ms: number): Promise<void> {
+    if (this.#entering) await within(this.#entering, ms).catch(() => {}); // the next one enters it
   }
 
   async #enter(send: Send, now: number): Promise<void> {
@@ -72,6 +81,7 @@ export class Registration {
     } catch {
       this.#again = now + RETRY_MS; // Redis is away, at maxmemory, or does not permit it
     }
+    this.#entering = undefined;
   }
 }
 

@@ -15,7 +15,7 @@
  * is missed all the same costs time and no message, since every wait ends in claims. Where an account may
  * not use `CLIENT TRACKING`, it is pretended ten times a second that all have changed.
  *
- * It ends with `close()`.
+ * It ends with `close()`, or when the client it was made from is closed.
  *
  * @module
  */
@@ -23,6 +23,7 @@ import { call } from "../redis/call.ts";
 import type { CommandArgument, NodeClient, RedisClient } from "../redis/client.ts";
 import { replyWord } from "../redis/errors.ts";
 import { MasterConnections } from "../redis/master_connections.ts";
+import { whenEnded } from "../redis/supervise.ts";
 
 /** How often tokens are looked for where Redis may not tell of them, in milliseconds. */
 const LOOK_MS = 100;
@@ -41,6 +42,7 @@ export class WakeWatch {
   readonly #listeners = new Set<Listener>();
   #lines: MasterConnections;
   #looking: ReturnType<typeof setInterval> | undefined;
+  readonly #forget: () => void;
   #closed = false;
 
   /** @param keys Where the tokens are. */
@@ -54,6 +56,7 @@ export class WakeWatch {
       options: { RESP: 3, emitInvalidate: true, clientSideCache: undefined },
       prepare: (node) => this.#listenAt(node),
     });
+    this.#forget = whenEnded(client, () => void this.close());
   }
 
   /** Calls `listener` with what changes. Gives what ends that. */
@@ -72,8 +75,12 @@ export class WakeWatch {
     try {
       return await lines.call(key, args, signal);
     } catch (error) {
-      if (!isForbidden(error) || this.#closed) throw error;
-      if (lines === this.#lines) this.#lookInstead();
+      if (this.#closed) throw error;
+      if (lines === this.#lines) {
+        if (!isForbidden(error)) throw error;
+        this.#lookInstead();
+      }
+      // Also what was on its way to another master when one said no: that ended with the connections.
       return await this.#lines.call(key, args, signal);
     }
   }
@@ -84,12 +91,15 @@ export class WakeWatch {
     return await this.call(key, ["LPOP", key]) !== null;
   }
 
-  /** Ends its connections, within `ms`. */
+  /** Ends its connections, within `ms`. Whoever listens looks, and meets that. */
   async close(ms?: number): Promise<void> {
     this.#closed = true;
+    this.#forget();
     clearInterval(this.#looking);
+    const closing = this.#lines.close(ms);
+    this.#tell();
     this.#listeners.clear();
-    await this.#lines.close(ms);
+    await closing;
   }
 
   async #listenAt(node: NodeClient): Promise<void> {

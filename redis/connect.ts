@@ -37,7 +37,7 @@ import {
 } from "./places.ts";
 import { show } from "./show.ts";
 import { adopt, type ConnectionEvent, staysDestroyed, supervise } from "./supervise.ts";
-import { backoffMs, checkMs, DeadlineError, sleep, unlessAborted, within } from "./timers.ts";
+import { backoffMs, checkMs, DeadlineError, sleep, within } from "./timers.ts";
 
 /** Where Redis is looked for when nothing says otherwise. */
 const DEFAULT_URL = "redis://127.0.0.1:6379";
@@ -139,7 +139,8 @@ export type ConnectedSentinel = RedisSentinelType;
  * Connects to Redis.
  *
  * The client reconnects by itself for as long as it is open. Close it with `close()`; that also ends
- * the connections that queues and subscribers made from it. It is for commands that answer at once;
+ * the connections that queues and subscribers made from it. Replies in flight are waited for; those of
+ * one server that has gone silent, for two `heartbeatMs` at most. It is for commands that answer at once;
  * give a blocking command a connection of its own with `client.duplicate()`.
  *
  * Permissions under Deno: `--allow-net=127.0.0.1:6379` (or your host and port) is enough.
@@ -200,14 +201,15 @@ export async function connect(
   }
   const client = create(options, timeoutMs);
   adopt(client); // before connect(): an error without a listener ends the process
+  staysDestroyed(client); // also by its owner, while it connects anew
   const address = addressOf(client);
   let last: unknown; // what stood in the way, for the message
   client.on("error", (error: unknown) => last = error);
   const opening = open(client);
   try {
-    await unlessAborted(within(opening, timeoutMs), signal);
+    await within(opening, timeoutMs, signal);
   } catch (error) {
-    staysDestroyed(client).destroy();
+    client.destroy();
     // The client's loop may be in a pause between two attempts: let it notice that it is over.
     await within(opening, FIRST_PAUSE_MS * 2).catch(() => {});
     signal?.throwIfAborted();

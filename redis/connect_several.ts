@@ -15,7 +15,7 @@ import type { Places } from "./places.ts";
 import { Routed } from "./routed.ts";
 import { SentinelDiscovery } from "./sentinel.ts";
 import type { ConnectionEvent } from "./supervise.ts";
-import { backoffMs, sleep, unlessAborted, within } from "./timers.ts";
+import { backoffMs, sleep, within } from "./timers.ts";
 import { splitAddress } from "./topology.ts";
 
 /** Longest pause between attempts to reach a master again. */
@@ -114,7 +114,7 @@ export async function connectSeveral(
     return client;
   })();
   try {
-    return endsBoth(await unlessAborted(within(opening, timeoutMs), signal), route);
+    return endsBoth(await within(opening, timeoutMs, signal), route);
   } catch (error) {
     opening.catch(() => {}); // it was given up
     const trouble = route.trouble ?? error; // before it is closed, which is trouble as well

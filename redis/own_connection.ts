@@ -197,6 +197,7 @@ export class OwnConnection implements AsyncDisposable {
       void this.#cut(ended.signal).then((done) => cut = done);
     };
     signal?.addEventListener("abort", onAbort);
+    if (signal?.aborted) onAbort();
     try {
       return await reply;
     } catch (error) {
@@ -253,13 +254,21 @@ export class OwnConnection implements AsyncDisposable {
 
   /** Another server may have the key now: what waits at the old one would wait in vain. */
   async #leaveIfMoved(): Promise<void> {
-    const home = await routeOf(this.#parent)?.node(this.#key).catch(() => undefined);
-    if (home !== this.#home) this.discard();
+    if (this.#home && await this.#isLeft(this.#home)) this.discard();
+  }
+
+  /** Whether it is another server that has the key; without one, whether this is a master no more. */
+  async #isLeft(home: NodeClient): Promise<boolean> {
+    const route = routeOf(this.#parent);
+    if (!route) return false;
+    if (this.#key === undefined) return !home.isOpen;
+    return await route.node(this.#key).catch(() => undefined) !== home;
   }
 
   async #open(): Promise<NodeClient> {
     const route = routeOf(this.#parent);
     const home = this.#home = route ? await route.node(this.#key) : this.#parent as NodeClient;
+    if (this.#closed) throw this.#error("the connection was closed", true);
     const client = home.duplicate({
       socket: {
         ...(home.options as { socket?: object } | undefined)?.socket,
@@ -280,6 +289,8 @@ export class OwnConnection implements AsyncDisposable {
       await within(client.connect(), OPEN_MS);
       this.#id = await clientId(client);
       await this.#made.prepare?.(client);
+      // #leaveIfMoved has nothing to throw away before it stands.
+      if (await this.#isLeft(home)) throw this.#error("its server was left while it was made");
     } catch (error) {
       client.destroy();
       route?.doubt();

@@ -108,6 +108,7 @@ export class Routed implements Route {
   #trouble: unknown;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
   #owner: RedisClient | undefined;
 
   constructor(made: RoutedParts) {
@@ -186,14 +187,17 @@ export class Routed implements Route {
   }
 
   /** Ends all connections: waits for replies in flight, but not for long. */
-  async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
     this.#closing.abort();
     this.#made.discovery.close?.();
     clearTimeout(this.#timer);
     await Promise.all([...this.#nodes.values()].map(async (node) => {
-      if (node.isReady) await within(node.close(), CLOSE_MS).catch(() => {});
-      if (node.isOpen) node.destroy();
+      if (node.isOpen && node.isReady) await within(node.close(), CLOSE_MS).catch(() => {});
+      node.destroy(); // also one that waits for its replies: it is not open any more, but there
     }));
     await within(Promise.allSettled([this.#asking, ...this.#opening.values()]), CLOSE_MS)
       .catch(() => {}); // somebody frozen was being asked
@@ -369,7 +373,8 @@ export class Routed implements Route {
   }
 
   async #connect(address: string): Promise<void> {
-    const node = joinRoute(await this.#made.makeNode(address));
+    const making = Promise.resolve(this.#made.makeNode(address));
+    const node = joinRoute(await within(making, ASK_MS, this.#closing.signal));
     if (this.#closing.signal.aborted) return;
     this.#nodes.set(address, node);
     const { heartbeatMs, onEvent } = this.#made;
@@ -380,8 +385,12 @@ export class Routed implements Route {
     });
     // Lost, it connects again by itself; what refuses it for good is seen in #trouble.
     const connecting = Promise.resolve(node.connect());
-    connecting.catch((error) => this.#trouble = error);
-    await within(connecting, ASK_MS).catch((error) => {
+    connecting.catch((error) => {
+      this.#trouble = error;
+      if (this.#nodes.get(address) === node) this.#nodes.delete(address);
+      node.destroy(); // or what it has registered, and its heartbeat, would stay
+    });
+    await within(connecting, ASK_MS, this.#closing.signal).catch((error) => {
       throw this.#trouble ?? error;
     });
   }
@@ -394,7 +403,12 @@ export class Routed implements Route {
     try {
       await this.#open(address);
       const node = this.#nodes.get(address);
-      if (!node) throw this.#error("the client is closed", { fatal: true });
+      if (!node) {
+        const fatal = this.#closing.signal.aborted;
+        throw this.#error(fatal ? "the client is closed" : `no connection to ${address}`, {
+          fatal,
+        });
+      }
       return await call(node, args, { deadlineMs: ASK_MS });
     } catch (error) {
       if (!this.#masters.bySlot.includes(address)) this.#drop(address);
@@ -405,7 +419,10 @@ export class Routed implements Route {
   #drop(address: string): void {
     const node = this.#nodes.get(address);
     this.#nodes.delete(address);
-    if (node?.isOpen) node.destroy();
+    if (!node?.isOpen) return;
+    // Who was given it this moment tries again, elsewhere: it is not closed for good.
+    adopt(node).endedBy = this.#error(`${address} is no master any more`);
+    node.destroy();
   }
 
   /** While all is well nobody complains: a master may have been handed over all the same. */

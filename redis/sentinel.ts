@@ -51,7 +51,7 @@ export class SentinelDiscovery implements Discovery {
   async find({ ask, signal }: Asking): Promise<Masters> {
     const votes = new Map<string, number>();
     const attempts = this.#seeds.map(async (address) => {
-      const master = await this.#askSentinel(address);
+      const master = await this.#askSentinel(address, signal);
       this.#asking.onAnswer(address);
       votes.set(master, (votes.get(master) ?? 0) + 1);
     });
@@ -78,10 +78,10 @@ export class SentinelDiscovery implements Discovery {
   }
 
   /** One connection each is kept, and thrown away when it does not answer. */
-  async #askSentinel(address: string): Promise<string> {
+  async #askSentinel(address: string, signal: AbortSignal): Promise<string> {
     const question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", this.#name];
     try {
-      const client = this.#clients.get(address) ?? await this.#open(address);
+      const client = this.#clients.get(address) ?? await this.#open(address, signal);
       const master = await call(client, question, { deadlineMs: ANSWER_MS });
       if (!master) throw new Error(`the Sentinel at ${address} knows no master "${this.#name}"`);
       const [host, port] = master as [string, string];
@@ -89,19 +89,19 @@ export class SentinelDiscovery implements Discovery {
     } catch (error) {
       const client = this.#clients.get(address);
       this.#clients.delete(address);
-      if (client?.isOpen) client.destroy();
+      client?.destroy(); // also one that never stood, or what it has registered would stay
       throw explain(error, address);
     }
   }
 
-  async #open(address: string): Promise<NodeClient> {
+  async #open(address: string, signal: AbortSignal): Promise<NodeClient> {
     const client = this.#asking.make(address);
     adopt(staysDestroyed(client));
     this.#clients.set(address, client);
     let last: unknown;
     client.on("error", (error) => last = error);
     try {
-      await within(client.connect(), ANSWER_MS);
+      await within(client.connect(), ANSWER_MS, signal);
     } catch (error) {
       throw isFatal(error) ? error : last ?? error;
     }

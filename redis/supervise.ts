@@ -6,7 +6,8 @@
  * the program. So a supervised client is asked for a `PING` now and then; when no answer came in
  * time, its connection is torn down and made anew. The client object stays the same.
  *
- * It ends with the client: `close()` and `destroy()` stop the heartbeat.
+ * It ends with the client: `destroy()` stops the heartbeat, and `close()` does when the replies in flight
+ * have come, or have not within two beats.
  *
  * @module
  */
@@ -118,8 +119,8 @@ export function joinRoute<C extends RedisClient>(client: C): C {
 }
 
 /**
- * For clients of ours, that nobody else closes: `destroy()` while the connection is being made does not
- * end that; it would stand a moment later, and for ever.
+ * For clients that we make: `destroy()` or `close()` while the connection is being made does not end that; it
+ * would stand a moment later, and for ever.
  */
 export function staysDestroyed<C extends RedisClient>(client: C): C {
   client.on("ready", () => {
@@ -181,7 +182,12 @@ export function supervise(
   client.on("error", (error) => tell(lost(error)));
 
   let timer = schedule();
-  whenEnded(client, () => clearTimeout(timer));
+  let isOver = false;
+  let isLeft = false; // closed by its owner, one beat ago
+  whenEnded(client, () => {
+    isOver = true;
+    clearTimeout(timer);
+  });
 
   function schedule(): ReturnType<typeof setNodeTimeout> {
     const next = setNodeTimeout(() => void beat(), heartbeatMs);
@@ -190,7 +196,13 @@ export function supervise(
   }
 
   async function beat(): Promise<void> {
-    if (!client.isOpen && !supervision.reviving) return;
+    if (!client.isOpen && !supervision.reviving) {
+      // Closed, it waits for its replies, but not for ever for those of a server that is gone.
+      if (isLeft) return void client.destroy();
+      isLeft = true;
+      timer = schedule();
+      return;
+    }
     const stuck = greetedAt !== undefined && performance.now() - greetedAt > heartbeatMs;
     if (stuck || (client.isReady && await isSilent(client, heartbeatMs))) {
       if (client.isOpen) {
@@ -200,7 +212,7 @@ export function supervise(
       if (client.isOpen) await revive(client, supervision);
       else client.destroy();
     }
-    if (client.isOpen) timer = schedule();
+    if (!isOver) timer = schedule();
   }
 
   function tell(event: ConnectionEvent): void {

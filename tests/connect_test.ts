@@ -15,7 +15,7 @@ import {
 } from "@workshop/redis-patterns";
 import { freePort } from "../tools/redis_server.ts";
 import { FaultyProxy } from "./proxy.ts";
-import { eventually, redisTest, serverTest } from "./support.ts";
+import { connectedClients, eventually, redisTest, serverTest } from "./support.ts";
 
 Deno.test("connect names host, port and the way out when there is no server", async () => {
   const port = freePort();
@@ -359,6 +359,26 @@ serverTest(
   },
 );
 
+for (const how of ["destroy", "close"] as const) {
+  serverTest(
+    `a client stays closed whose owner calls ${how}() while it connects anew`,
+    async (server) => {
+      await using proxy = await FaultyProxy.start({ port: server.port });
+      const watcher = await connect({ url: server.url });
+      const before = await connectedClients(watcher);
+      const redis = await connect({ url: proxy.url });
+      const connecting = new Promise<void>((resolve) => redis.once("reconnecting", resolve));
+      proxy.cut();
+      await connecting; // the socket is made, and not connected yet
+      await redis[how]();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      assertEquals([redis.isOpen, redis.isReady], [false, false]);
+      assertEquals(await connectedClients(watcher), before);
+      await watcher.close();
+    },
+  );
+}
+
 serverTest(
   "a busy event loop is no dead connection, and a late reply no lost one",
   async (server) => {
@@ -403,6 +423,24 @@ serverTest("a stop is prompt while Redis does not answer", async (server) => {
   await queue.close();
   assertLess(performance.now() - startedAt, 4_000);
   redis.destroy();
+});
+
+serverTest("a client whose server is frozen closes all the same", async (server) => {
+  const redis = await connect({ url: server.url, heartbeatMs: 200 });
+  await server.pause();
+  const unanswered = assertRejects(() => redis.get("key"));
+  const closedAt = performance.now();
+  await redis.close();
+  await unanswered;
+  assertLess(performance.now() - closedAt, 3_000);
+  await server.resume();
+});
+
+serverTest("a client that is closed waits for replies that are slow", async (server) => {
+  const redis = await connect({ url: server.url, heartbeatMs: 200 });
+  const slow = redis.sendCommand(["BLPOP", "nothing", "0.15"]);
+  await redis.close();
+  assertEquals(await slow, null);
 });
 
 redisTest("a client closes in time while its queue is blocked", async (test) => {

@@ -27,6 +27,7 @@ import {
 import {
   type ContractQueue,
   drain,
+  ENQUEUES,
   type LeasedTest,
   MODES,
   payloads,
@@ -153,7 +154,7 @@ function refusing(name: string, test: LeasedTest): void {
     const held = await take(other);
     await other.enqueue(1);
     for (const named of [false, true]) {
-      const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+      const lost = proxy.dropReplies(1, { after: ENQUEUES });
       const results = outcomes([2, 3].map((n) => {
         return queue.enqueue(n, named ? { dedupe: { key: `k${n}` } } : {});
       }));
@@ -445,6 +446,30 @@ function rating(name: string, test: LeasedTest): void {
     await queue.cancel(id);
     await queue.enqueue(2);
     assertEquals((await take(queue)).payload, 2);
+  });
+
+  test(`${name} with a rate limit hands out in time what came when it was used up and nothing waited`, async (test) => {
+    const limits = { rateLimit: { count: 1, perMs: 100 } };
+    const [queue, producer] = [
+      test.queue<number>(limits, await test.connect()),
+      test.queue<number>(limits),
+    ];
+    const lateMs: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const first = queue.receive({ waitMs: 3_000 });
+      await test.blocked(1);
+      await producer.enqueue(i);
+      await (await first)!.ack(); // the queue is empty, and the rate used up
+      const second = queue.receive({ waitMs: 3_000 });
+      await test.blocked(1);
+      const startedAt = performance.now();
+      await producer.enqueue(i);
+      await (await second)!.ack();
+      lateMs.push(performance.now() - startedAt);
+      await pause(150);
+    }
+    // Who waits looks every second, so what nobody is told of comes after most of one.
+    assertLess(Math.min(...lateMs), 500);
   });
 
   test(`${name} whose rate is used up tells the next consumer when one leaves`, async (test) => {

@@ -16,6 +16,7 @@ import { type DedupeOptions, type LeasedQueueOptions, Worker } from "@workshop/r
 import {
   type ContractQueue,
   drain,
+  ENQUEUES,
   type LeasedFixture,
   type LeasedTest,
   MODES,
@@ -214,7 +215,7 @@ function deduplicating(name: string, test: LeasedTest): void {
     const dedupe = { key: "k" };
     const first = await other.enqueue("first", { dedupe });
     const holder = await take(other);
-    const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+    const lost = proxy.dropReplies(1, { after: ENQUEUES });
     const enqueued = Promise.all([
       queue.enqueue("second", { dedupe }),
       queue.enqueue("third", { dedupe: { key: "l" } }),

@@ -18,6 +18,7 @@ import {
   type RedisClient,
   StreamQueue,
 } from "@workshop/redis-patterns";
+import { LEASED_SCRIPTS } from "../queue/leased_scripts.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { eventually, type Fixture, redisTest } from "./support.ts";
 
@@ -75,6 +76,14 @@ export const MODES = ["polling", "blocking"] as const;
 export const waitMs = (mode: Mode) => mode === "blocking" ? 2_000 : 0;
 /** Waits. */
 export const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+/**
+ * A request that enqueues. Not any script: the queue is registered at the same time, over another connection
+ * where the two have accounts of their own (`underRoles`).
+ */
+export const ENQUEUES = new RegExp(
+  Object.values(LEASED_SCRIPTS).flatMap(({ enqueue: { sha, name } }) => [sha, `-- ${name}\n`])
+    .join("|"),
+);
 /** Their data. */
 export const payloads = (deliveries: { payload?: unknown }[]) =>
   deliveries.map(({ payload }) => payload);

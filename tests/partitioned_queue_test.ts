@@ -18,25 +18,16 @@ import {
   type LeasedQueueOptions,
   ListQueue,
   PartitionedQueue,
-  PriorityQueue,
   type RedisClient,
   ReliableQueue,
-  StreamQueue,
   Worker,
 } from "@workshop/redis-patterns";
 import { shareOut } from "../queue/partitioned_claims.ts";
 import { partitionName } from "../queue/partitions.ts";
 import { slotOf, SLOTS } from "../redis/slots.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
+import { KINDS, range } from "./leased_kinds.ts";
 import { eventually, limit, redisTest } from "./support.ts";
-
-const range = (n: number) => Array.from({ length: n }, (_, i) => i);
-
-const KINDS = {
-  ReliableQueue: (client: RedisClient, name: string) => new ReliableQueue<number>(client, name),
-  PriorityQueue: (client: RedisClient, name: string) => new PriorityQueue<number>(client, name),
-  StreamQueue: (client: RedisClient, name: string) => new StreamQueue<number>(client, name),
-};
 
 function reliable<T>(redis: RedisClient, name: string, options: LeasedQueueOptions<T> = {}) {
   return (partitions: number) =>

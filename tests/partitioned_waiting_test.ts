@@ -10,41 +10,38 @@ import {
   LeasedQueue,
   type LeasedQueueOptions,
   PartitionedQueue,
-  PriorityQueue,
+  queueKeys,
   type RedisClient,
-  ReliableQueue,
-  StreamQueue,
   Worker,
 } from "@workshop/redis-patterns";
+import { partitionName } from "../queue/partitions.ts";
+import { WakeWatch } from "../queue/wake_watch.ts";
 import { call } from "../redis/call.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
 import { rulesOf } from "../tools/acl.ts";
+import { type Kind, KINDS, range } from "./leased_kinds.ts";
 import { eventually, limit, ownServer, redisTest, serverTest } from "./support.ts";
 
-const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-type Options = LeasedQueueOptions<number>;
-const KINDS = {
-  ReliableQueue: (client: RedisClient, name: string, options: Options) =>
-    new ReliableQueue<number>(client, name, options),
-  PriorityQueue: (client: RedisClient, name: string, options: Options) =>
-    new PriorityQueue<number>(client, name, options),
-  StreamQueue: (client: RedisClient, name: string, options: Options) =>
-    new StreamQueue<number>(client, name, options),
-};
 
 function queueOf(
   redis: RedisClient,
   name: string,
-  { kind = "ReliableQueue", partitions = 8, ...options }: Options & {
-    kind?: keyof typeof KINDS;
+  { kind = "ReliableQueue", partitions = 8, ...options }: LeasedQueueOptions<number> & {
+    kind?: Kind;
     partitions?: number;
   } = {},
 ): PartitionedQueue<number> {
   return new PartitionedQueue<number>(redis, name, {
     partitions,
     make: (client, part) => KINDS[kind](client, part, options),
+  });
+}
+
+function clusterTest(title: string, run: (cluster: RedisCluster) => Promise<void>): void {
+  Deno.test(title, async () => {
+    await using cluster = await RedisCluster.start();
+    await limit(run(cluster), title, 60_000);
   });
 }
 
@@ -69,7 +66,18 @@ Deno.test("PartitionedQueue has every method that a queue with leases has", () =
   assertEquals(missing, []);
 });
 
-for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
+redisTest("who takes one by one from a PartitionedQueue is named once it says so", async (test) => {
+  const queue = queueOf(test.redis, test.name);
+  await queue.announce({ mode: "blocking", holds: 3 });
+  const consumers = await queue.consumers();
+  assertEquals(consumers.map(({ mode }) => mode), Array(8).fill("blocking"));
+  assertEquals(consumers.reduce((sum, { holds }) => sum + holds, 0), 3);
+  await queue.close();
+  await using other = queueOf(test.redis, test.name);
+  assertEquals(await other.consumers(), []);
+});
+
+for (const kind of Object.keys(KINDS) as Kind[]) {
   for (const mode of ["blocking", "polling"] as const) {
     redisTest(`a worker, ${mode}, takes all of eight partitions of ${kind}s once`, async (test) => {
       await using queue = queueOf(test.redis, test.name, { kind });
@@ -303,6 +311,17 @@ for (const isTold of [true, false]) {
   }, { ignore: !ownServer });
 }
 
+redisTest("what looks for tokens ends with the client, too", async (test) => {
+  const user = `untold-${test.name.slice(-4)}`;
+  const rules = rulesOf("worker").filter((rule) => rule !== "+client|tracking");
+  await test.redis.sendCommand(["ACL", "SETUSER", user, "on", ">secret", ...rules]);
+  const redis = await test.connect({ username: user, password: "secret" });
+  const queue = queueOf(redis, test.name, { partitions: 2 });
+  assertEquals(await queue.receive({ waitMs: 200 }), undefined);
+  await redis.close(); // and not the queue: a timer that stays would fail this test
+  await test.redis.sendCommand(["ACL", "DELUSER", user]);
+}, { ignore: !ownServer });
+
 redisTest(
   "what killed its consumers is handed out one at a time, and keeps others waiting for nothing",
   async (test) => {
@@ -378,7 +397,6 @@ Deno.test("on a cluster it is two connections a master, and a slot that moves is
     60_000,
   );
   await worker.stop();
-  await pause(1_100); // a client's last timer
 });
 
 Deno.test("while a master is away the partitions of the others go on, with one free slot", async () => {
@@ -420,5 +438,64 @@ Deno.test("while a master is away the partitions of the others go on, with one f
   assertGreater(waits.length, 1);
   assertLess(Math.max(...waits), 1_500, `${waits}`);
   await worker.stop();
-  await pause(1_100); // a client's last timer
 });
+
+redisTest(
+  "PartitionedQueue.close calls back who waits, and nobody waits afterwards",
+  async (test) => {
+    const queue = queueOf(test.redis, test.name, { partitions: 2 });
+    const before = await connections(test.redis);
+    const failed = assertRejects(() => queue.receive({ waitMs: 20_000 }), Error, "was closed");
+    await pause(100);
+    const startedAt = performance.now();
+    await queue.close();
+    await failed;
+    assertLess(performance.now() - startedAt, 2_000);
+    await assertRejects(() => queue.receive({ waitMs: 100 }), Error, "was closed");
+    assertEquals(await queue.receive(), undefined);
+
+    const unused = queueOf(test.redis, `${test.name}:unused`, { partitions: 2 });
+    await unused.close();
+    await assertRejects(() => unused.receive({ waitMs: 100 }), Error, "was closed");
+    assertEquals(await connections(test.redis), before);
+  },
+);
+
+clusterTest(
+  "whoever waits long hears of a slot that went where nobody was connected to",
+  async (cluster) => {
+    await using redis = await connect({ url: cluster.url });
+    await using queue = queueOf(redis, "far", { partitions: 1 });
+    await queue.counts(); // its number is known
+    const key = `queue:{${queue.partitions[0]!.name}}:ready`;
+    const received = queue.receive({ waitMs: 25_000 });
+    await pause(300);
+    const from = await cluster.masterOf(key);
+    await cluster.moveSlot(key, cluster.nodes.slice(0, 3).find((node) => node !== from)!);
+    const at = performance.now();
+    await queue.enqueue(1);
+    assertEquals((await received)?.payload, 1);
+    assertLess(performance.now() - at, 9_000);
+  },
+);
+
+clusterTest(
+  "an account that may not be told looks for tokens at all masters, the slower ones too",
+  async (cluster) => {
+    const rules = rulesOf("worker").filter((rule) => rule !== "+client|tracking");
+    for (const node of cluster.nodes) {
+      await node.cli("ACL", "SETUSER", "untold", "on", ">secret", ...rules, "+cluster|slots");
+    }
+    await using redis = await connect({ url: cluster.url, username: "untold", password: "secret" });
+    const keys = range(3).map((i) => queueKeys(partitionName("untold", i, 3)).wake);
+    await call(redis, ["LPOP", keys[0]!]); // the others are connected to when they are asked
+    const slow = cluster.nodes.slice(1, 3);
+    await Promise.all(slow.map((node) => node.pause()));
+    const watch = new WakeWatch(redis, keys);
+    const taking = Promise.all(range(3).map((i) => watch.takeToken(i)));
+    await pause(100);
+    await Promise.all(slow.map((node) => node.resume()));
+    assertEquals(await taking, [false, false, false]);
+    await watch.close();
+  },
+);

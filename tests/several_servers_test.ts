@@ -22,22 +22,22 @@ import {
   type Enqueued,
   ListQueue,
   listQueues,
-  PriorityQueue,
   Publisher,
   type RedisClient,
   RedisConnectionError,
   ReliableQueue,
-  StreamQueue,
   Subscriber,
   Worker,
 } from "@workshop/redis-patterns";
 import { TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { createCluster, createSentinel } from "redis";
 import { call } from "../redis/call.ts";
+import { REGISTRY_KEY } from "../redis/keys.ts";
 import { slotOf } from "../redis/slots.ts";
 import { RedisCluster } from "../tools/redis_cluster.ts";
 import { RedisSentinel } from "../tools/redis_sentinel.ts";
 import { freePort, RedisServer } from "../tools/redis_server.ts";
+import { KINDS } from "./leased_kinds.ts";
 import { FaultyProxy } from "./proxy.ts";
 import { connectedClients, eventually, limit, serverTest } from "./support.ts";
 
@@ -61,12 +61,6 @@ function sentinelTest(title: string, run: (all: RedisSentinel) => Promise<void>)
     await pause(LAST_TIMER_MS);
   });
 }
-
-const QUEUES = {
-  ReliableQueue: (redis: RedisClient, name: string) => new ReliableQueue<number>(redis, name),
-  PriorityQueue: (redis: RedisClient, name: string) => new PriorityQueue<number>(redis, name),
-  StreamQueue: (redis: RedisClient, name: string) => new StreamQueue<number>(redis, name),
-};
 
 Deno.test("slotOf is what CLUSTER KEYSLOT says", () => {
   // From the cluster's specification, and asked of a server.
@@ -253,7 +247,7 @@ async function tryAll(redis: RedisClient, who: string): Promise<void> {
   await list.enqueue("hello");
   assertEquals((await first)?.payload, "hello");
 
-  for (const [kind, make] of Object.entries(QUEUES)) {
+  for (const [kind, make] of Object.entries(KINDS)) {
     await using queue = make(redis, `${who}_${kind}`);
     await using worker = new Worker(queue, () => {}, { concurrency: 10 });
     worker.start();
@@ -405,7 +399,7 @@ clusterTest(
   "a queue's slot moves under load, and nothing is lost or done twice",
   async (cluster) => {
     await using redis = await connect({ url: cluster.url });
-    for (const [kind, make] of Object.entries(QUEUES)) {
+    for (const [kind, make] of Object.entries(KINDS)) {
       await using queue = make(redis, `moving_${kind}`);
       const seen: number[] = [];
       await using worker = new Worker(queue, (n) => void seen.push(n), { onEvent: () => {} });
@@ -429,6 +423,50 @@ clusterTest(
     }
   },
 );
+
+clusterTest("nobody waits for the master that has the list of queues", async (cluster) => {
+  await using redis = await connect({ url: cluster.url });
+  const registry = await cluster.masterOf(REGISTRY_KEY);
+  let name = "";
+  for (let i = 0; name === ""; i++) {
+    if (await cluster.masterOf(`queue:{elsewhere${i}}:ready`) !== registry) name = `elsewhere${i}`;
+  }
+  await call(redis, ["EXISTS", `queue:{${name}}:ready`]); // connected where the queue is
+  await registry.pause();
+  const startedAt = performance.now();
+  const queue = new ReliableQueue<number>(redis, name);
+  await queue.enqueue(1);
+  for await (const delivery of queue.consume()) {
+    assertEquals(delivery.payload, 1);
+    await delivery.ack();
+    break;
+  }
+  const ms = Math.round(performance.now() - startedAt);
+  assertLess(ms, 1_000);
+  await registry.resume();
+  await queue.enqueue(2);
+  await queue.close(); // sees to it that it is listed
+  await queue.purge("ready");
+  assertEquals((await listQueues(redis)).map((one) => one.name), [name]);
+});
+
+clusterTest("a task's result is heard of when its queue's slot has moved", async (cluster) => {
+  await using redis = await connect({ url: cluster.url });
+  const handlers = { double: (n: number) => 2 * n };
+  const name = "moving_tasks";
+  await using producer = new TaskProducer<typeof handlers>(redis, { name });
+  const task = await producer.add("double", 21);
+  const result = task.result({ waitMs: 30_000 });
+  const key = `queue:{${name}}:ready`;
+  const from = await cluster.masterOf(key);
+  await eventually(async () => {
+    assertStringIncludes(await from.cli("CLIENT", "LIST", "TYPE", "pubsub"), "sub=1");
+  });
+  await cluster.moveSlot(key, cluster.nodes.slice(0, 3).find((node) => node !== from)!);
+  await using worker = new TaskWorker<typeof handlers>(redis, { name, handlers });
+  worker.start();
+  assertEquals(await result, 42);
+});
 
 clusterTest(
   "sharded channels are at one master, and are heard of again when they moved",
@@ -575,7 +613,7 @@ async function loseReplies(
   assertEquals(error.sent, true); // stored or not: it is not for us to say it again
   assertEquals(await master.cli("LLEN", "list"), "2");
 
-  for (const [kind, make] of Object.entries(QUEUES)) {
+  for (const [kind, make] of Object.entries(KINDS)) {
     await using queue = make(redis, `lost_${kind}`);
     await eventually(() => queue.counts(), 10_000);
     const losing = async <R>(run: () => Promise<R>): Promise<R> => {

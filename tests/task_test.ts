@@ -4,8 +4,10 @@
  */
 
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
+import { connect } from "@workshop/redis-patterns";
 import { type TaskContext, TaskError, TaskProducer } from "@workshop/redis-patterns/tasks";
-import { eventually } from "./support.ts";
+import { RedisServer } from "../tools/redis_server.ts";
+import { eventually, serverTest } from "./support.ts";
 import { HANDLERS, MODES, pause, type Tasks, taskTest } from "./task_support.ts";
 
 for (const mode of MODES) {
@@ -140,4 +142,36 @@ taskTest("when all is acked the stream takes no memory", async (test) => {
   const pending = await test.redis.xPending(test.key("ready"), "workers");
   assertEquals(pending.pending, 0);
   assertEquals(await test.redis.xInfoConsumers(test.key("ready"), "workers"), []);
+});
+
+serverTest("a task says whether replicas have it, where its producer asks them", async (master) => {
+  const replicaOf = { host: master.host, port: master.port };
+  await using replica = await RedisServer.start({ replicaOf });
+  await eventually(async () => {
+    assertMatch(await master.cli("INFO", "replication"), /state=online/);
+  }, 10_000);
+  await using redis = await connect({ url: master.url });
+  const durability = { replicas: 1, timeoutMs: 2_000 };
+  await using producer = new TaskProducer<Tasks>(redis, { name: "durable", durability });
+  const task = await producer.add("slow", { ms: 1 }, { id: "mine" });
+  assertEquals([task.duplicate, task.confirmed], [false, true]);
+  const again = await producer.add("slow", { ms: 1 }, { id: "mine" });
+  assertEquals([again.duplicate, again.confirmed], [true, true]);
+  const later = await producer.schedule("slow", { ms: 1 }, { delayMs: 60_000 });
+  assertEquals(later.confirmed, true);
+  assertEquals(producer.task("slow", task.id).confirmed, undefined);
+  await using other = new TaskProducer<Tasks>(redis, { name: "durable" });
+  assertEquals((await other.add("slow", { ms: 1 })).confirmed, undefined);
+
+  await replica.kill();
+  await using hasty = new TaskProducer<Tasks>(redis, {
+    name: "durable",
+    durability: { replicas: 1, timeoutMs: 50 },
+  });
+  const many = await hasty.addMany([
+    { type: "slow", payload: { ms: 1 } },
+    { type: "process_data", payload: { data: 1 } },
+  ]);
+  assertEquals(many.map(({ confirmed }) => confirmed), [false, false]);
+  assertEquals((await many[0].record())?.state, "ready"); // stored all the same
 });

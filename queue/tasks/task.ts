@@ -172,14 +172,24 @@ export class Task<R = unknown> {
   readonly type: string;
   /** Whether a task with this id or key was there already, so that this is that one. */
   readonly duplicate: boolean;
+  /**
+   * Where its producer has a `durability`: whether enough replicas had the task in time. False is no
+   * failure: it is stored, and lost only if its master dies before they have it. Undefined where nobody asked.
+   */
+  readonly confirmed?: boolean;
   readonly #queue: AnyTaskQueue;
 
   /** Made by a {@linkcode TaskProducer}. */
-  constructor(queue: AnyTaskQueue, id: string, type: string, duplicate = false) {
+  constructor(
+    queue: AnyTaskQueue,
+    { id, duplicate = false, confirmed }: { id: string; duplicate?: boolean; confirmed?: boolean },
+    type: string,
+  ) {
     this.#queue = queue;
     this.id = id;
     this.type = type;
     this.duplicate = duplicate;
+    if (confirmed !== undefined) this.confirmed = confirmed;
   }
 
   /**

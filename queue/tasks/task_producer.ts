@@ -80,7 +80,8 @@ export class TaskProducer<T extends TaskMap<T>> implements AsyncDisposable {
    * @param type Its name.
    * @param rest Its payload, and options: an `id` of your own, `dedupe`, `delayMs` or `runAt`, a `signal`. Where
    * its handler takes nothing the payload may be left out; it is `null` if options follow.
-   * @returns The task; with `duplicate`, the one that was there already.
+   * @returns The task; with `duplicate`, the one that was there already; with `durability`, whether it is
+   * `confirmed`.
    * @throws As {@linkcode TaskQueue.enqueue}.
    *
    * @example A task that takes nothing
@@ -103,11 +104,11 @@ export class TaskProducer<T extends TaskMap<T>> implements AsyncDisposable {
   ): Promise<TaskOf<T, K>> {
     const [payload, options = {}] = rest;
     const task = rest.length === 0 ? { type } : { type, payload };
-    const { id, duplicate } = await this.queue.enqueue(
+    const enqueued = await this.queue.enqueue(
       task as AnyTask<T>,
       checkOptions("add", options, ENQUEUE_OPTIONS),
     );
-    return new Task(this.queue, id, type, duplicate);
+    return new Task(this.queue, enqueued, type);
   }
 
   /**
@@ -121,9 +122,7 @@ export class TaskProducer<T extends TaskMap<T>> implements AsyncDisposable {
     options: EnqueueManyOptions = {},
   ): Promise<TasksOf<T, L>> {
     const enqueued = await this.queue.enqueueMany(tasks as readonly AnyTask<T>[], options);
-    return enqueued.map(({ id, duplicate }, i) =>
-      new Task(this.queue, id, tasks[i]!.type, duplicate)
-    ) as TasksOf<T, L>;
+    return enqueued.map((one, i) => new Task(this.queue, one, tasks[i]!.type)) as TasksOf<T, L>;
   }
 
   /**
@@ -153,7 +152,7 @@ export class TaskProducer<T extends TaskMap<T>> implements AsyncDisposable {
   task<K extends TaskName<T>>(type: K, id: string): TaskOf<T, K> {
     return new Task<ResultOf<T, K>>(
       this.queue,
-      checkText("task id", id),
+      { id: checkText("task id", id) },
       checkText("task's name", type),
     );
   }

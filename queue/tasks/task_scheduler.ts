@@ -331,7 +331,7 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
     checkScheduleName(name);
     const text = writeDefinition(name, definition, taskBody(definition.type, payload));
     const { change, at } = await this.#set(name, definition, text);
-    await this.#registration.renew(this.#send);
+    this.#registration.renew(this.#send);
     this.#defined.abort();
     this.#defined = new AbortController();
     return { name, ...(at !== undefined && { nextAt: at }), change };
@@ -410,13 +410,13 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
         waitMs = backoffMs(failures++);
         this.#onEvent?.({ type: "retrying", error: error as Error, inMs: waitMs });
       }
-      await sleep(waitMs, AbortSignal.any([signal, defined]));
+      await sleep(waitMs, signal, defined);
     }
   }
 
   /** Promotes and sweeps; gives in how many milliseconds the next delayed message is due. */
   async #tick(): Promise<number> {
-    await this.#registration.renew(this.#send);
+    this.#registration.renew(this.#send);
     return await this.#queue[TICK]() - performance.now();
   }
 

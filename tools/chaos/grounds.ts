@@ -51,12 +51,18 @@ export type Hardness = Record<ServerFault, number> & {
   stops: number;
 };
 
+/** A fault, for the report: what is done, and from when on the time to the first ack is taken. */
+interface Told {
+  done: string;
+  back: string;
+}
+
 /** An entry of the table. */
 interface Kind {
   /** For the report: the servers. */
   words: string;
-  /** For the report: what a fault is here, and from when on the time to the first ack is taken. */
-  faults: Partial<Record<ServerFault, { done: string; back: string }>>;
+  /** The faults that there are here. */
+  faults: Partial<Record<ServerFault, Told>>;
   /** How many replicas must have a message, that it counts as confirmed. */
   replicas: number;
   /** Whether no lease outlives such a fault, so that all that is in hand may be done again. */
@@ -85,6 +91,12 @@ const SILENT_MS = { cluster: 2_000, sentinel: 1_000 };
  */
 const ELECTED_MS = 4 * SILENT_MS.cluster;
 
+/** What `redisKills` are where there are replicas. */
+const TAKEN_OVER: Told = {
+  done: "masters killed (kill -9), a replica takes over",
+  back: "from the kill of a master to the first ack",
+};
+
 /** `deno task chaos --topology NAME`. */
 export const GROUNDS = {
   one: {
@@ -105,10 +117,7 @@ export const GROUNDS = {
     words: `a cluster of three masters and three replicas, \`cluster-node-timeout\` ` +
       `${SILENT_MS.cluster} ms, without an AOF`,
     faults: {
-      redisKills: {
-        done: "masters killed (kill -9), a replica takes over",
-        back: "from the kill of a master to the first ack",
-      },
+      redisKills: TAKEN_OVER,
       handovers: {
         done: "masters handed over (CLUSTER FAILOVER)",
         back: "from CLUSTER FAILOVER to the first ack",
@@ -128,10 +137,7 @@ export const GROUNDS = {
     words: `a master, two replicas and three Sentinels, \`down-after-milliseconds\` ` +
       `${SILENT_MS.sentinel}, \`min-replicas-to-write 1\`, without an AOF`,
     faults: {
-      redisKills: {
-        done: "masters killed (kill -9), a replica takes over",
-        back: "from the kill of a master to the first ack",
-      },
+      redisKills: TAKEN_OVER,
     },
     replicas: 1,
     outlastsLeases: true,
