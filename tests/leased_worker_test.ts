@@ -661,7 +661,7 @@ serverTest("Worker works again within two seconds after a restart of Redis", asy
   await redis.close();
 }, { aof: true });
 
-for (const [name, make] of Object.entries(QUEUES)) {
+for (const [name, make] of Object.entries(KINDS)) {
   serverTest(
     `Worker on ${name} leaves no timer behind when it stops while Redis refuses`,
     async (server) => {
