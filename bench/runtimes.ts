@@ -21,27 +21,48 @@ const HERE = import.meta.dirname!;
 const NODE_PACKAGES = { tsx: "^4" };
 const INSTALL_MS = 180_000;
 
-/** This Deno. */
+/**
+ * This Deno; quiet, as the task that starts us: it takes the checkout's deno.json for a package that
+ * we link, and warns of its `links` each time (denoland/deno#35999).
+ */
 export function denoRuntime(): Runtime {
+  const flags = ["-q", "-A", "--no-check", "--v8-flags=--expose-gc"];
   return {
     name: `Deno ${Deno.version.deno}`,
-    command: [Deno.execPath(), "run", "-A", "--no-check", "--v8-flags=--expose-gc", "peer_host.ts"],
+    command: [Deno.execPath(), "run", ...flags, "peer_host.ts"],
     cwd: HERE,
   };
 }
 
 /** Node with the packages of these peers; throws with a reason when it cannot be had. */
-export async function nodeRuntime(peers: string[], packages: string[]): Promise<Runtime> {
+export async function nodeRuntime(
+  peers: string[],
+  packages: string[],
+): Promise<Runtime> {
   const version = await output("node", ["--version"]);
   const dir = `${cacheDir()}/bench-node`;
   await Deno.mkdir(`${dir}/peers`, { recursive: true });
-  const files = ["peer.ts", "peer_host.ts", ...peers.map((peer) => `peers/${peer}.ts`)];
-  for (const file of files) await Deno.copyFile(`${HERE}/${file}`, `${dir}/${file}`);
+  const files = [
+    "peer.ts",
+    "peer_host.ts",
+    ...peers.map((peer) => `peers/${peer}.ts`),
+  ];
+  for (const file of files) {
+    await Deno.copyFile(`${HERE}/${file}`, `${dir}/${file}`);
+  }
   const versions = packages.map((name) => [name, versionOf(name)]);
   const dependencies = { ...NODE_PACKAGES, ...Object.fromEntries(versions) };
   const manifest = { private: true, type: "module", dependencies };
-  await Deno.writeTextFile(`${dir}/package.json`, JSON.stringify(manifest, null, 2));
-  const quiet = ["--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"];
+  await Deno.writeTextFile(
+    `${dir}/package.json`,
+    JSON.stringify(manifest, null, 2),
+  );
+  const quiet = [
+    "--prefer-offline",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+  ];
   await output("npm", ["install", ...quiet], dir);
   return {
     name: `Node ${version.trim().slice(1)}`,
@@ -52,17 +73,34 @@ export async function nodeRuntime(peers: string[], packages: string[]): Promise<
 
 /** The version that deno.json asks for: `npm:bullmq@^6.7` → `^6.7`. */
 function versionOf(name: string): string {
-  const { [name]: specifier } = { ...own.imports, ...peers.imports } as Record<string, string>;
+  const { [name]: specifier } = { ...own.imports, ...peers.imports } as Record<
+    string,
+    string
+  >;
   const version = specifier?.match(/^npm:.+@(.+)$/)?.[1];
-  if (!version) throw new Error(`deno.json names no npm version of ${name}: ${specifier}`);
+  if (!version) {
+    throw new Error(`deno.json names no npm version of ${name}: ${specifier}`);
+  }
   return version;
 }
 
-async function output(command: string, args: string[], cwd?: string): Promise<string> {
+async function output(
+  command: string,
+  args: string[],
+  cwd?: string,
+): Promise<string> {
   const signal = AbortSignal.timeout(INSTALL_MS);
-  const { success, stdout, stderr } = await new Deno.Command(command, { args, cwd, signal })
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args,
+    cwd,
+    signal,
+  })
     .output();
   const text = new TextDecoder();
-  if (!success) throw new Error(`${command} ${args.join(" ")}: ${text.decode(stderr).trim()}`);
+  if (!success) {
+    throw new Error(
+      `${command} ${args.join(" ")}: ${text.decode(stderr).trim()}`,
+    );
+  }
   return text.decode(stdout);
 }

@@ -19,17 +19,9 @@ import { type Command, type Context, EXIT } from "./cli_context.ts";
 import { doctor } from "./cli_doctor.ts";
 import { type Asked, AskedWrongly, commandIn, readFlags } from "./cli_flags.ts";
 import { helpFor, helpForAll } from "./cli_help.ts";
-import {
-  consumers,
-  dead,
-  delayed,
-  pending,
-  queues,
-  recent,
-  schedules,
-  stats,
-  task,
-} from "./cli_look.ts";
+import { dead, delayed, pending } from "./cli_look_messages.ts";
+import { consumers, queues, schedules, stats } from "./cli_look_queues.ts";
+import { recent, task } from "./cli_look_records.ts";
 import { note, onTerminal, paint, print, printJson } from "./cli_print.ts";
 import { hasLimits } from "./probe.ts";
 import { messageOf, Monitor, UnknownQueueError } from "./snapshot.ts";

@@ -66,7 +66,7 @@ export interface Column<R> {
   readonly right?: true;
   /** In which order columns are left out where the terminal is too narrow: 1 goes first. */
   readonly spare?: number;
-  /** Whether it is cut when leaving out is not enough. One column of a table should be. */
+  /** Whether it is cut first when leaving out is not enough. One column of a table should be. */
   readonly elastic?: true;
   /** How it is coloured. */
   readonly style?: (row: R) => Style | undefined;
@@ -94,6 +94,9 @@ const NO_BORDERS = Object.fromEntries(
 /** The narrowest that a column is cut to. */
 const NARROWEST = 8;
 
+/** From when on a name or an id is longer than most. */
+const LONG = 32;
+
 /** Rows as text, for a terminal of `width` columns, or for a pipe. */
 export function table<R>(
   rows: readonly R[],
@@ -111,16 +114,12 @@ export function table<R>(
     Math.max([...head].length, ...cells.map((row) => [...row[i]!].length))
   );
   const shown = width === undefined ? columns.map((_, i) => i) : fitting(columns, widths, width);
-  const elastic = shown.find((i) => columns[i]!.elastic);
-  if (width !== undefined && elastic !== undefined) {
-    const others = shown.reduce((sum, i) => sum + (i === elastic ? 3 : widths[i]! + 3), 1);
-    widths[elastic] = Math.max(NARROWEST, Math.min(widths[elastic]!, width - others));
-  }
+  const cut = width === undefined ? new Set<number>() : cutting(columns, shown, widths, width);
   const made = new CliTable({
     head: shown.map((i) => paint("bold", columns[i]!.head)),
     colAligns: shown.map((i) => columns[i]!.right ? "right" : "left"),
     // It cuts by what a character takes on the screen; 2 for the padding.
-    colWidths: shown.map((i) => width !== undefined && i === elastic ? widths[i]! + 2 : null),
+    colWidths: shown.map((i) => cut.has(i) ? widths[i]! + 2 : null),
     wordWrap: false,
     style: { head: [], border: wantsColours() ? ["dim"] : [], compact: true },
     ...(width === undefined && {
@@ -138,13 +137,41 @@ export function table<R>(
   return made.toString().split("\n").map((line) => line.trimEnd()).join("\n");
 }
 
+/**
+ * Narrows `widths` until the columns fit, and gives those that are cut: first names and ids that are longer
+ * than most, then what is elastic, and if there is no other way the widest. Figures stay whole.
+ */
+function cutting<R>(
+  columns: readonly Column<R>[],
+  shown: readonly number[],
+  widths: number[],
+  width: number,
+): Set<number> {
+  const cut = new Set<number>();
+  const texts = shown.filter((i) => !columns[i]!.right);
+  const widest = (some: readonly number[], least: number) =>
+    some.filter((i) => widths[i]! > least)
+      .sort((a, b) => widths[b]! - widths[a]!)[0];
+  let over = shown.reduce((sum, i) => sum + widths[i]! + 3, 1) - width;
+  for (; over > 0; over--) {
+    const next = widest(texts, LONG) ??
+      widest(texts.filter((i) => columns[i]!.elastic), NARROWEST) ??
+      widest(texts, NARROWEST);
+    if (next === undefined) break;
+    widths[next]!--;
+    cut.add(next);
+  }
+  return cut;
+}
+
 /** Which columns there is room for. */
 function fitting<R>(columns: readonly Column<R>[], widths: number[], width: number): number[] {
   let shown = columns.map((_, i) => i);
   const least = () =>
     shown.reduce((sum, i) => {
-      const own = columns[i]!.elastic ? Math.min(widths[i]!, 2 * NARROWEST) : widths[i]!;
-      return sum + own + 3;
+      const { elastic, right } = columns[i]!;
+      const most = elastic ? 2 * NARROWEST : right ? Infinity : LONG;
+      return sum + Math.min(widths[i]!, most) + 3;
     }, 1);
   for (;;) {
     const spares = shown.filter((i) => columns[i]!.spare !== undefined);

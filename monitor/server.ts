@@ -2,7 +2,8 @@
  * `deno task dashboard`: the web dashboard and the job queue server in a process of its own.
  *
  * On another address than the machine's own it needs a token, and changes nothing unless it is told that
- * it may. It ends with Ctrl-C or SIGTERM (exit code 0), or because it was asked wrongly (2).
+ * it may. It ends with Ctrl-C or SIGTERM (exit code 0), because its port is taken or its Redis URL is none
+ * (1), or because it was asked wrongly (2).
  *
  * @module
  */
@@ -10,6 +11,7 @@
 import process from "node:process";
 import { randomBytes } from "node:crypto";
 import { parseArgs } from "@std/cli/parse-args";
+import { connect } from "@workshop/redis-patterns";
 import { Dashboard, type QueueOptions } from "./web.ts";
 
 /** How long the end may take, in milliseconds. */
@@ -98,6 +100,28 @@ function readNumber(flag: string, text: string, min: number, max: number): numbe
   );
 }
 
+/** Says so if somebody else has the port. */
+function portTaken(hostname: string, port: number): string | undefined {
+  try {
+    Deno.listen({ hostname, port }).close();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    return `Port ${port} of ${hostname} is taken by another program: --port N takes another one, ` +
+      "--port 0 any that is free";
+  }
+}
+
+/** What is wrong with a URL that is none. A Redis that is away is no obstacle: it may come back. */
+async function badUrl(url: string | undefined): Promise<string | undefined> {
+  try {
+    await using _redis = await connect({ url, timeoutMs: 200 });
+    return undefined;
+  } catch (error) {
+    return error instanceof TypeError ? error.message : undefined;
+  }
+}
+
 /** Runs it until it is told to end. */
 export async function main(args: string[] = Deno.args): Promise<void> {
   let asked: Asked | undefined;
@@ -110,6 +134,11 @@ export async function main(args: string[] = Deno.args): Promise<void> {
   }
   if (!asked) return console.log(HELP);
   const { host, port, url, token, names, readOnly, queueOptions } = asked;
+  const obstacle = portTaken(host, port) ?? await badUrl(url);
+  if (obstacle) {
+    console.error(obstacle);
+    Deno.exit(1);
+  }
   await using dashboard = new Dashboard({
     ...(url !== undefined && { redis: url }),
     ...(token !== undefined && { token }),

@@ -35,10 +35,10 @@ if known then  -- the reply was lost: the same again, unless it is over
   ${LEASES}
   local ends = lives(lease)
   if not ends then return {now, next_due(waiting_in_all(), first_due()), 0, 0, {}} end
-  local indexes = {}
-  for i, message in ipairs(redis.call("HMGET", leased, unpack(fields_of(lease, 1, asked_for(lease))))) do
-    if message then messages[#messages + 1], indexes[#indexes + 1] = message, i end
-  end
+  -- What somebody has settled meanwhile leaves its place empty, or the next one would be taken for it.
+  local held, indexes, last = redis.call("HMGET", leased, unpack(fields_of(lease, 1, asked_for(lease)))), {}, 0
+  for i, message in ipairs(held) do last = message and i or last end
+  for i = 1, last do messages[i], indexes[i] = held[i], i end
   return {now, next_due(waiting_in_all(), first_due()), ends - now, 0, messages, told(lease, indexes)}
 end
 ${FORGET}
@@ -98,7 +98,8 @@ end
 local left = waits + fell - #messages
 wake_one(left, tokens, due)
 local refused = paused() and -1 or (is_aside and -2) or (spare_rate <= 0 and spare_in or 0)
-if spare_rate <= 0 then
+-- Where nothing is left nobody was told until when, and what comes meanwhile has to say so by a token.
+if spare_rate <= 0 and left > 0 then
   -- pcall: a hint only, and refused at maxmemory where nothing was taken before.
   redis.pcall("HSET", control, "held_until", string.format("%.0f", now + spare_in))
   if not paused() then redis.call("PEXPIRE", control, math.ceil(spare_in)) end
@@ -156,8 +157,8 @@ export interface Claim {
   leaseMs: number;
   /** For how long nothing may be claimed: 0 if it may, -1 while the queue is paused, -2 while the consumer is. */
   refusedMs: number;
-  /** The messages. */
-  messages: Uint8Array[];
+  /** The messages, in their places; null where somebody has settled it before a lost reply was repeated. */
+  messages: (Uint8Array | null)[];
   /** In a stream: by which id the group has each on record, or "-"; a space between them. */
   ids?: string;
 }
@@ -168,7 +169,7 @@ function readClaim(raw: unknown): Claim {
     number,
     number,
     number,
-    Uint8Array[],
+    (Uint8Array | null)[],
     Buffer?,
   ];
   return {

@@ -98,7 +98,7 @@ export class Claimer {
       waits?: boolean;
       signal?: AbortSignal;
     },
-  ): Promise<{ hand: Hand; messages: Uint8Array[] } | undefined> {
+  ): Promise<{ hand: Hand; messages: (Uint8Array | null)[] } | undefined> {
     const doubt = this.#doubtUpTo(most);
     const asked = doubt ?? { lease: `${this.consumer}:${most}:${this.#count++}`, most };
     const { lease } = asked;
@@ -135,6 +135,7 @@ export class Claimer {
       leaseMs,
       ids,
     });
+    for (const message of messages) if (message === null) hand.left--;
     return { hand, messages };
   }
 
@@ -198,7 +199,8 @@ export class Claimer {
         return await run();
       } catch (error) {
         if (!isRetryable(error) || signal?.aborted || failures >= this.#repeats) throw error;
-        await sleep(backoffMs(failures));
+        await sleep(backoffMs(failures), signal);
+        if (signal?.aborted) throw error;
       }
     }
   }

@@ -16,7 +16,7 @@ import { checkMs, sleep } from "../redis/timers.ts";
 import { type Claimer, TICK_MS } from "./claimer.ts";
 import type { Delivery } from "./delivery.ts";
 import { feed, type FeedOptions } from "./feed.ts";
-import type { ReceiveOptions } from "./message.ts";
+import type { Mode, ReceiveOptions } from "./message.ts";
 import { Presence } from "./presence.ts";
 import type { Hand } from "./hand.ts";
 
@@ -41,7 +41,7 @@ export interface ConsumerParts<T> {
   /** Makes deliveries of messages; buries what cannot be read. */
   deliver: (
     hand: Hand,
-    messages: Uint8Array[],
+    messages: (Uint8Array | null)[],
     onUndecodable?: (error: DecodeError) => void,
   ) => Promise<Delivery<T>[]>;
 }
@@ -50,10 +50,25 @@ export interface ConsumerParts<T> {
 export class Consumer<T> {
   readonly #made: ConsumerParts<T>;
   readonly #own: OwnConnections;
+  /** How many loops run: to Redis they are one consumer. */
+  #loops = 0;
+  #presence: Presence | undefined;
 
   constructor(made: ConsumerParts<T>) {
     this.#made = made;
     this.#own = new OwnConnections(made.client, made.keys.wake);
+  }
+
+  /** Says that whoever takes here is there, if it is time again. */
+  async announce(mode: Mode, holds: number): Promise<void> {
+    const { claimer: { consumer }, send } = this.#made;
+    this.#presence ??= new Presence({ ...this.#made, consumer, mode });
+    await this.#presence.renew(send, holds);
+  }
+
+  /** Takes that back, if it was ever said. */
+  async leave(): Promise<void> {
+    await this.#presence?.leave(this.#made.send);
   }
 
   /** Calls back what waits, and closes its connections. */
@@ -77,10 +92,12 @@ export class Consumer<T> {
       last = batch[0];
       return batch;
     };
+    this.#loops++;
     try {
       yield* feed(take, options);
     } finally {
-      if (this.#made.client.isReady) await presence.leave(send);
+      const isLast = --this.#loops === 0;
+      if (isLast && this.#made.client.isReady) await presence.leave(send);
     }
   }
 

@@ -309,7 +309,8 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
       const error = new TypeError(`Delivery of "${this.id}": ${how} after ${this.#settled}`);
       return Promise.reject(error);
     }
-    return this.#settling!;
+    // What the worker has said for its handler, the worker sees through, and tells of.
+    return this.#settling ??= Promise.resolve(how === "nack" ? "ready" : undefined);
   }
 }
 

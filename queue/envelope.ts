@@ -120,7 +120,7 @@ export function toText(error: unknown): string {
     const { message } = error as { message?: unknown };
     return typeof message === "string" ? message : JSON.stringify(error) ?? String(error);
   } catch {
-    return Object.prototype.toString.call(error);
+    return `a thrown ${typeof error} that has no text`;
   }
 }
 
@@ -130,9 +130,19 @@ export function writeError(
   { at, worker }: { at: number; worker?: string },
 ): string {
   const message = toText(error);
-  const stack = error instanceof Error ? error.stack?.slice(0, MAX_STACK) : undefined;
+  const stack = stackOf(error)?.slice(0, MAX_STACK);
   const line: AttemptError = { message: message.slice(0, MAX_MESSAGE), stack, at, worker };
   return JSON.stringify(line) + "\n";
+}
+
+/** A stack may be anything as well: a getter that throws, or the frames of `Error.prepareStackTrace`. */
+function stackOf(error: unknown): string | undefined {
+  try {
+    const stack: unknown = error instanceof Error ? error.stack : undefined;
+    return typeof stack === "string" ? stack : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The errors in a history, oldest first; lines that are none of ours are left out. */

@@ -25,7 +25,7 @@ export interface FeedOptions {
    */
   mode?: Mode;
   /**
-   * Pause after an empty answer in polling mode, in milliseconds.
+   * Pause after an empty answer in polling mode, in milliseconds; at least 1.
    *
    * @default 100
    */

@@ -216,7 +216,8 @@ export class Inspector<T> {
     }
     // A quarter of a second's worth at once, and the rest of the quarter is a pause.
     const step = Math.max(1, Math.min(MAX_BATCH, Math.floor(perSecond / 4)));
-    const pace = (n: number) => sleep(perSecond < Infinity ? 1_000 * n / perSecond : 0, signal);
+    // setTimeout takes what is more than 24 days for a millisecond.
+    const pace = (n: number) => sleep(Math.min(2_147_483_647, 1_000 * n / perSecond), signal);
     if (!ids && !match && !dryRun) {
       return await this.#redriveOldest({ limit, step, pace, signal, onProgress });
     }

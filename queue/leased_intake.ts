@@ -59,9 +59,27 @@ export interface LeasedIntakeOptions<T> {
   /** Told of a backoff that gave no duration; the default is taken then. */
   onBadBackoff: (delivery: Delivery<T>, error: unknown) => void;
   /** Makes deliveries of messages; buries what cannot be read. */
-  deliver: (hand: Hand, messages: Uint8Array[], settler: Settler) => Promise<Delivery<T>[]>;
+  deliver: (
+    hand: Hand,
+    messages: (Uint8Array | null)[],
+    settler: Settler,
+  ) => Promise<Delivery<T>[]>;
   /** One that has no connections of its own, and does not wait. */
   lines?: Lines | undefined;
+}
+
+/** The client writes at the end of a turn; handlers that begin now would keep it waiting. */
+async function written(): Promise<void> {
+  await nextTurn();
+  await nextTurn();
+}
+
+/** A claim that nobody waits for yet. */
+interface Ahead<T> {
+  /** How many messages it asks for, and how many of them may have had a lease that ran out. */
+  most: number;
+  room: number;
+  taking: Promise<Delivery<T>[]>;
 }
 
 /** See the module. */
@@ -81,7 +99,10 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   #pauseMs = APART_MS;
   #apartOver: () => void = () => {};
   #rearm: () => void = () => {};
-  #ahead: { most: number; taking: Promise<Delivery<T>[]> } | undefined;
+  /** Claims that are under way, oldest first. */
+  #ahead: Ahead<T>[] = [];
+  /** Whether the last claim brought as much as it had asked for. */
+  #isPlenty = false;
   #failure: unknown;
 
   constructor(made: LeasedIntakeOptions<T>) {
@@ -99,6 +120,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
       ...made,
       options: { ...made.options, worker: this.#claimer.consumer },
       send: this.#settleSend,
+      closing: this.#closing.signal,
       onFinished: (hand) => {
         this.#hands.delete(hand);
         this.#claimer.finished(hand);
@@ -116,9 +138,14 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
     // What is done and not yet said would all be done again after a crash: do not run ahead.
     while (this.#settler.unanswered > MAX_UNANSWERED && !signal?.aborted) await sleep(2, signal);
     // Not while a claim is ahead: what it took may not lie in the hand.
-    if (!this.#ahead && waitMs === 0 && performance.now() < this.#claimer.refusedUntil) return [];
+    if (
+      this.#ahead.length === 0 && waitMs === 0 && performance.now() < this.#claimer.refusedUntil
+    ) return [];
     if (this.#made.lines) return await this.#claim(max, { signal });
-    const first = await this.#takeAhead(max, signal);
+    let first = await this.#takeAhead(max, signal);
+    while (first.length === 0 && this.#ahead.length > 0 && !signal?.aborted) {
+      first = await this.#takeAhead(max, signal);
+    }
     if (first.length > 0 || waitMs === 0 || signal?.aborted) return first;
     if (this.#claimer.isPaused) {
       await sleep(TICK_MS, signal);
@@ -198,9 +225,9 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   /** Gives back what was claimed ahead, says what is done, and goes. */
   async #leave(): Promise<void> {
-    const ahead = await this.#survive(async () => await this.#ahead?.taking);
+    const ahead = this.#ahead.map(({ taking }) => this.#survive(() => taking));
     // The last one first, since each goes to the front.
-    const back = (ahead ?? []).reverse();
+    const back = (await Promise.all(ahead)).flatMap((batch) => batch ?? []).reverse();
     await Promise.all(back.map((delivery) => this.#survive(() => this.release(delivery))));
     await this.#settler.drained();
     await this.#survive(() => this.#claimer.forget(this.#settleSend));
@@ -211,34 +238,57 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
 
   /**
    * While there is plenty, half of the free slots are filled now and a claim for the other half is under
-   * way meanwhile, so that worker and Redis do not take turns. It never asks for more than there are
-   * free slots.
+   * way meanwhile, so that worker and Redis do not take turns; where the handlers are through before it is
+   * there, another one. Together they never ask for more than there are free slots.
    */
   async #takeAhead(max: number, signal?: AbortSignal): Promise<Delivery<T>[]> {
-    const asked = this.#ahead ?? { most: Math.ceil(max / 2), taking: undefined };
-    this.#ahead = undefined;
-    const batch = await (asked.taking ?? this.#claim(asked.most, { signal }));
-    const free = max - batch.length;
-    if (batch.length === asked.most && free > 0 && !signal?.aborted) {
-      const taking = this.#claim(free, { signal });
-      taking.catch(() => {}); // thrown by the next take
-      this.#ahead = { most: free, taking };
-      // The client writes at the end of a turn; handlers that begin now would keep it waiting.
-      await nextTurn();
-      await nextTurn();
+    if (signal?.aborted) return [];
+    const [next] = this.#ahead;
+    if (!next) this.#claimAhead(Math.ceil(max / 2), signal);
+    else if (this.#isPlenty && max - this.#asked() >= next.most / 2) {
+      this.#claimAhead(max, signal);
+      await written();
     }
+    const { most, taking } = this.#ahead.shift()!;
+    this.#isPlenty = false; // where it fails, the next one is not hurried
+    const batch = await taking;
+    this.#isPlenty = batch.length === most;
+    if (this.#isPlenty && this.#claimAhead(max - batch.length, signal)) await written();
     return batch;
   }
 
-  async #claim(most: number, { waitMs = 0, signal }: ReceiveOptions): Promise<Delivery<T>[]> {
+  /** How many messages the claims that are under way ask for. */
+  #asked(): number {
+    return this.#ahead.reduce((sum, { most }) => sum + most, 0);
+  }
+
+  /** Claims what `free` slots have room for besides; gives whether there was anything to ask for. */
+  #claimAhead(free: number, signal?: AbortSignal): boolean {
+    const most = free - this.#asked();
+    if (most < 1 || signal?.aborted) return false;
+    // What a claim that is under way brings is not known yet.
+    const room = this.#ahead.some((claim) => claim.room > 0) ? 0 : this.#room();
+    const taking = this.#claim(most, { room, signal });
+    taking.catch(() => {}); // thrown by the take that waits for it
+    this.#ahead.push({ most, room, taking });
+    return true;
+  }
+
+  /** One message with a lapsed lease at a time: what killed one consumer may kill the next. */
+  #room(): number {
+    return this.#apart > 0 ? 0 : 1;
+  }
+
+  async #claim(
+    most: number,
+    { room = this.#room(), waitMs = 0, signal }: ReceiveOptions & { room?: number },
+  ): Promise<Delivery<T>[]> {
     const waits = waitMs > 0;
     const send: Send = this.#made.lines
       ? (args) => this.#made.lines!.taking(args, signal)
       : waits
       ? this.#claimer.behindToken(this.#taking!, waitMs, signal)
       : (args) => this.#taking!.call(args, signal);
-    // One message with a lapsed lease at a time: what killed one consumer may kill the next.
-    const room = this.#apart > 0 ? 0 : 1;
     const options = { most, room, waits, signal };
     for (;;) {
       const claimed = await this.#claimer.claim(this.#made.explain(send), options);
@@ -259,7 +309,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
   async #pause(signal?: AbortSignal): Promise<void> {
     const over = new AbortController();
     this.#apartOver = () => over.abort();
-    await sleep(this.#pauseMs, signal ? AbortSignal.any([signal, over.signal]) : over.signal);
+    await sleep(this.#pauseMs, signal, over.signal);
     this.#pauseMs = Math.min(2 * this.#pauseMs, MAX_APART_MS);
   }
 
@@ -290,10 +340,7 @@ export class LeasedIntake<T> implements Intake<Delivery<T>> {
         if (this.#claimer.dueAt < dueAt - 1) rearmed.abort();
       };
       const waitMs = Math.min(TICK_MS, Math.max(0, dueAt - performance.now()));
-      await sleep(
-        failures > 0 ? backoffMs(failures) : waitMs,
-        AbortSignal.any([signal, rearmed.signal]),
-      );
+      await sleep(failures > 0 ? backoffMs(failures) : waitMs, signal, rearmed.signal);
       if (signal.aborted) return;
       if (rearmed.signal.aborted) continue;
       const ticked = await this.#survive(() =>

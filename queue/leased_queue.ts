@@ -35,6 +35,7 @@ import { COUNTERS, INTAKE, type Intake, type IntakeOptions, TICK } from "./intak
 import { LeasedIntake } from "./leased_intake.ts";
 import { bindScripts, type LeasedScripts, MAX_BATCH } from "./leased_scripts.ts";
 import {
+  ANNOUNCE_OPTIONS,
   type ConsumerInfo,
   type Counts,
   type Enqueued,
@@ -51,7 +52,7 @@ import {
   type Waiting,
 } from "./leased_types.ts";
 import { logLimits, policyOf } from "./limits.ts";
-import { checkReceive, type ReceiveOptions } from "./message.ts";
+import { checkMode, checkReceive, type Mode, type ReceiveOptions } from "./message.ts";
 import { PRESENCE_TTL_MS } from "./presence.ts";
 import { rateOf } from "./rate_limit.ts";
 import { Reader } from "./reader.ts";
@@ -69,6 +70,9 @@ const CLOSE_MS = 500;
 /**
  * A queue whose messages are handed out under a lease: what {@linkcode ReliableQueue},
  * {@linkcode PriorityQueue} and {@linkcode StreamQueue} have in common.
+ *
+ * Whatever asks Redis rejects with a {@linkcode RedisConnectionError} when there is no connection or no answer
+ * within 5 s, and with a `TypeError` when a key of the queue holds what is not the queue's; loops go on.
  *
  * @typeParam T What a payload is to a consumer.
  * @typeParam I What it is to a producer; something else where a schema converts.
@@ -315,8 +319,10 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       leaseMs: 5_000,
     });
     const settler = new Settler({ ...this.#parts(), send: this.#send });
+    // Twice in one turn would be one script that names the message twice: two entries of the log.
+    let acking: Promise<void> | undefined;
     return {
-      ack: () => settler.ack(hand, Number(index)),
+      ack: () => acking ??= settler.ack(hand, Number(index)).finally(() => acking = undefined),
       nack: async (options = {}) => {
         checkOptions("nack", options, NACK_OPTIONS);
         return await settler.nack(hand, Number(index), Number(attempt), options);
@@ -361,8 +367,40 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   }
 
   /**
-   * The workers and `consume` loops that have said within 30 s that they are there; one that was killed is
-   * named until then.
+   * Says that whoever takes with `receive` and `receiveMany` is there; workers and `consume` loops say so by
+   * themselves. From then on it is among {@linkcode LeasedQueue.consumers} for 30 s, or until this object is
+   * closed. It may be said on every turn of a loop: only every ten seconds Redis is asked for it. Where Redis
+   * does not answer, nothing is thrown: work goes on unseen.
+   *
+   * @param options `holds`: how many messages it has in hand, 0 if not said. `mode`: how it waits, "polling" if
+   * not said; what was said first stays.
+   * @throws {RangeError} for a `holds` that is no count.
+   * @throws {TypeError} for a `mode` that is none, or an unknown option.
+   *
+   * @example A loop of your own, seen by whoever watches
+   * ```ts
+   * import { connect, ReliableQueue } from "@workshop/redis-patterns";
+   *
+   * const redis = await connect();
+   * const queue = new ReliableQueue<string>(redis, "docs_announce");
+   * await queue.announce();
+   * const delivery = await queue.receive(); // and so on
+   * console.log(delivery, (await queue.consumers()).length); // undefined 1
+   * await queue.close();
+   * await redis.close();
+   * ```
+   */
+  async announce(options: { mode?: Mode; holds?: number } = {}): Promise<void> {
+    const { mode = "polling", holds = 0 } = checkOptions("announce", options, ANNOUNCE_OPTIONS);
+    await this.#consumer.announce(
+      checkMode(mode),
+      checkCount("holds", holds, { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    );
+  }
+
+  /**
+   * The workers, `consume` loops and those that {@linkcode LeasedQueue.announce} themselves, that have said
+   * within 30 s that they are there; one that was killed is named until then.
    */
   async consumers(): Promise<ConsumerInfo[]> {
     return await this.#inspector.consumers(PRESENCE_TTL_MS);
@@ -588,7 +626,10 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
     try {
       // While Redis does not answer, or when the client is closed already, they are left to lapse.
       await within(this.#settler.drained(), CLOSE_MS);
-      if (this.#client.isReady) await within(this.#claimer.forget(this.#send), CLOSE_MS);
+      if (this.#client.isReady) {
+        const left = [this.#claimer.forget(this.#send), this.#consumer.leave()];
+        await within(Promise.all(left), CLOSE_MS);
+      }
     } catch {
       // Whoever awaits an ack hears of it there.
     } finally {

@@ -28,14 +28,14 @@ import type { StandardSchema } from "./schema.ts";
  */
 export interface LeasedQueueOptions<T, I = T> {
   /**
-   * How long a delivery is yours before it is handed out again, in milliseconds. A worker lengthens
-   * it while the handler runs.
+   * How long a delivery is yours before it is handed out again, in milliseconds, from 10 to 2,147,483,647 (24
+   * days). A worker lengthens it while the handler runs.
    *
    * @default 30_000
    */
   leaseMs?: number;
   /**
-   * How often a message is handed over before it is dead, the first time included.
+   * How often a message is handed over before it is dead, the first time included; from 1 to 1,000,000.
    *
    * @default 5
    */
@@ -161,9 +161,9 @@ export interface EnqueueOptions {
    * @default an id made here, ordered by time
    */
   id?: string;
-  /** When the message may be claimed, in milliseconds from now. */
+  /** When the message may be claimed, in milliseconds from now, by Redis's clock; or `runAt`, not both. */
   delayMs?: number;
-  /** When the message may be claimed, in milliseconds since 1970. */
+  /** When the message may be claimed, in milliseconds since 1970, by Redis's clock. */
   runAt?: number;
   /**
    * Does not store the message if another one holds its key; `true` takes the queue's key function, or
@@ -318,7 +318,7 @@ export interface RedriveOptions<T> {
    */
   dryRun?: boolean;
   /**
-   * How many a second, so that what is behind the queue is not flooded.
+   * How many a second, so that what is behind the queue is not flooded: any number above 0, also below 1.
    *
    * @default as fast as it goes
    */
@@ -356,6 +356,12 @@ export const PURGE_OPTIONS: OptionNames = optionNames<PurgeOptions>({
 
 /** The names of the options of `stats()` and `snapshot()`. */
 export const STATS_OPTIONS: OptionNames = optionNames<{ windowMs?: number }>({ windowMs: true });
+
+/** The names of those of `announce()`. */
+export const ANNOUNCE_OPTIONS: OptionNames = optionNames<{ mode?: Mode; holds?: number }>({
+  mode: true,
+  holds: true,
+});
 
 /** The names of those of `peek()`. */
 export const PEEK_OPTIONS: OptionNames = optionNames<PeekOptions>({

@@ -22,6 +22,7 @@ import { COUNTERS, INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeaseLostError } from "./hand.ts";
 import { LeasedQueue } from "./leased_queue.ts";
 import {
+  ANNOUNCE_OPTIONS,
   type ConsumerInfo,
   type Counts,
   ENQUEUE_OPTIONS,
@@ -39,7 +40,7 @@ import {
   STATS_OPTIONS,
   type Waiting,
 } from "./leased_types.ts";
-import { checkReceive, type ReceiveOptions } from "./message.ts";
+import { checkReceive, type Mode, type ReceiveOptions } from "./message.ts";
 import { PartitionedIntake } from "./partitioned_intake.ts";
 import { PartitionedWaiting } from "./partitioned_waiting.ts";
 import { enterPartitions, forgetPartitions, partitionName, partOf } from "./partitions.ts";
@@ -278,6 +279,18 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
     const { windowMs = 300_000 } = checkOptions("stats", options, STATS_OPTIONS);
     const all = await Promise.all(this.#parts.map((part) => part[COUNTERS]()));
     return readStats(addUp(all), windowMs);
+  }
+
+  /**
+   * Says that whoever takes with `receive` and `receiveMany` is there; see {@linkcode LeasedQueue.announce}. It
+   * has another name in each partition, and is so often among the consumers.
+   */
+  async announce(options: { mode?: Mode; holds?: number } = {}): Promise<void> {
+    const { holds = 0, ...others } = checkOptions("announce", options, ANNOUNCE_OPTIONS);
+    // They are counted together: who asks how many are held adds up the partitions.
+    await Promise.all(
+      this.#parts.map((part, at) => part.announce({ ...others, holds: at === 0 ? holds : 0 })),
+    );
   }
 
   /**

@@ -38,13 +38,14 @@ export class Reader<T, I> {
   /** Deliveries of what can be read; what cannot goes to the dead letters, once, with its bytes. */
   async deliver(
     hand: Hand,
-    messages: Uint8Array[],
+    messages: (Uint8Array | null)[],
     settler: Settler,
     onUndecodable: (error: DecodeError) => void = () => {}, // it is with the dead letters
   ): Promise<Delivery<T>[]> {
     const deliveries: Delivery<T>[] = [];
     const settling: Promise<void>[] = [];
     for (const [i, message] of messages.entries()) {
+      if (message === null) continue; // settled by somebody else
       const envelope = readEnvelope(message as Buffer);
       const index = i + 1;
       if (envelope?.cancelled) {

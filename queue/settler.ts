@@ -81,6 +81,7 @@ export class Settler {
   readonly #scripts: LeasedScripts;
   readonly #options: SettleOptions;
   readonly #onFinished: (hand: Hand) => void;
+  readonly #closing: AbortSignal | undefined;
   readonly #times = new Times();
   #pending = new Map<Hand, PendingAcks>();
   #count = 0;
@@ -90,13 +91,15 @@ export class Settler {
   #flushing = new Set<Promise<void>>();
 
   constructor(
-    { send, keys, scripts, options, onFinished = () => {} }: {
+    { send, keys, scripts, options, onFinished = () => {}, closing }: {
       send: Send;
       keys: QueueKeys;
       scripts: LeasedScripts;
       options: SettleOptions;
       /** Told when nothing is left under a lease, and Redis has said so. */
       onFinished?: (hand: Hand) => void;
+      /** Once it aborts nothing is said again: no timer stays behind. */
+      closing?: AbortSignal;
     },
   ) {
     this.#send = send;
@@ -104,6 +107,7 @@ export class Settler {
     this.#scripts = scripts;
     this.#options = options;
     this.#onFinished = onFinished;
+    this.#closing = closing;
   }
 
   /** Acknowledges; resolves when Redis has it. */
@@ -353,7 +357,8 @@ export class Settler {
       } catch (error) {
         const pause = backoffMs(failures);
         if (!isRetryable(error) || performance.now() + pause > until) throw error;
-        await sleep(pause);
+        await sleep(pause, this.#closing);
+        if (this.#closing?.aborted) throw error;
       }
     }
   }

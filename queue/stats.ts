@@ -82,9 +82,12 @@ export interface QueueStats {
   readonly totals: Readonly<Record<Counted, number>>;
   /** The same in the window, a second; a queue that is younger is taken from its first minute on. */
   readonly perSecond: Readonly<Record<Counted, number>>;
-  /** From when a message could be claimed until it was, in the window; of those that were acknowledged. */
+  /**
+   * From when a message could be claimed until it was, in milliseconds, in the window; of those that were
+   * acknowledged.
+   */
   readonly waitMs?: Percentiles;
-  /** From the claim to the ack, in the window. */
+  /** From the claim to the ack, in milliseconds, in the window. */
   readonly runMs?: Percentiles;
   /** The waits as a histogram, since the queue's beginning, of those that were acknowledged. */
   readonly waits?: Histogram;

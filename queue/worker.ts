@@ -61,7 +61,7 @@ export type WorkerEvent<D> =
 /** Options of {@linkcode Worker}. */
 export interface WorkerOptions<D> {
   /**
-   * How many handlers run at the same time.
+   * How many handlers run at the same time, from 1 to 1,000.
    *
    * @default 1
    */
@@ -73,13 +73,13 @@ export interface WorkerOptions<D> {
    */
   mode?: Mode;
   /**
-   * Pause after an empty answer in polling mode, in milliseconds.
+   * Pause after an empty answer in polling mode, in milliseconds; at least 1.
    *
    * @default 100
    */
   pollMs?: number;
   /**
-   * How long a handler may take, in milliseconds. Then its signal aborts, the attempt has failed, and
+   * How long a handler may take, in milliseconds; at least 1. Then its signal aborts, the attempt has failed, and
    * its slot is free; what it does afterwards is ignored.
    *
    * @default no limit
@@ -92,7 +92,7 @@ export interface WorkerOptions<D> {
    */
   backoff?: Backoff;
   /**
-   * How long handlers may go on after a stop before their signals abort, in milliseconds.
+   * How long handlers may go on after a stop before their signals abort, in milliseconds; 0 aborts at once.
    *
    * @default 10_000
    */

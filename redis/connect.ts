@@ -194,13 +194,14 @@ export async function connect(
       name,
       tls: tlsOf(places.tls, options.tls),
       unreachable: (cause, address) =>
-        unreachable(cause, address, `tried for ${timeoutMs} ms; ${hintTls(places.tls)}`, places),
+        unreachable(cause, address, { timeoutMs, byTls: places.tls, places }),
     }) as ConnectedCluster | ConnectedSentinel;
     if (onEvent) await tellEviction(client, onEvent);
     return disposable(client);
   }
   const client = create(options, timeoutMs);
   adopt(client); // before connect(): an error without a listener ends the process
+  staysDestroyed(client); // also by its owner, while it connects anew
   const address = addressOf(client);
   let last: unknown; // what stood in the way, for the message
   client.on("error", (error: unknown) => last = error);
@@ -208,12 +209,13 @@ export async function connect(
   try {
     await within(opening, timeoutMs, signal);
   } catch (error) {
-    staysDestroyed(client).destroy();
+    client.destroy();
     // The client's loop may be in a pause between two attempts: let it notice that it is over.
     await within(opening, FIRST_PAUSE_MS * 2).catch(() => {});
     signal?.throwIfAborted();
     const cause = error instanceof DeadlineError ? last : error;
-    throw unreachable(cause, address, `tried for ${timeoutMs} ms; ${tlsHint(client)}`);
+    const { tls } = client.options.socket as { tls?: boolean };
+    throw unreachable(cause, address, { timeoutMs, byTls: tls === true });
   }
   if (heartbeatMs > 0) supervise(client as NodeClient, { heartbeatMs, onEvent });
   if (onEvent) await tellEviction(client, onEvent);
@@ -310,8 +312,7 @@ async function open(client: ConnectedClient): Promise<void> {
 function unreachable(
   error: unknown,
   address: string,
-  circumstances: string,
-  places?: Places,
+  { timeoutMs, byTls, places }: { timeoutMs: number; byTls: boolean; places?: Places },
 ): RedisConnectionError {
   const cause = error ?? new DeadlineError(`no answer`);
   const options = { address, cause, fatal: isFatal(cause) };
@@ -319,6 +320,9 @@ function unreachable(
     ? describe(cause)
     : describe(cause.cause ?? cause);
   if (options.fatal) return new RedisConnectionError(reason, options);
+  // Where nobody listens nothing was said, neither with TLS nor without.
+  const hint = /^connection refused$|does not resolve$/.test(reason) ? "" : `; ${hintTls(byTls)}`;
+  const circumstances = `tried for ${timeoutMs} ms${hint}`;
   if (places) {
     const what = places.kind === "cluster" ? "node of the cluster" : "Sentinel, or its master,";
     return new RedisConnectionError(
@@ -336,11 +340,6 @@ function unreachable(
 }
 
 /** A port that speaks TLS drops a plain client, and the other way round both wait: say so. */
-function tlsHint(client: ConnectedClient): string {
-  const { tls } = client.options.socket as { tls?: boolean };
-  return hintTls(tls === true);
-}
-
 function hintTls(tls: boolean): string {
   return tls
     ? "by TLS, so not if the server is there without TLS (redis://)"

@@ -150,6 +150,8 @@ export function replyWord(error: unknown): string {
 export function isFatal(error: unknown): boolean {
   if (error instanceof RedisConnectionError) return error.fatal;
   if (!(error instanceof Error)) return false;
+  // The client's copy of what it gave up for has that one's message, and neither name nor code.
+  if ("originalError" in error) return isFatal(error.originalError);
   if (REFUSED.has(replyWord(error))) return true;
   // Before Redis 6 a wrong password was a plain ERR, and a bad database number still is.
   if (/^ERR (AUTH|invalid password|Client sent AUTH|DB index|invalid DB)/i.test(error.message)) {
@@ -160,7 +162,9 @@ export function isFatal(error: unknown): boolean {
   if (/certificate|SSL routines|wrong version number|corrupt message/i.test(error.message)) {
     return true;
   }
-  return error.name === "NotCapable" || error.name === "PermissionDenied" || code === "EACCES";
+  // EPERM: Deno says so instead of looking up a name without the permission to.
+  return error.name === "NotCapable" || error.name === "PermissionDenied" ||
+    code === "EACCES" || code === "EPERM";
 }
 
 /** Whether the connection, not the command, is the matter. */
@@ -211,10 +215,11 @@ export function explain(error: unknown, address: string): unknown {
 /** A sentence for errors whose own message is empty or speaks of the library's insides. */
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  if ("originalError" in error) return describe(error.originalError);
   const code = "code" in error ? String(error.code) : "";
   if (code === "ECONNREFUSED") return "connection refused";
   if (code === "ENOTFOUND") return "the host name does not resolve";
-  if (error.name === "NotCapable") {
+  if (error.name === "NotCapable" || code === "EPERM") {
     return `${redact(error.message)} (a host name needs --allow-net=<host> without a port)`;
   }
   switch (errorName(error)) {

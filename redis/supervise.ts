@@ -119,8 +119,8 @@ export function joinRoute<C extends RedisClient>(client: C): C {
 }
 
 /**
- * For clients of ours, that nobody else closes: `destroy()` while the connection is being made does not
- * end that; it would stand a moment later, and for ever.
+ * For clients that we make: `destroy()` or `close()` while the connection is being made does not end that; it
+ * would stand a moment later, and for ever.
  */
 export function staysDestroyed<C extends RedisClient>(client: C): C {
   client.on("ready", () => {

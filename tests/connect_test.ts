@@ -15,7 +15,7 @@ import {
 } from "@workshop/redis-patterns";
 import { freePort } from "../tools/redis_server.ts";
 import { FaultyProxy } from "./proxy.ts";
-import { eventually, redisTest, serverTest } from "./support.ts";
+import { connectedClients, eventually, redisTest, serverTest } from "./support.ts";
 
 Deno.test("connect names host, port and the way out when there is no server", async () => {
   const port = freePort();
@@ -23,7 +23,7 @@ Deno.test("connect names host, port and the way out when there is no server", as
   const error = await assertRejects(
     () => connect({ url: `redis://127.0.0.1:${port}`, timeoutMs: 300 }),
     RedisConnectionError,
-    `Redis at 127.0.0.1:${port}: connection refused (tried for 300 ms;`,
+    `Redis at 127.0.0.1:${port}: connection refused (tried for 300 ms). Is it running?`,
   );
   assertStringIncludes(error.message, "redis-server");
   assertEquals([error.sent, error.fatal], [false, false]);
@@ -209,12 +209,41 @@ redisTest("connect needs no permission but --allow-net=host:port", async (test) 
     assertEquals(new TextDecoder().decode(allowed.stderr), "");
     assertEquals(new TextDecoder().decode(allowed.stdout), "permitted\n");
     const refused = await run("127.0.0.1:1");
-    assertStringIncludes(new TextDecoder().decode(refused.stderr), `net access to "${host}"`);
+    const said = new TextDecoder().decode(refused.stderr);
+    assertStringIncludes(said, `net access to "${host}"`);
+    assert(!said.includes("Is it running?"), said);
     assertEquals(refused.code, 1);
   } finally {
     await Deno.remove(file);
   }
 });
+
+redisTest(
+  "connect says at once that a permission is missing, for an address and a name",
+  async () => {
+    const program = `
+    import { connect } from "@workshop/redis-patterns";
+    for (const url of ["redis://127.0.0.1:1", "redis://localhost:1"]) {
+      const startedAt = performance.now();
+      const error = await connect({ url, timeoutMs: 20_000 }).catch((error) => error);
+      console.log(error.fatal, performance.now() - startedAt < 10_000, error.message);
+    }`;
+    const file = await Deno.makeTempFile({ dir: import.meta.dirname, suffix: "_scratch.ts" });
+    try {
+      await Deno.writeTextFile(file, program);
+      const { stdout } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "--no-prompt", file],
+        env: { NO_COLOR: "1" },
+      }).output();
+      const [address, name] = new TextDecoder().decode(stdout).split("\n");
+      assertStringIncludes(address!, `true true Redis at 127.0.0.1:1: Requires net access`);
+      assertStringIncludes(name!, "true true Redis at localhost:1: ");
+      assertStringIncludes(name!, "a host name needs --allow-net=<host> without a port");
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+);
 
 serverTest("connect's client comes back after kill -9 and restart", async (server) => {
   const events: ConnectionEvent["type"][] = [];
@@ -329,6 +358,26 @@ serverTest(
     assertEquals([redis.isOpen, other.isOpen], [false, false]);
   },
 );
+
+for (const how of ["destroy", "close"] as const) {
+  serverTest(
+    `a client stays closed whose owner calls ${how}() while it connects anew`,
+    async (server) => {
+      await using proxy = await FaultyProxy.start({ port: server.port });
+      const watcher = await connect({ url: server.url });
+      const before = await connectedClients(watcher);
+      const redis = await connect({ url: proxy.url });
+      const connecting = new Promise<void>((resolve) => redis.once("reconnecting", resolve));
+      proxy.cut();
+      await connecting; // the socket is made, and not connected yet
+      await redis[how]();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      assertEquals([redis.isOpen, redis.isReady], [false, false]);
+      assertEquals(await connectedClients(watcher), before);
+      await watcher.close();
+    },
+  );
+}
 
 serverTest(
   "a busy event loop is no dead connection, and a late reply no lost one",

@@ -5,18 +5,24 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { readScore, toSentence, toTable } from "../tools/demo_score.ts";
-import { listSteps, ROOT } from "../tools/example.ts";
-import { countFlags, messagesOf, nameFlags } from "../tools/example_flags.ts";
-import { fit, shortNames, widthOf, wrap } from "../tools/example_stage.ts";
+import { exampleFiles, listSteps, listTutorials, readExample, ROOT } from "../tools/example.ts";
+import { countFlags, flagsOf, messagesOf, nameFlags } from "../tools/example_flags.ts";
+import { fit, named, shortNames, widthOf, wrap } from "../tools/example_stage.ts";
 import { run, type RunResult } from "../tools/run.ts";
+
+/** A port on which nobody listens. */
+const NOBODY = "redis://127.0.0.1:1";
 
 const steps = await listSteps();
 const hasLists = steps.some(({ number }) => number === "02");
 
 function tool(name: string, ...args: string[]): Promise<RunResult> {
-  const env = { NO_COLOR: "1", FORCE_COLOR: "", REDIS_URL: "" };
-  const all = ["run", "-A", `tools/${name}.ts`, ...args];
-  return run(Deno.execPath(), all, { cwd: ROOT.pathname, env, deadlineMs: 90_000 });
+  return deno("", "run", "-A", `tools/${name}.ts`, ...args);
+}
+
+function deno(REDIS_URL: string, ...args: string[]): Promise<RunResult> {
+  const env = { NO_COLOR: "1", FORCE_COLOR: "", REDIS_URL };
+  return run(Deno.execPath(), args, { cwd: ROOT.pathname, env, deadlineMs: 90_000 });
 }
 
 Deno.test("deno task ex lists the steps there are", async () => {
@@ -31,8 +37,14 @@ Deno.test("deno task ex says what it does not understand, and what there is", as
     [["2", "polling", "3"], "Not understood: 3"],
     [["2", "3"], "examples/02_list_queue has no 3.ts, only: blocking polling producer"],
     [["2", "-q"], "Not understood: -q"],
-    [["2", "--quick"], "examples/02_list_queue/blocking.ts takes no --quick"],
-    [["2", "--url", "redis://127.0.0.1"], "examples/02_list_queue/blocking.ts takes no --url"],
+    [
+      ["2", "--quick"],
+      "examples/02_list_queue/blocking.ts takes no --quick here; only: --queue --count --rate",
+    ],
+    [
+      ["2", "--url", "redis://127.0.0.1"],
+      "examples/02_list_queue/blocking.ts takes no --url here; REDIS_URL says where Redis is",
+    ],
     [["7", "by_hand", "--polling"], "Either by_hand or --polling"],
     [["2", "--polling", "--blocking"], "Either --polling or --blocking"],
     [["2", "--count", "many"], '--count must be a number from 1, but is "many"'],
@@ -43,6 +55,63 @@ Deno.test("deno task ex says what it does not understand, and what there is", as
     assertStringIncludes(stderr, wrong[i]![1]);
   }
   for (const { number } of steps) assertStringIncludes(results[0]!.stderr, `  ${number}  `);
+});
+
+Deno.test("deno task ex says once that REDIS_URL is of no use, and what to do", async () => {
+  for (const [url, reason] of [["foo", 'Not a Redis URL: "foo"'], [NOBODY, "refused"]] as const) {
+    const { ok, stdout, stderr } = await deno(url, "run", "-A", "tools/ex.ts", "2");
+    assert(!ok);
+    assertEquals(stdout, "");
+    assertStringIncludes(stderr, "REDIS_URL is of no use. ");
+    assertStringIncludes(stderr, reason);
+    assert(stderr.endsWith("unset REDIS_URL"), stderr);
+  }
+});
+
+Deno.test("an example refuses a flag that it does not have, and a value that is no number", async () => {
+  const wrong: [string[], string][] = [
+    [["--cuont", "5"], "There is no flag --cuont"],
+    [["--count", "five"], "--count takes a number above 0, not five"],
+    [["--count", "-5"], "--count takes a number above 0"],
+    [["--rate", "0"], "--rate takes a number above 0, not 0"],
+    [["--count"], "--count takes a number above 0"],
+    [["5"], "Not understood: 5"],
+  ];
+  const usage = "List queue, producer\n  --url redis://127.0.0.1:6379\n  --queue task_queue\n" +
+    "  --count 20\n  --rate 8";
+  for (const [args, reason] of wrong) {
+    const result = await deno("", "run", "examples/02_list_queue/producer.ts", ...args);
+    assertEquals(result, { ...result, ok: false, stdout: "", stderr: `${reason}\n\n${usage}` });
+  }
+  const { ok, stdout } = await deno("", "run", "examples/02_list_queue/producer.ts", "--help");
+  assertEquals([ok, stdout], [true, usage]);
+});
+
+Deno.test("an example says in one line that no Redis is there, or may not be reached", async () => {
+  const path = "examples/02_list_queue/producer.ts";
+  const host = NOBODY.replace("redis://", "");
+  const away = await deno("", "run", `--allow-net=${host}`, path, "--url", NOBODY);
+  assert(!away.ok);
+  assertStringIncludes(away.stderr, `error: Redis at ${host}: connection refused`);
+  const forbidden = await deno("", "run", "--no-prompt", path, "--url", NOBODY);
+  assert(!forbidden.ok);
+  assertStringIncludes(forbidden.stderr, `error: Redis at ${host}: Requires net access`);
+  for (const { stderr } of [away, forbidden]) assertEquals(stderr.trim().split("\n").length, 1);
+});
+
+Deno.test("the flags of every example have a default, by which --help and a typo know them", async () => {
+  for (const path of exampleFiles([...steps, ...await listTutorials()])) {
+    const { code } = await readExample(path);
+    const text = code.join("\n");
+    if (!/\bhelp\(".*", flags/.test(text)) continue; // a module of a step
+    const [named] = /string: \[[^\]]*\](?:,\s*boolean: \[[^\]]*\])?/.exec(text) ?? [""];
+    const names = [...named.matchAll(/"(\w+)"/g)].map(([, name]) => name!);
+    const known = flagsOf([{ command: "", code }]);
+    for (const name of names) {
+      assert(name === "url" || known.includes(`--${name}`), `${path} ${name}`);
+    }
+    if (known.length > 0) assertStringIncludes(text, "flags, defaults);");
+  }
 });
 
 Deno.test({
@@ -159,4 +228,15 @@ Deno.test("fit() cuts and fills to a width, colours not counted", () => {
 Deno.test("wrap() breaks between words and keeps line ends", () => {
   assertEquals(wrap("one two three\nfour", 8), ["one two", "three", "four"]);
   assertEquals(wrap("incomprehensibilities a", 5), ["incomprehensibilities", "a"]);
+});
+
+Deno.test("wrap() and named() count colours as nothing, and break what is too long", () => {
+  assertEquals(wrap("\x1b[36m[a]\x1b[0m b c", 7), ["\x1b[36m[a]\x1b[0m b c"]);
+  const said = "[worker] Processing: send_email_to_user@example.com  order 123";
+  assertEquals(named("w 2 │", said, 60).split("\n"), [
+    "w 2 │ [worker] Processing: send_email_to_user@example.com ",
+    "    │   order 123",
+  ]);
+  assertEquals(named("w 2 │", said, 80), `w 2 │ ${said}`);
+  assertEquals(named("w 2 │", said, undefined), `w 2 │ ${said}`);
 });

@@ -111,7 +111,7 @@ stageTest(
     await terminal.see(/blocking 3 ended by SIGTERM/);
     await terminal.press("C-c");
     const end = await terminal.see("[stage]");
-    assertMatch(end, /kill -9 1 {2}SIGTERM 1 {2}frozen 1 {2}Redis restarted 1/);
+    assertMatch(end, /kill -9 1 {2}of Redis 1 {2}SIGTERM 1 {2}frozen 1/);
   },
 );
 

@@ -366,8 +366,11 @@ Deno.test("deno task hint tells one hint more each time, and at last where the s
     assert(ok, stderr);
     return { hints: stdout.match(/^\d\. /gm)?.length, last: stdout.split("\n").at(-1) };
   };
-  assertEquals(await hint("--again"), { hints: 1, last: "Hint 1 of 3." });
-  assertEquals(await hint(), { hints: 2, last: "Hint 2 of 3." });
+  assertEquals(await hint("--again"), {
+    hints: 1,
+    last: "Hint 1 of 3. One more: deno task hint 02",
+  });
+  assertEquals(await hint(), { hints: 2, last: "Hint 2 of 3. One more: deno task hint 02" });
   const last = "That was the last hint. The solution: solutions/02_list_queue.ts";
   assertEquals(await hint(), { hints: 3, last });
   assertEquals(await hint(), { hints: 3, last });

@@ -449,6 +449,30 @@ function rating(name: string, test: LeasedTest): void {
     assertEquals((await take(queue)).payload, 2);
   });
 
+  test(`${name} with a rate limit hands out in time what came when it was used up and nothing waited`, async (test) => {
+    const limits = { rateLimit: { count: 1, perMs: 100 } };
+    const [queue, producer] = [
+      test.queue<number>(limits, await test.connect()),
+      test.queue<number>(limits),
+    ];
+    const lateMs: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const first = queue.receive({ waitMs: 3_000 });
+      await test.blocked(1);
+      await producer.enqueue(i);
+      await (await first)!.ack(); // the queue is empty, and the rate used up
+      const second = queue.receive({ waitMs: 3_000 });
+      await test.blocked(1);
+      const startedAt = performance.now();
+      await producer.enqueue(i);
+      await (await second)!.ack();
+      lateMs.push(performance.now() - startedAt);
+      await pause(150);
+    }
+    // Who waits looks every second, so what nobody is told of comes after most of one.
+    assertLess(Math.min(...lateMs), 500);
+  });
+
   test(`${name} whose rate is used up tells the next consumer when one leaves`, async (test) => {
     const limits = { rateLimit: { count: 1, perMs: 300 } };
     const [a, b] = [test.queue<number>(limits), test.queue<number>(limits, await test.connect())];

@@ -603,6 +603,33 @@ function presence(name: string, test: LeasedTest): void {
     });
   }
 
+  test(`${name}.consumers names who announces itself, until its queue is closed`, async (test) => {
+    const queue = test.queue<number>();
+    await queue.enqueue(1);
+    const delivery = await take(queue);
+    assertEquals(await queue.consumers(), []); // it never said so
+    const commands = await commandsDuring(test.url, async () => {
+      for (let i = 0; i < 5; i++) await queue.announce({ mode: "blocking", holds: 1 });
+    });
+    // Once in ten seconds, and the registry; scripts that the server does not know are sent twice.
+    assert(commands.length <= 4, `${commands}`);
+    const [found, ...others] = await queue.consumers();
+    assertEquals([found!.mode, found!.pid, found!.holds, others], ["blocking", Deno.pid, 1, []]);
+    assertEquals(found!.consumer, delivery.token.split(":")[0]);
+    await queue.pauseConsumer(found!.consumer);
+    await queue.enqueue(2);
+    assertEquals(await queue.receive(), undefined);
+    await queue.resumeConsumer(found!.consumer);
+    await delivery.ack();
+    await queue.close();
+    assertEquals(await test.queue<number>().consumers(), []);
+    for (const holds of [-1, 0.5, Infinity]) {
+      await assertRejects(() => queue.announce({ holds }), RangeError, String(holds));
+    }
+    const bad = { mode: "sometimes" } as unknown as { mode: "polling" };
+    await assertRejects(() => queue.announce(bad), TypeError, "sometimes");
+  });
+
   test(`${name}.consumers names the workers that run`, async (test) => {
     const queue = test.queue<number>();
     assertEquals(await queue.consumers(), []);
@@ -717,6 +744,34 @@ function presence(name: string, test: LeasedTest): void {
     await eventually(() => assertEquals(seen, [1]));
     stop.abort();
     await loop;
+  });
+
+  test(`${name}.consume in two loops is one consumer, there and paused until both have ended`, async (test) => {
+    const queue = test.queue<number>();
+    const stops = [new AbortController(), new AbortController()];
+    const seen: number[] = [];
+    const loops = stops.map(async ({ signal }) => {
+      for await (const delivery of queue.consume({ mode: "polling", pollMs: 5, signal })) {
+        seen.push(delivery.payload);
+        await delivery.ack();
+      }
+    });
+    const consumer = await eventually(async () => {
+      const { consumers: [one] } = await queue.snapshot();
+      return one!.consumer;
+    });
+    await queue.enqueue(1);
+    await eventually(() => assertEquals(seen, [1]));
+    await queue.pauseConsumer(consumer);
+    stops[0]!.abort();
+    await loops[0];
+    assertEquals((await queue.consumers()).map(({ paused }) => paused), [true]);
+    await queue.enqueue(2);
+    await pause(1_100); // it asks once a second
+    assertEquals(seen, [1]);
+    stops[1]!.abort();
+    await loops[1];
+    assertEquals(await queue.consumers(), []);
   });
 
   test(`${name}.pauseConsumer refuses what is no consumer's name`, async (test) => {

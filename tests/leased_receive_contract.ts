@@ -161,6 +161,36 @@ function receiving(name: string, test: LeasedTest): void {
       assertEquals(await test.sizes(), {});
     });
 
+    test(`${name}.receive knows which are left when a claim's reply is lost and others settle (${mode})`, async (test) => {
+      const { proxy, client } = await test.faulty();
+      const [queue, operator] = [
+        test.queue<number>({ maxAttempts: 1 }, client),
+        test.queue<number>(),
+      ];
+      await queue.enqueueMany([1, 2, 3, 4, 5]);
+      await (await take(queue)).ack(); // Redis knows the scripts now
+      const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+      const received = queue.receiveMany(10, { waitMs: waitMs(mode) });
+      await lost;
+      proxy.refuse(true);
+      const held = new Map<number, string>();
+      for (const { payload, token } of (await operator.peek("leased")).messages) {
+        held.set(payload!, token!);
+      }
+      assertEquals([...held.keys()].toSorted(), [2, 3, 4, 5]);
+      await operator.delivery(held.get(2)!).ack();
+      await operator.delivery(held.get(4)!).ack();
+      proxy.refuse(false);
+      const deliveries = await received;
+      assertEquals(payloads(deliveries), [3, 5]);
+      await deliveries[0]!.deadLetter("this one");
+      await deliveries[1]!.ack();
+      assertEquals(payloads((await operator.peek("dead")).messages), [3]);
+      assertEquals(await operator.receive(), undefined);
+      await queue.receive();
+      assertEquals(await test.sizes(), { dead: 1, "dead:at": 1 });
+    });
+
     test(`${name}.receiveMany shares 2,000 messages between two consumers, each once (${mode})`, async (test) => {
       const queues = [test.queue<number>(), test.queue<number>({}, await test.connect())];
       await queues[0]!.enqueueMany(Array.from({ length: 2_000 }, (_, i) => i));

@@ -247,6 +247,25 @@ function settling(name: string, test: LeasedTest): void {
     assertEquals(dead!.errors.map(({ message }) => message), ["Error: really"]);
   });
 
+  test(`${name}.delivery acknowledges once what is acknowledged twice in a turn`, async (test) => {
+    const queue = test.queue<number>({ keepCompleted: { count: 10 } });
+    await queue.enqueueMany([1, 2], { dedupe: true });
+    for (const { token } of await queue.receiveMany(2)) {
+      const settlement = queue.delivery(token);
+      await Promise.all([settlement.ack(), settlement.ack()]);
+      await settlement.ack();
+    }
+    await test.lapse();
+    assertEquals(await queue.receive(), undefined);
+    assertEquals(await test.sizes(), { completed: 2 });
+    if (await test.redis.exists(test.key("ready")) === 1) { // a stream, whose group must not keep them on record
+      const summary = await test.redis.xPending(test.key("ready"), "workers").catch(() =>
+        undefined
+      );
+      assertEquals(summary?.pending ?? 0, 0);
+    }
+  });
+
   test(`${name}.delivery knows the number of the attempt`, async (test) => {
     const failed: number[] = [];
     const backoff = (attempt: number) => (failed.push(attempt), 0);
@@ -382,6 +401,33 @@ function givingBack(name: string, test: LeasedTest): void {
     assertEquals(delivery.errors.at(-1)!.attempt, 30);
     const [bytes] = Object.values(await test.redis.hGetAll(test.key("leased")));
     assertLess(Buffer.byteLength(bytes!), 70_000);
+  });
+
+  test(`${name} gives back whatever the error is, also one that cannot be looked at`, async (test) => {
+    const hostile = (get: () => unknown, name: string) =>
+      Object.defineProperty(new Error("no"), name, { get });
+    const throwing = () => {
+      throw new Error("do not look");
+    };
+    const errors = [
+      hostile(() => 17, "stack"),
+      hostile(throwing, "stack"),
+      hostile(() => [{}], "stack"),
+      hostile(throwing, "message"),
+      new Proxy({}, { getPrototypeOf: throwing, get: throwing }),
+      Symbol("no"),
+      10n,
+    ];
+    const queue = test.queue<number>({ maxAttempts: 1 });
+    await queue.enqueueMany(errors.map((_, i) => i));
+    for (const error of errors) {
+      assertEquals(await (await take(queue)).nack({ error }), "dead");
+    }
+    await queue.enqueue(0);
+    await (await take(queue)).deadLetter("no", { error: errors[1] });
+    const { messages } = await queue.peek("dead");
+    assertEquals(messages.map(({ errors }) => errors.length), messages.map(() => 1));
+    assertEquals(messages[0]!.errors[0]!.message, "Error: no");
   });
 
   test(`${name} gives back what leaves its scope unsettled`, async (test) => {

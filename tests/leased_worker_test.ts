@@ -1,5 +1,12 @@
 /** The worker on queues with leases, both kinds in both modes. */
-import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import {
   connect,
   type Delivery,
@@ -34,6 +41,28 @@ for (const [name, make] of Object.entries(KINDS)) {
       assertEquals(seen, Array.from({ length: 500 }, (_, i) => i));
       assertEquals(await queue.counts(), { ready: 0, leased: 0, delayed: 0, dead: 0 });
       assertEquals(await redis.exists(`queue:{${name}}:leased`), 0);
+    });
+
+    test("takes what lapsed though there is plenty", async ({ redis, name }) => {
+      const queue = make<number>(redis, name, { leaseMs: 10 });
+      const lapsed = [-3, -2, -1];
+      for (const n of lapsed) {
+        await queue.enqueue(n);
+        await queue.receive(); // and never says how it went
+      }
+      await pause(20);
+      const worked = make<number>(redis, name, { leaseMs: 30_000 });
+      await worked.enqueueMany(Array.from({ length: 5_000 }, (_, i) => i));
+      const seen: number[] = [];
+      await using worker = new Worker(worked, (n) => void seen.push(n), {
+        ...options,
+        concurrency: 100,
+      });
+      worker.start();
+      await eventually(() => assertEquals(seen.length, 5_003));
+      // One with each claim at most; had it to wait for the end of the others, they would be the last.
+      assertLess(Math.max(...lapsed.map((n) => seen.indexOf(n))), 2_500);
+      assertEquals(seen.filter((n) => n >= 0), Array.from({ length: 5_000 }, (_, i) => i));
     });
 
     test("tries again what threw, and buries it after the last attempt", async ({ redis, name }) => {
@@ -100,31 +129,34 @@ for (const [name, make] of Object.entries(KINDS)) {
     test("tells of a backoff that gives no duration, and waits by the default", async (test) => {
       const queue = make<string>(test.redis, test.name);
       const events: string[] = [];
-      await using worker = new Worker(
+      const failed = new AbortController();
+      const worker = new Worker(
         queue,
         () => Promise.reject(new Error("no")),
         {
           ...options,
           backoff: () => NaN,
-          onEvent: (event) =>
-            events.push(event.type === "backoff" ? String(event.error) : event.type),
+          onEvent: (event) => {
+            events.push(event.type === "backoff" ? String(event.error) : event.type);
+            if (event.type === "failed") failed.abort(); // the default may be to wait a millisecond
+          },
         },
       );
       await queue.enqueue("bad");
-      worker.start();
-      await eventually(() => assertEquals(events.length, 2));
+      await worker.run({ signal: failed.signal });
       assertStringIncludes(events[0]!, "what the backoff gives must be a number");
       assertEquals(events[1], "failed");
-      assertEquals((await queue.counts()).leased, 0);
+      const { ready, leased, delayed } = await queue.counts();
+      assertEquals([ready + delayed, leased], [1, 0]);
     });
 
     test("keeps the lease while a handler outlasts it", async ({ redis, name }) => {
-      const queue = make<string>(redis, name, { leaseMs: 150 });
+      const queue = make<string>(redis, name, { leaseMs: 400 }); // a busy machine is late by a hundred
       let runs = 0;
       const stop = new AbortController();
       const worker = new Worker(queue, async (_, { signal }) => {
         runs++;
-        await pause(700);
+        await pause(1_000);
         assertEquals(signal.aborted, false);
         stop.abort();
       }, { ...options, concurrency: 2 });
@@ -629,18 +661,73 @@ serverTest("Worker works again within two seconds after a restart of Redis", asy
   await redis.close();
 }, { aof: true });
 
+for (const [name, make] of Object.entries(KINDS)) {
+  serverTest(
+    `Worker on ${name} leaves no timer behind when it stops while Redis refuses`,
+    async (server) => {
+      await using redis = await connect({ url: server.url });
+      for (const end of ["ack", "nack"]) {
+        await using queue = make<number>(redis, end);
+        let running = 0;
+        const refused = Promise.withResolvers<void>();
+        const worker = new Worker(queue, async () => {
+          running++;
+          await refused.promise;
+          if (end === "nack") throw new Error("no");
+        }, { concurrency: 8, graceMs: 100, onEvent: () => {} });
+        await queue.enqueueMany(Array.from({ length: 8 }, (_, i) => i));
+        const ended = worker.start();
+        await eventually(() => assertEquals(running, 8));
+        await server.cli("REPLICAOF", "127.0.0.1", "1"); // writes are refused, and tried again
+        refused.resolve();
+        await pause(500); // by now the pauses between attempts are long
+        const stoppedAt = performance.now();
+        await worker.stop();
+        await ended; // a pause that goes on would fail this test
+        assertLess(performance.now() - stoppedAt, 1_300);
+        await server.cli("REPLICAOF", "NO", "ONE");
+      }
+    },
+  );
+
+  redisTest(`Worker on ${name} answers a handler that settles after its end`, async (test) => {
+    const queue = make<string>(test.redis, test.name, { leaseMs: 5_000 });
+    const kept = new Map<string, Delivery<string>>();
+    const worker = new Worker(queue, (payload, { delivery }) => {
+      kept.set(payload, delivery);
+      return payload === "stopped" ? new Promise(() => {}) : undefined;
+    }, { concurrency: 2, graceMs: 0 });
+    await queue.enqueueMany(["done", "stopped"]);
+    const ended = worker.start();
+    await eventually(() => assertEquals(kept.size, 2));
+    await eventually(async () => assertEquals((await queue.counts()).leased, 1));
+    const done = kept.get("done")!;
+    const again = done.ack();
+    assert(again instanceof Promise, `ack gave ${again}`);
+    await again;
+    await assertRejects(() => done.nack(), TypeError, "nack after ack");
+    await worker.stop();
+    await ended;
+    const stopped = kept.get("stopped")!;
+    assertEquals(await stopped.nack(), "ready");
+    await assertRejects(() => stopped.ack(), TypeError);
+    assertEquals((await queue.counts()).ready, 1);
+  });
+}
+
 redisTest("Worker keeps no message that could not be settled", async (test) => {
   const queue = new ReliableQueue<string>(test.redis, test.name, { leaseMs: 300, maxAttempts: 2 });
   const thrown: Record<string, unknown> = {
     nan: new Error("backoff gives NaN"),
     throws: new Error("backoff throws"),
     textless: Object.create(null),
+    stackless: Object.defineProperty(new Error("x"), "stack", { value: 17 }),
   };
   const events: string[] = [];
   await using worker = new Worker(queue, (payload) => {
     throw thrown[payload];
   }, {
-    concurrency: 3,
+    concurrency: 4,
     onEvent: (event) => event.type === "failed" && events.push(`${event.to}`),
     backoff: (_, error) => {
       if (error === thrown.throws) throw new Error("no idea");
@@ -649,9 +736,9 @@ redisTest("Worker keeps no message that could not be settled", async (test) => {
   });
   await queue.enqueueMany(Object.keys(thrown));
   worker.start();
-  await eventually(async () => assertEquals((await queue.counts()).dead, 3), 5_000);
+  await eventually(async () => assertEquals((await queue.counts()).dead, 4), 5_000);
   assertEquals((await queue.counts()).leased, 0);
-  assertEquals(events.filter((to) => to === "dead").length, 3);
+  assertEquals(events.filter((to) => to === "dead").length, 4);
 });
 
 serverTest("Worker drains a queue while Redis is at maxmemory", async (server) => {

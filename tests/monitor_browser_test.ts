@@ -188,6 +188,11 @@ pageTest(
     const shown = page.locator('[data-queue="mails"] .figure');
     assertEquals(await shown.textContent(), "1");
     await page.locator('#live-state[data-state="on"]').waitFor();
+    await page.keyboard.press("j");
+    assertEquals(
+      await page.evaluate("document.activeElement.getAttribute('href')"),
+      "/queues/mails",
+    );
     for (const n of [3, 5]) {
       const changedAt = performance.now();
       await queue.enqueueMany([2, 3]);
@@ -418,6 +423,20 @@ pageTest("a payload is coloured, and copied as it is", async ({ redis, open }) =
     JSON.parse(await page.evaluate("navigator.clipboard.readText()") as string),
     payload,
   );
+});
+
+pageTest("on a phone the tab that is open is in sight, and stays so", async ({ redis, open }) => {
+  await using queue = new ReliableQueue<unknown>(redis, "mails");
+  await bury(queue, 3);
+  for (const [path, name] of [["/messages?state=failed", "Failed"], ["/errors", "Errors"]]) {
+    const page = await open(`/queues/mails${path}`, { viewport: PHONE });
+    await page.locator('#live-state[data-state="on"]').waitFor();
+    await queue.enqueue(1);
+    await page.waitForTimeout(700); // a frame
+    const tab = page.getByRole("link", { name: name!, exact: true });
+    const { x, width } = (await tab.boundingBox())!;
+    assert(x >= 0 && x + width <= PHONE.width, `${name} is from ${x} to ${x + width}`);
+  }
 });
 
 pageTest("on a phone nothing lies over anything else in a row", async ({ redis, open }) => {

@@ -168,6 +168,25 @@ Deno.test("table leaves columns out and cuts one until it fits the terminal", ()
   ]);
 });
 
+Deno.test("table cuts a long name in a column that is not elastic, and leaves figures whole", () => {
+  const rows = [{ queue: "q".repeat(90), id: "i".repeat(70), reason: "because ".repeat(20) }];
+  const columns = [
+    { head: "queue", of: ({ queue }: typeof rows[0]) => queue },
+    { head: "id", of: ({ id }: typeof rows[0]) => id },
+    { head: "count", of: () => 1_234_567, right: true },
+    { head: "reason", of: ({ reason }: typeof rows[0]) => reason, elastic: true },
+    { head: "first to go", of: () => "spare", spare: 1 },
+  ] as const;
+  for (let width = 46; width < 330; width++) {
+    const lines = table(rows, columns, width).split("\n");
+    assert(lines.every((line) => [...line].length <= width), `${width}\n${lines.join("\n")}`);
+    assert(lines[3]!.includes("1,234,567"), lines[3]);
+  }
+  const wide = table(rows, columns, 130).split("\n")[3]!;
+  assert(wide.includes("q".repeat(31)) && wide.includes("i".repeat(31)), wide);
+  assert(table(rows, columns, 130).includes("first to go"), "a name is cut before a column goes");
+});
+
 Deno.test("readFlags reads times, counts and repeated flags", () => {
   const takes = {
     name: "redrive",

@@ -3,6 +3,8 @@ import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { z } from "zod";
 import { PriorityQueue, ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
 import { TaskMonitor } from "@workshop/redis-patterns/tasks";
+import { holdersOf } from "../monitor/holders.ts";
+import { Monitor } from "../monitor/snapshot.ts";
 import { post, serve } from "./monitor_web_support.ts";
 import { eventually, redisTest, serverTest } from "./support.ts";
 
@@ -101,6 +103,34 @@ redisTest(
     assertEquals(none.status, 204);
   },
 );
+
+redisTest("who takes from the job server is named by it, and is not silent", async (test) => {
+  const { redis, name } = test;
+  await using queue = new ReliableQueue<number>(redis, name);
+  {
+    await using server = serve({ redis: test.url });
+    const at = `${server.url}/queues/${name}`;
+    await queue.enqueue(1);
+    const [delivery] = deliveriesOf((await post(`${at}/receive`)).body);
+    const registered = { name, kind: "list", lastUsedAt: 0 } as const;
+    const holder = await eventually(async () => {
+      const [one, ...others] = await holdersOf(new Monitor(redis), registered, Date.now());
+      assertEquals([one!.info?.pid, one!.holds, others], [Deno.pid, 1, []]);
+      return one;
+    });
+    assertEquals(holder!.oldestId, delivery!.id);
+    await post(`${server.url}/deliveries/${delivery!.token}/ack`);
+    // One that waits is there as well, and what an operator pauses takes nothing.
+    await queue.pauseConsumer(holder!.consumer);
+    await queue.enqueue(2);
+    assertEquals((await post(`${at}/receive`, { waitMs: 1_500 })).status, 204);
+    await queue.resumeConsumer(holder!.consumer);
+    const [second] = deliveriesOf((await post(`${at}/receive`, { waitMs: 5_000 })).body);
+    assertEquals(second!.payload, 2);
+    await post(`${server.url}/deliveries/${second!.token}/ack`);
+  }
+  assertEquals(await queue.consumers(), []); // it has said goodbye
+});
 
 redisTest("a client that goes away while it waits gets nothing leased", async (test) => {
   await using server = serve({ redis: test.url, queueOptions: () => ({ maxAttempts: 1 }) });

@@ -86,7 +86,8 @@ serverTest(
     const away = await page(`${server.url}/queues/mails`);
     assertEquals(away.status, 503);
     assert(
-      away.html.includes("Redis cannot be reached") && away.html.includes("connection refused"),
+      away.html.includes("Redis cannot be reached") && away.html.includes("connection refused") &&
+        !away.html.includes("last heard"),
       away.html,
     );
     // Only for browsers without script, which would else be reloaded under somebody's hands.
@@ -106,7 +107,9 @@ serverTest(
     const second = frames(`${server.url}/live/queues/mails`, stop.signal);
     assert((await second.next()).value!.html.includes("mails"));
     await redis.kill();
-    assert((await second.next()).value!.html.includes("Redis cannot be reached"));
+    const gone = (await second.next()).value!.html;
+    assert(gone.includes("Redis cannot be reached"));
+    assertMatch(gone, /It was last heard of at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/);
     await redis.restart();
     for (
       let frame;

@@ -85,6 +85,18 @@ Deno.test("the dashboard's program refuses what it cannot do, and says why", asy
     assertEquals([code, stdout.length], [2, 0], args.join(" "));
     assertMatch(new TextDecoder().decode(stderr), says);
   }));
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const port = `${taken.addr.port}`;
+  for (
+    const [args, says] of [
+      [["--port", port], `Port ${port} of 127.0.0.1 is taken by another program: --port N`],
+      [["--port", "0", "--url", "localhost:6379"], 'Not a Redis URL: "localhost:6379"'],
+    ] as const
+  ) {
+    const { code, stderr, stdout } = await program(...args).output();
+    assertEquals([code, stdout.length], [1, 0], args.join(" "));
+    assert(new TextDecoder().decode(stderr).startsWith(says));
+  }
   const { code, stdout } = await program("--help").output();
   assertEquals(code, 0);
   assert(new TextDecoder().decode(stdout).includes("deno task dashboard"));

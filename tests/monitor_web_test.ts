@@ -1,6 +1,7 @@
 /** The pages of the web dashboard as they are sent. Browsers, buttons, frames and searches come in other files. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ReliableQueue, StreamQueue } from "@workshop/redis-patterns";
+import { passed, zoned } from "../monitor/web/parts.tsx";
 import { bury, page, Reader, serve } from "./monitor_web_support.ts";
 import { eventually, redisTest } from "./support.ts";
 
@@ -157,4 +158,50 @@ redisTest("lists go on where they ended, and show each message once", async (tes
   assertEquals((await walk("&q=payload.to:ann+-error:odd")).length, 85);
   const one = await page(`${server.url}/queues/${test.name}/messages?state=dead&q=id:${all[99]}`);
   assertEquals(one.html.match(/name="id"/g)?.length, 1);
+});
+
+redisTest(
+  "a queue that nobody works on comes first, and its dead letters are marked",
+  async (test) => {
+    const [quiet, stuck] = [`${test.name} a`, `${test.name} b`];
+    await using done = new ReliableQueue<unknown>(test.redis, quiet);
+    await done.enqueue(1, { delayMs: 60_000 });
+    await using waits = new ReliableQueue<unknown>(test.redis, stuck);
+    await bury(waits, ["no such address"]);
+    await waits.enqueue(1);
+    await using server = serve({ redis: test.url });
+    const { html } = await page(`${server.url}/?q=${encodeURIComponent(test.name)}`);
+    const order = [...html.matchAll(/data-queue="([^"]+)"/g)].map(([, name]) => name);
+    assertEquals(order, [stuck, quiet]);
+    assertEquals([...html.matchAll(/Dead <b( class="bad")?>(\d)</g)].map((m) => m.slice(1)), [
+      [' class="bad"', "1"],
+      [undefined, "0"],
+    ]);
+  },
+);
+
+redisTest(
+  "a search that cannot be read says what there is to search for, and not that none was found",
+  async (test) => {
+    await using queue = new ReliableQueue<unknown>(test.redis, test.name);
+    await bury(queue, ["no such address"]);
+    await using server = serve({ redis: test.url });
+    const at = `${server.url}/queues/${test.name}/messages?state=dead`;
+    const wrong = await page(`${at}&q=colour:red`);
+    assertMatch(wrong.html, /role="alert">There is no field &quot;colour&quot;/);
+    assertMatch(wrong.html, /<details class="help" open/);
+    assert(!wrong.html.includes("None found"), wrong.html);
+    const none = await page(`${at}&q=error:timeout`);
+    assert(none.html.includes("None found"));
+    assertMatch(none.html, /<details class="help">/);
+  },
+);
+
+Deno.test("times say how long ago, and by which clock", () => {
+  assertEquals(
+    [0, 999, -1, -999, 1_000, 61_500, -2_500].map(passed),
+    ["just now", "just now", "now", "now", "1 s ago", "1 min 1 s ago", "in 2 s"],
+  );
+  assertMatch(zoned(Date.UTC(2026, 10, 22)), /^2026-11-2[12] \d\d:\d\d:00 UTC([+−]\d+(:\d\d)?)?$/);
+  assertEquals([zoned(0), zoned(NaN)], ["", ""]);
 });

@@ -66,6 +66,17 @@ Deno.test("PartitionedQueue has every method that a queue with leases has", () =
   assertEquals(missing, []);
 });
 
+redisTest("who takes one by one from a PartitionedQueue is named once it says so", async (test) => {
+  const queue = queueOf(test.redis, test.name);
+  await queue.announce({ mode: "blocking", holds: 3 });
+  const consumers = await queue.consumers();
+  assertEquals(consumers.map(({ mode }) => mode), Array(8).fill("blocking"));
+  assertEquals(consumers.reduce((sum, { holds }) => sum + holds, 0), 3);
+  await queue.close();
+  await using other = queueOf(test.redis, test.name);
+  assertEquals(await other.consumers(), []);
+});
+
 for (const kind of Object.keys(KINDS) as Kind[]) {
   for (const mode of ["blocking", "polling"] as const) {
     redisTest(`a worker, ${mode}, takes all of eight partitions of ${kind}s once`, async (test) => {

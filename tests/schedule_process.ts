@@ -1,5 +1,5 @@
 /**
- * A scheduler in a process of its own, to be killed by `task_scheduler_test.ts`, or to be one of ten. Its
+ * A scheduler in a process of its own, to be killed by `task_scheduler_faults_test.ts`, or to be one of ten. Its
  * first argument says where Redis is, the second one which queue. It says `ready` when it runs.
  *
  * @module

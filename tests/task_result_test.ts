@@ -67,6 +67,35 @@ taskTest("many askers in one program share one connection", async (test) => {
   assertEquals(results.map(({ processed_data }) => processed_data), tasks.map((_, i) => 2 * i));
 });
 
+taskTest("what somebody else publishes is no end of a task", async (test) => {
+  const producer = test.producer();
+  const task = await producer.add("process_data", { data: 1 });
+  const asking = task.result();
+  asking.catch(() => {}); // awaited below
+  const channel = `${test.key("records")}:ended`;
+  await eventually(async () => {
+    assertEquals(Object.values(await test.redis.pubSubNumSub(channel)), [1]);
+  });
+  const bytes = (text: string) => `${text.length}`;
+  for (
+    const said of [
+      "",
+      "\n",
+      "-5 0\n", // read by its word, it would be read again and again
+      "0 -4\n",
+      "1e1 0\nabcdefghij",
+      "9999999999999999999999 0\n",
+      "17",
+      "a b\n",
+      `${bytes(task.id)} 4\n${task.id}dead`,
+      `${bytes(task.id)} 12\n${task.id}done\t1\t2\t3\n7`,
+      `${bytes(task.id)} 99\n${task.id}`,
+    ]
+  ) await test.redis.publish(channel, said);
+  test.worker();
+  assertEquals((await asking).processed_data, 2);
+});
+
 taskTest("a result is heard of although the connection was lost meanwhile", async (test) => {
   const producer = test.producer();
   const tasks = await Promise.all([1, 2, 3].map((data) => producer.add("process_data", { data })));
@@ -94,6 +123,8 @@ taskTest("a result is heard of although the subscription is silent", async (test
   proxy.blackHole(false); // those who lost bytes stay silent: only the client's own connection is made anew
   assertEquals(await limit(asking, "the asker", 15_000), "late");
   await asker.close();
+  // On a busy machine its short heartbeat has it connect anew once more, and a socket that is being made has a timer.
+  await eventually(() => assert(client.isReady));
   client.destroy();
 });
 

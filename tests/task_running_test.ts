@@ -185,3 +185,23 @@ taskTest("progress of a lease that is over is refused", async (test) => {
   assertInstanceOf(errors[0], LeaseLostError);
   assertEquals(await task.result(), "second");
 });
+
+taskTest(
+  "a handler that never ends leaves nothing behind when its worker has stopped",
+  async (test) => {
+    const producer = test.producer();
+    let runs = 0;
+    const handlers: TaskHandlers<Tasks> = {
+      ...HANDLERS,
+      slow: () => (runs++, new Promise(() => {})),
+    };
+    for (const limits of [{ timeoutMs: 20 }, { graceMs: 0 }]) {
+      const worker = test.worker({ handlers, maxAttempts: 1, ...limits });
+      const { id } = await producer.add("slow", { ms: 0 });
+      await eventually(() => assertEquals(runs, "timeoutMs" in limits ? 1 : 2));
+      if ("timeoutMs" in limits) await eventually(() => assertEquals(worker.active, 0));
+      await worker.stop(); // a timer that looked for cancelled tasks would fail this test
+      await producer.queue.cancel(id);
+    }
+  },
+);

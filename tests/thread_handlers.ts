@@ -27,6 +27,13 @@ export const handlers = {
     throw new PhotoError("no such photo");
   },
   fail_with: (what: unknown) => Promise.reject(what),
+  fail_hostile() {
+    throw Object.defineProperty(new Error("no"), "stack", {
+      get: () => {
+        throw new Error("do not look");
+      },
+    });
+  },
   fail_long(): never {
     throw new Error("x".repeat(100_000));
   },

@@ -100,6 +100,8 @@ poolTest("ThreadPool hands over name, message, stack and code of errors, capped"
     const caught = await pool.run("fail_with", thrown).catch((error) => ({ error }));
     assertEquals(caught, { error: thrown });
   }
+  const crashes = await pool.run("fail_hostile", null).catch((error) => error); // and not the thread
+  assertEquals(crashes, "Error: no");
   const caught = await pool.run("fail_with", { no: "error" }).catch((error) => error);
   assertEquals(caught, '{"no":"error"}');
 });

@@ -13,6 +13,7 @@ import {
 } from "@std/assert";
 import { exists } from "../tools/debian.ts";
 import { findRedis, findRedisPy } from "../tools/provision.ts";
+import { connection } from "../tools/redis_cli.ts";
 import { freePort, RedisServer } from "../tools/redis_server.ts";
 import { isReady } from "../tools/redis_config.ts";
 import { run, which } from "../tools/run.ts";
@@ -138,6 +139,34 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     assertEquals(freePort(port), port);
   });
 }
+
+Deno.test("tools/redis_cli.ts is redis-cli at the Redis of REDIS_URL, with its exit code", async () => {
+  await using server = await RedisServer.start({ password: "a b" });
+  const cli = (url: string, ...args: string[]) =>
+    run(Deno.execPath(), ["run", "-A", `${TOOLS}redis_cli.ts`, ...args], {
+      env: { REDIS_URL: url },
+    });
+  const url = server.url.replace(/$/, "/3");
+  assertEquals((await cli(url, "SET", "a key", "*")).stdout, "OK");
+  assertEquals((await cli(url, "GET", "a key")).stdout, "*");
+  assertEquals((await cli(server.url, "EXISTS", "a key")).stdout, "0");
+  const away = await cli("redis://127.0.0.1:1", "PING");
+  assertEquals([away.ok, /refused/.test(away.stdout + away.stderr)], [false, true]);
+  const odd = await cli("nowhere", "PING");
+  assertEquals([odd.ok, odd.stderr], [false, 'REDIS_URL is no URL: "nowhere"']);
+});
+
+Deno.test("tools/redis_cli.ts goes to the first of several servers, and tells nobody a password", () => {
+  const at = (url: string) => connection(url).args.join(" ");
+  assertEquals(at("redis://localhost"), "-h localhost -p 6379");
+  assertEquals(at("rediss://[::1]:7000/2"), "-h ::1 -p 7000 --tls -n 2");
+  assertEquals(at("redis+cluster://10.0.0.1:7001,10.0.0.2:7002"), "-h 10.0.0.1 -p 7001 -c");
+  assertEquals(at("redis+sentinel://10.0.0.1:7001,10.0.0.2:7002/main"), "-h 10.0.0.1 -p 7001");
+  assertEquals(connection("redis://ann:s%20cret@localhost"), {
+    args: ["-h", "localhost", "-p", "6379", "--user", "ann"],
+    env: { REDISCLI_AUTH: "s cret" },
+  });
+});
 
 Deno.test("run() kills what is not done at the deadline", async () => {
   const { ok, stderr } = await run("sleep", ["60"], { deadlineMs: 50 });

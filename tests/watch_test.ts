@@ -192,12 +192,14 @@ Deno.test("the watch page refuses a Redis on another machine, and says what lets
   const cwd = ROOT.pathname;
   const tool = (...args: string[]) =>
     run(Deno.execPath(), ["run", "-A", "tools/watch.ts", ...args], { cwd, deadlineMs: 30_000 });
-  const [far, odd, help] = await Promise.all([
+  const [far, none, odd, help] = await Promise.all([
     tool("--url", "redis://192.0.2.1:6379"),
+    tool("--url", "localhost:6379"),
     tool("99"),
     tool("--help"),
   ]);
   assertStringIncludes(far.stderr, "192.0.2.1:6379 is not this machine");
+  assertStringIncludes(none.stderr, "must be redis://host:port");
   assertStringIncludes(odd.stderr, "Not understood: 99");
   assertStringIncludes(help.stdout, "deno task watch 07");
 });

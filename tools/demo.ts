@@ -86,7 +86,6 @@ async function showAll(
   const stage = await openStage();
   const name = `demo_${stage.isOwn ? "" : `${crypto.randomUUID().slice(0, 8)}_`}`;
   try {
-    await checkServer(stage);
     console.log(`${stage.about}.`);
     await using web = dashboard ? await openDashboard(stage.url) : undefined;
     if (web) console.log(`${paint("bold", web.url)} shows its queues.`);
@@ -117,13 +116,6 @@ async function openDashboard(redis: string): Promise<{ url: string } & AsyncDisp
       await server.shutdown();
     },
   };
-}
-
-/** One clear message now instead of one from each process. */
-async function checkServer({ url, isOwn }: Stage): Promise<void> {
-  if (isOwn) return;
-  const redis = await connect({ url });
-  await redis.close();
 }
 
 async function showEach(

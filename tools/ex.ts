@@ -17,10 +17,11 @@ import {
   type Step,
   toTyped,
 } from "./example.ts";
-import { countFlags, messagesOf, programsOf, takes } from "./example_flags.ts";
+import { countFlags, flagsOf, messagesOf, programsOf, takes } from "./example_flags.ts";
 import { ExampleProcess, play } from "./example_process.ts";
 import {
   listenForInterrupts,
+  named,
   openStage,
   paint,
   shortNames,
@@ -104,7 +105,15 @@ async function withFlags(example: Example, flags: Flag[]): Promise<Example> {
   const stray = flags.find(({ key }) =>
     key === "url" || !programs.some((program) => takes(program, key))
   );
-  if (stray) throw new AskedWrongly(`${example.path} takes no --${stray.key}\n\n${HELP}`);
+  if (stray) {
+    const known = flagsOf(programs).join(" ");
+    const reason = stray.key === "url"
+      ? "REDIS_URL says where Redis is"
+      : known === ""
+      ? "it has no flags of its own"
+      : `only: ${known}`;
+    throw new AskedWrongly(`${example.path} takes no --${stray.key} here; ${reason}`);
+  }
   const [first, ...others] = programs.map((program) => {
     const taken = flags.filter(({ key }) => takes(program, key));
     return [program.command, ...taken.map(typed)].join(" ");
@@ -172,7 +181,7 @@ async function show(example: Example, extra: string[][]): Promise<number> {
       ...interrupts,
       start: (command, i) => {
         const prefix = stage ? prefixes[i] : "";
-        const onLine = (line: string) => console.log(`${prefix}${line}`);
+        const onLine = (line: string) => console.log(prefix ? named(prefix, line) : line);
         return new ExampleProcess(command, { url, extra: extra[i], colours, onLine });
       },
     });
@@ -218,7 +227,7 @@ function prefixesOf(commands: string[]): string[] {
   const names = shortNames(commands);
   const width = Math.max(...names.map(({ length }) => length));
   return names.map((name, i) =>
-    `${paint(NAME_STYLES[i % NAME_STYLES.length]!, `${name.padEnd(width)} │`)} `
+    paint(NAME_STYLES[i % NAME_STYLES.length]!, `${name.padEnd(width)} │`)
   );
 }
 

@@ -10,7 +10,7 @@
 
 import { connect, type ConnectedClient } from "@workshop/redis-patterns";
 import type { Example } from "./example.ts";
-import { type Interrupts, paint, type Stage, type Style } from "./example_stage.ts";
+import { type Interrupts, named, paint, type Stage, type Style } from "./example_stage.ts";
 import { fit } from "./example_stage.ts";
 import { programsOf } from "./example_flags.ts";
 import { type Actor, Cast } from "./ex_cast.ts";
@@ -180,7 +180,7 @@ class Live implements AsyncDisposable {
 
   #said(actor: Actor, line: string): void {
     const style = STYLES[this.#cast.actors.indexOf(actor) % STYLES.length] ?? "cyan";
-    this.#footer.print(`${paint(style, `${actor.name.padEnd(NAME_WIDTH)} │`)} ${line}`);
+    this.#footer.print(named(paint(style, `${actor.name.padEnd(NAME_WIDTH)} │`), line));
   }
 
   #ended(actor: Actor, how: string): void {
@@ -211,7 +211,7 @@ class Live implements AsyncDisposable {
     console.log(`\n${paint("yellow", "[score]")}  ${score}`);
     console.log(
       `${paint("yellow", "[stage]")}  producers ${producers}  workers ${workers}  ` +
-        `kill -9 ${killed}  SIGTERM ${terminated}  frozen ${frozen}  Redis restarted ${restarted}`,
+        `kill -9 ${killed}  of Redis ${restarted}  SIGTERM ${terminated}  frozen ${frozen}`,
     );
     if (killed > 0) console.log(paint("dim", "Who was killed has told nobody its score."));
   }

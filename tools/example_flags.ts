@@ -28,6 +28,15 @@ export function takes({ code }: Program, flag: string): boolean {
   return code.some((line) => new RegExp(`\\bflags\\.${flag}\\b|"${flag}"`).test(line));
 }
 
+/** The flags that some of the programs take, as they are typed; where Redis is, is not asked by a flag. */
+export function flagsOf(programs: Program[]): string[] {
+  const defaults = programs.map(({ code }) =>
+    /^const defaults = \{([^}]*)\}/m.exec(code.join("\n"))?.[1] ?? ""
+  );
+  const names = defaults.flatMap((text) => [...text.matchAll(/(\w+):/g)].map(([, name]) => name!));
+  return [...new Set(names)].filter((name) => name !== "url").map((name) => `--${name}`);
+}
+
 /**
  * The arguments for each program that make all of them use `name` for their queue, channel or stream.
  *

@@ -7,6 +7,7 @@
  */
 
 import { stripVTControlCharacters, styleText } from "node:util";
+import { connect } from "@workshop/redis-patterns";
 import { hostOf } from "./example.ts";
 import { findRedis } from "./provision.ts";
 import { RedisCluster } from "./redis_cluster.ts";
@@ -33,6 +34,7 @@ export interface Stage {
 export async function openStage({ aof = false, cluster = false } = {}): Promise<Stage> {
   const given = Deno.env.get("REDIS_URL");
   if (given) {
+    await reach(given);
     const about = `Using the Redis that REDIS_URL names, ${hostOf(given)}`;
     return { url: given, about, isOwn: false, stop: () => Promise.resolve() };
   }
@@ -43,6 +45,17 @@ export async function openStage({ aof = false, cluster = false } = {}): Promise<
     `Started a private Redis ${version} on 127.0.0.1:${server.port}; it ends with this program`;
   const restart = () => server.kill().then(() => server.restart());
   return { url: server.url, about, isOwn: true, stop: () => server.stop(), restart };
+}
+
+/** One clear message now instead of one from each process. */
+async function reach(url: string): Promise<void> {
+  try {
+    await using _redis = await connect({ url, timeoutMs: 3_000 });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const way = "Without REDIS_URL one is started here: unset REDIS_URL";
+    throw new Error(`REDIS_URL is of no use. ${error.message}\n\n${way}`, { cause: error });
+  }
 }
 
 function clusterStage(cluster: RedisCluster, version: string): Stage {
@@ -117,17 +130,32 @@ export function fit(text: string, width: number): string {
   return `${cut}…`;
 }
 
-/** Breaks `text` into lines of at most `width` columns, between words; keeps its own line ends. */
+/**
+ * Breaks `text` into lines of at most `width` columns, between words; keeps its own line ends. Colours
+ * count as nothing.
+ */
 export function wrap(text: string, width: number): string[] {
   return text.split("\n").flatMap((paragraph) => {
     const lines = [""];
     for (const word of paragraph.split(" ")) {
       const line = lines.at(-1)!;
-      if (line !== "" && line.length + 1 + word.length > width) lines.push(word);
+      if (line !== "" && widthOf(line) + 1 + widthOf(word) > width) lines.push(word);
       else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
     }
     return lines;
   });
+}
+
+/**
+ * What a process has printed, with its name in front, broken between words where the terminal is
+ * too narrow. Into a file or a pipe a line stays a line.
+ */
+export function named(name: string, line: string, width = terminalWidth()): string {
+  const space = width === undefined ? Infinity : Math.max(width - widthOf(name) - 1, 20);
+  if (widthOf(line) <= space) return `${name} ${line}`;
+  const [first, ...rest] = wrap(line, space - 2);
+  const blank = `${" ".repeat(widthOf(name) - 1)}│`;
+  return [`${name} ${first}`, ...rest.map((more) => `${blank}   ${more}`)].join("\n");
 }
 
 /** Short names for commands, by their files: `blocking`, `producer`, `blocking 2`. */

@@ -44,7 +44,7 @@ export async function listExercises(): Promise<Exercise[]> {
     const [, name, number] = /^((\d\d)_\w+)\.ts$/.exec(file) ?? [];
     if (!name || !number) continue;
     const text = await Deno.readTextFile(new URL(`exercises/${file}`, ROOT));
-    const title = /^ \* Exercise \d\d · (.+)$/m.exec(text)?.[1] ?? name;
+    const title = /^ \* (?:Exercise|Solution) \d\d · (.+)$/m.exec(text)?.[1] ?? name;
     const step = steps.find((step) => step.number === number)?.path;
     const hints = await Deno.readTextFile(new URL(`exercises/hints/${name}.md`, ROOT));
     exercises.push({ number, name, title, step, hints: parseHints(hints) });

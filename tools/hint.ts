@@ -54,7 +54,8 @@ async function main(): Promise<number> {
     console.log([`${i + 1}. ${first}`, ...rest.map((line) => `   ${line}`), ""].join("\n"));
   }
   const last = `That was the last hint. The solution: solutions/${name}.ts`;
-  const again = count === hints.length ? last : `Hint ${count} of ${hints.length}.`;
+  const next = `Hint ${count} of ${hints.length}. One more: deno task hint ${number}`;
+  const again = count === hints.length ? last : next;
   console.log(paint("dim", again));
   return 0;
 }

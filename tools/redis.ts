@@ -63,6 +63,7 @@ async function serve(options: { port: number; aof: boolean }): Promise<number> {
   if (server.port !== DEFAULT_PORT) {
     console.log(`In other terminals:     export REDIS_URL=${server.url}`);
   }
+  console.log("To look into it:        deno task redis-cli");
   console.log("To stop it:             Ctrl-C");
   if (await Promise.race([asked, server.ended()]) === "asked") return 0;
   console.error(`The server has ended by itself. It said:\n${await server.log()}`);
@@ -82,6 +83,7 @@ async function serveMany(all: RedisCluster | RedisSentinel, kind: string): Promi
   if (topology instanceof RedisCluster) console.log(`  ${list(topology.nodes)}`);
   else console.log(`  ${list(topology.servers)}\nSentinels:\n  ${list(topology.sentinels)}`);
   console.log(`In other terminals:     export REDIS_URL="${topology.url}"`);
+  console.log("To look into it:        deno task redis-cli");
   console.log("To see a failover:      kill -9 the pid of the first one");
   console.log("To stop all of them:    Ctrl-C");
   await asked;

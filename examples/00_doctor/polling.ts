@@ -13,7 +13,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { queue: "doctor_test", count: 1 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Doctor, can we ask?", flags);
+help("Doctor, can we ask?", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

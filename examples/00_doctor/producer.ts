@@ -12,7 +12,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "doctor_test", count: 1 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Doctor, test message", flags);
+help("Doctor, test message", flags, defaults);
 Deno.addSignalListener("SIGINT", () => Deno.exit(0));
 
 const redis = await connect({ url: flags.url });

@@ -13,7 +13,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { queue: "front_door", count: 3 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Connect, blocking", flags);
+help("Connect, blocking", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

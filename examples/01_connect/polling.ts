@@ -13,7 +13,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { url: "redis://127.0.0.1:6379", queue: "front_door", count: 3 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Connect, polling", flags);
+help("Connect, polling", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

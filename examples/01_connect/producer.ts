@@ -12,7 +12,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "front_door", count: 3, rate: 2 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Connect, the door bell", flags);
+help("Connect, the door bell", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

@@ -13,7 +13,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { queue: "task_queue", count: 20 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("List queue, polling", flags);
+help("List queue, polling", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

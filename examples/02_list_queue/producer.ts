@@ -12,7 +12,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "task_queue", count: 20, rate: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("List queue, producer", flags);
+help("List queue, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

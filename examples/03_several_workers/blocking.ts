@@ -14,7 +14,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { name: "ann", queue: "photo_tasks", count: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Several workers, blocking", flags);
+help("Several workers, blocking", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

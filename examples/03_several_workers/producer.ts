@@ -13,7 +13,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "photo_tasks", count: 20, rate: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Several workers, producer", flags);
+help("Several workers, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

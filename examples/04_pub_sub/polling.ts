@@ -13,7 +13,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { channel: "order_events" };
 const flags = parseArgs(Deno.args, { string: ["url", "channel"], default: defaults });
-help("Pub/sub, polling", flags);
+help("Pub/sub, polling", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

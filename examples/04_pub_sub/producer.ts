@@ -13,7 +13,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { channel: "order_events", count: 20, rate: 6 };
 const flags = parseArgs(Deno.args, { string: ["url", "channel"], default: defaults });
-help("Pub/sub, publisher", flags);
+help("Pub/sub, publisher", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

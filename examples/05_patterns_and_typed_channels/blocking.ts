@@ -13,7 +13,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { channel: "shop" };
 const flags = parseArgs(Deno.args, { string: ["url", "channel"], default: defaults });
-help("Patterns and typed channels, blocking", flags);
+help("Patterns and typed channels, blocking", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

@@ -13,7 +13,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { channel: "shop", count: 8, rate: 2 };
 const flags = parseArgs(Deno.args, { string: ["url", "channel"], default: defaults });
-help("Typed channels, publisher", flags);
+help("Typed channels, publisher", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

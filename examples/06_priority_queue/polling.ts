@@ -14,7 +14,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { name: "1", queue: "priority_tasks", count: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Priority queue, polling", flags);
+help("Priority queue, polling", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

@@ -13,7 +13,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "priority_tasks", count: 20, rate: 20 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Priority queue, producer", flags);
+help("Priority queue, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

@@ -16,7 +16,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 const defaults = { queue: "photo_prints", count: 10, ann: false };
 const options = { string: ["url", "queue"], boolean: ["ann"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Reliable queue, by hand", flags);
+help("Reliable queue, by hand", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

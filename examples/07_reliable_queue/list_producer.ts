@@ -13,7 +13,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "photo_prints", count: 10, rate: 4 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Reliable queue, producer for a plain list", flags);
+help("Reliable queue, producer for a plain list", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

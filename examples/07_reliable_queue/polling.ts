@@ -17,7 +17,7 @@ type Photo = { n: number; task: string; madeAt: number };
 const defaults = { queue: "photo_prints", count: 10, lossy: false, ann: false };
 const options = { string: ["url", "queue"], boolean: ["lossy", "ann"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Reliable queue, polling", flags);
+help("Reliable queue, polling", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

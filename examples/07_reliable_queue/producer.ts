@@ -14,7 +14,7 @@ import { help, now, say } from "../scoreboard.ts";
 const defaults = { queue: "photo_prints", count: 10, rate: 4, lossy: false };
 const options = { string: ["url", "queue"], boolean: ["lossy"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Reliable queue, producer", flags);
+help("Reliable queue, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

@@ -11,8 +11,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, ReliableQueue } from "@workshop/redis-patterns";
 import { help, say, Scoreboard } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "mails" } });
-help("Retries and dead letters, polling", flags);
+const defaults = { queue: "mails" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Retries and dead letters, polling", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

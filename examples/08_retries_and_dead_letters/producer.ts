@@ -11,8 +11,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, ReliableQueue } from "@workshop/redis-patterns";
 import { help, now, say } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "mails" } });
-help("Retries and dead letters, producer", flags);
+const defaults = { queue: "mails" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Retries and dead letters, producer", flags, defaults);
 const redis = await connect({ url: flags.url });
 const queue = new ReliableQueue(redis, flags.queue);
 

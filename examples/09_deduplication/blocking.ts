@@ -17,7 +17,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { name: "1", queue: "my_message_queue", count: 3, window: 2_000 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Deduplication, blocking", flags);
+help("Deduplication, blocking", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

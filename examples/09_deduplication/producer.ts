@@ -15,7 +15,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { name: "1", queue: "my_message_queue", count: 7, rate: 15, window: 2_000 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Deduplication, publisher", flags);
+help("Deduplication, publisher", flags, defaults);
 const redis = await connect({ url: flags.url });
 const queue = new ReliableQueue(redis, flags.queue);
 const ttlMs = Number(flags.window); // so late may a second one come

@@ -11,13 +11,14 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, LeaseLostError, ReliableQueue, Worker } from "@workshop/redis-patterns";
 import { help, say, Scoreboard } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "panoramas" } });
-help("Leases and heartbeats, polling", flags);
+const defaults = { queue: "panoramas" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Leases and heartbeats, polling", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 
 // A panorama takes 1,400 ms, and the lease is over after 600.
-const redis = await connect({ url: flags.url });
+await using redis = await connect({ url: flags.url });
 type Panorama = { task: string; madeAt: number };
 const ann = new ReliableQueue<Panorama>(redis, flags.queue, { leaseMs: 600 });
 const bob = new ReliableQueue<Panorama>(redis, flags.queue, { leaseMs: 600 });
@@ -72,7 +73,6 @@ await rounds().catch((error) => {
 });
 score.print();
 await Promise.all([ann.close(), bob.close()]);
-await redis.close();
 
 // Expect:
 // [worker] ann and bob on panoramas, asking every 100 ms

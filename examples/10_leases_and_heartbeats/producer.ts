@@ -10,8 +10,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, ReliableQueue } from "@workshop/redis-patterns";
 import { help, now, say } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "panoramas" } });
-help("Leases and heartbeats, producer", flags);
+const defaults = { queue: "panoramas" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Leases and heartbeats, producer", flags, defaults);
 let stopped = false;
 Deno.addSignalListener("SIGINT", () => stopped = true);
 

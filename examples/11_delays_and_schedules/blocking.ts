@@ -11,8 +11,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, ReliableQueue } from "@workshop/redis-patterns";
 import { help, say, Scoreboard } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "reminders" } });
-help("Delays, blocking", flags);
+const defaults = { queue: "reminders" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Delays, blocking", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

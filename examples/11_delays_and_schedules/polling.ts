@@ -11,8 +11,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, ReliableQueue } from "@workshop/redis-patterns";
 import { help, say, Scoreboard } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "reminders" } });
-help("Delays, polling", flags);
+const defaults = { queue: "reminders" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Delays, polling", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

@@ -11,8 +11,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, ReliableQueue } from "@workshop/redis-patterns";
 import { help, now, say } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "reminders" } });
-help("Delays, producer", flags);
+const defaults = { queue: "reminders" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Delays, producer", flags, defaults);
 const redis = await connect({ url: flags.url });
 const queue = new ReliableQueue(redis, flags.queue);
 const remind = async (to: string, delayMs: number) => {

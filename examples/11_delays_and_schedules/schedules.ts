@@ -11,8 +11,9 @@ import { connect } from "@workshop/redis-patterns";
 import { type SchedulerEvent, TaskQueue, TaskScheduler } from "@workshop/redis-patterns/tasks";
 import { help, say } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "nightly" } });
-help("Schedules", flags);
+const defaults = { queue: "nightly" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Schedules", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

@@ -15,7 +15,7 @@ import type { Tasks } from "./worker.ts";
 
 const defaults = { queue: "photo_work", count: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Tasks, blocking", flags);
+help("Tasks, blocking", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

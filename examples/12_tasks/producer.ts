@@ -12,8 +12,9 @@ import { TaskProducer } from "@workshop/redis-patterns/tasks";
 import { help, say } from "../scoreboard.ts";
 import type { Tasks } from "./worker.ts"; // its types alone: nothing of the worker runs here
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "photo_work" } });
-help("Tasks, producer", flags);
+const defaults = { queue: "photo_work" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tasks, producer", flags, defaults);
 const redis = await connect({ url: flags.url });
 const producer = new TaskProducer<Tasks>(redis, { name: flags.queue });
 

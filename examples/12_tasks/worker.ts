@@ -43,8 +43,9 @@ const handlers: TaskHandlers<Tasks> = {
   go_home: () => void worker.stop(),
 };
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "photo_work" } });
-help("Tasks, worker", flags);
+const defaults = { queue: "photo_work" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tasks, worker", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

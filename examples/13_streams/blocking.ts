@@ -14,7 +14,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { stream: "photo_orders", count: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "stream"], default: defaults });
-help("Streams, blocking", flags);
+help("Streams, blocking", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

@@ -14,7 +14,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { stream: "photo_orders", count: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "stream"], default: defaults });
-help("Streams, polling", flags);
+help("Streams, polling", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

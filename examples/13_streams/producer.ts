@@ -14,7 +14,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { stream: "photo_orders", count: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "stream"], default: defaults });
-help("Streams, producer", flags);
+help("Streams, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

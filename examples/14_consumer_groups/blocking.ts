@@ -17,7 +17,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 const defaults = { queue: "labels", count: 10, ann: false };
 const options = { string: ["url", "queue"], boolean: ["ann"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Consumer groups, blocking", flags);
+help("Consumer groups, blocking", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

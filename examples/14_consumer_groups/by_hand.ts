@@ -13,9 +13,10 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect } from "@workshop/redis-patterns";
 import { help, say } from "../scoreboard.ts";
 
-const options = { string: ["url", "stream"], boolean: ["ann"], default: { stream: "labels" } };
+const defaults = { stream: "labels", ann: false };
+const options = { string: ["url", "stream"], boolean: ["ann"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Consumer groups, by hand", flags);
+help("Consumer groups, by hand", flags, defaults);
 const redis = await connect({ url: flags.url });
 const [key, group] = [flags.stream, "printers"];
 const add = (label: string) => redis.xAdd(key, "*", { label });

@@ -14,7 +14,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "labels", count: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Consumer groups, producer", flags);
+help("Consumer groups, producer", flags, defaults);
 let stopped = false;
 Deno.addSignalListener("SIGINT", () => stopped = true);
 

@@ -17,7 +17,7 @@ import { handlers } from "./work/handlers.ts";
 const defaults = { queue: "raw_photos", count: 12, threads: 2, own: false };
 const options = { string: ["url", "queue"], boolean: ["own"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Threads, blocking", flags);
+help("Threads, blocking", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

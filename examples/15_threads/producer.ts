@@ -14,7 +14,7 @@ import type { handlers } from "./work/handlers.ts"; // its types alone
 
 const defaults = { queue: "raw_photos", count: 12 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Threads, producer", flags);
+help("Threads, producer", flags, defaults);
 const redis = await connect({ url: flags.url });
 const producer = new TaskProducer<typeof handlers>(redis, { name: flags.queue });
 

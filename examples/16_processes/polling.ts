@@ -22,7 +22,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 const defaults = { queue: "photo_printers", count: 10, child: false };
 const options = { string: ["url", "queue"], boolean: ["child"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Processes, polling", flags);
+help("Processes, polling", flags, defaults);
 
 type Photo = { n: number; photo: string; madeAt: number };
 /** Each task, what it takes and what it gives. */
@@ -63,11 +63,11 @@ async function work(): Promise<void> {
   await worker.run({ signal: stopSignal() });
   await worker.queue.close();
   await redis.close();
+  score.print();
 }
 
 const score = new Scoreboard();
 if (import.meta.main) await (flags.child ? work() : lead());
-if (import.meta.main) score.print();
 
 // Expect:
 // [supervisor] process 0 started
@@ -87,4 +87,3 @@ if (import.meta.main) score.print();
 // [score]  messages <n>  commands <n>  wait p50 <ms> ms
 // [score]  messages <n>  commands <n>  wait p50 <ms> ms
 // [supervisor] all have gone home
-// [score]  messages 0  commands 0  wait p50 0.0 ms

@@ -14,7 +14,7 @@ import type { Tasks } from "./blocking.ts"; // its types alone
 
 const defaults = { queue: "photo_printers", count: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Processes, producer", flags);
+help("Processes, producer", flags, defaults);
 const redis = await connect({ url: flags.url });
 const producer = new TaskProducer<Tasks>(redis, { name: flags.queue });
 

@@ -15,7 +15,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { queue: "orders", count: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Graceful shutdown, blocking", flags);
+help("Graceful shutdown, blocking", flags, defaults);
 
 const redis = await connect({ url: flags.url });
 type Order = { task: string; madeAt: number };

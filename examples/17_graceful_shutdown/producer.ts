@@ -12,7 +12,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "orders", count: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Graceful shutdown, producer", flags);
+help("Graceful shutdown, producer", flags, defaults);
 
 const redis = await connect({ url: flags.url });
 const queue = new ReliableQueue(redis, flags.queue);

@@ -16,7 +16,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { queue: "prints", count: 8, stuck: "print_3", limit: 2_500 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "stuck"], default: defaults });
-help("Monitoring, blocking", flags);
+help("Monitoring, blocking", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

@@ -12,7 +12,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "prints", count: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Monitoring, producer", flags);
+help("Monitoring, producer", flags, defaults);
 
 const redis = await connect({ url: flags.url });
 const queue = new ReliableQueue(redis, flags.queue);

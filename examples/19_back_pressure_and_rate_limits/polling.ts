@@ -18,7 +18,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { name: "1", queue: "portraits", count: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Back-pressure and rate limits, polling", flags);
+help("Back-pressure and rate limits, polling", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

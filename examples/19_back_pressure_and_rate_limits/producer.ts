@@ -14,11 +14,12 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, QueueFullError, ReliableQueue } from "@workshop/redis-patterns";
 import { help, now, say } from "../scoreboard.ts";
 
+const defaults = { queue: "portraits", count: 20 };
 const flags = parseArgs(Deno.args, {
   string: ["url", "queue"],
-  default: { queue: "portraits", count: 20 },
+  default: defaults,
 });
-help("Back-pressure and rate limits, producer", flags);
+help("Back-pressure and rate limits, producer", flags, defaults);
 const redis = await connect({ url: flags.url });
 const strict = new ReliableQueue(redis, flags.queue, { maxReady: 5 });
 const patient = new ReliableQueue(redis, flags.queue, { maxReady: 5, onFull: "wait" });

@@ -14,7 +14,7 @@ import { help, say } from "../scoreboard.ts";
 
 const defaults = { afterMs: 700, crash: false };
 const flags = parseArgs(Deno.args, { string: ["url"], boolean: ["crash"], default: defaults });
-help("Cluster, a failover", flags);
+help("Cluster, a failover", flags, defaults);
 let isWanted = true;
 Deno.addSignalListener("SIGINT", () => isWanted = false);
 

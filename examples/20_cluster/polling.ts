@@ -15,7 +15,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 
 const defaults = { queue: "lab_photos", count: 24 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Cluster, polling", flags);
+help("Cluster, polling", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

@@ -15,7 +15,7 @@ import { help, now, say } from "../scoreboard.ts";
 
 const defaults = { queue: "lab_photos", count: 24, rate: 12 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Cluster, producer", flags);
+help("Cluster, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

@@ -11,8 +11,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { Dashboard } from "@workshop/redis-patterns/dashboard";
 import { help, say, Scoreboard } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url"], default: { count: 6 } });
-help("A queue server, blocking", flags);
+const defaults = { count: 6 };
+const flags = parseArgs(Deno.args, { string: ["url"], default: defaults });
+help("A queue server, blocking", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

@@ -10,8 +10,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "@std/cli/parse-args";
 import { help, now, say } from "../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { default: { count: 6 } });
-help("A queue server, producer", flags);
+const defaults = { count: 6 };
+const flags = parseArgs(Deno.args, { default: defaults });
+help("A queue server, producer", flags, defaults);
 
 /** Until there is an answer. The same id again is the same order, so it cannot be stored twice. */
 async function send(order: unknown): Promise<Response> {

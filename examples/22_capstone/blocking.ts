@@ -18,7 +18,7 @@ import { help, say, Scoreboard } from "../scoreboard.ts";
 const defaults = { queue: "shop_orders", count: 40, lossy: false, careless: false };
 const options = { string: ["url", "queue"], boolean: ["lossy", "careless"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Capstone, blocking", flags);
+help("Capstone, blocking", flags, defaults);
 let [isOpen, told, kills, heardAt] = [true, 0, 0, Infinity];
 Deno.addSignalListener("SIGINT", () => isOpen = false);
 

@@ -13,7 +13,7 @@ import { help, now, say } from "../scoreboard.ts";
 const defaults = { queue: "shop_orders", count: 40, rate: 30, lossy: false };
 const options = { string: ["url", "queue"], boolean: ["lossy"], default: defaults };
 const flags = parseArgs(Deno.args, options);
-help("Capstone, producer", flags);
+help("Capstone, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

@@ -18,7 +18,7 @@ const flags = parseArgs(Deno.args, {
   boolean: ["lossy", "careless", "polling"],
   default: defaults,
 });
-help("Capstone, one worker", flags);
+help("Capstone, one worker", flags, defaults);
 
 type Order = { order: number; madeAt: number };
 const redis = await connect({ url: flags.url });

@@ -24,6 +24,7 @@ import {
   type Settlement,
 } from "@workshop/redis-patterns";
 import { type Context, Hono } from "hono";
+import { Attendance } from "./attendance.ts";
 import { asking, badRequest, notFound, Problem, unavailable } from "./problem.ts";
 import type { Kind, Queues } from "./queues.ts";
 
@@ -58,7 +59,7 @@ export interface RequestEnv {
 /** The routes. */
 export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
-  const hands = new Hands();
+  const attendance = new Attendance({ queues, closing });
 
   app.post("/queues/:name/messages", async (c) => {
     const body = await readBody(c);
@@ -107,7 +108,11 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
         if (leaseMs !== 0 && leaseMs < own) {
           throw badRequest(`leaseMs must be at least this server's, ${own}, but is ${leaseMs}`);
         }
-        const deliveries = await receive(queue, max, { waitMs, signal });
+        const deliveries = await attendance.during(
+          { name, kind, waits: waitMs > 0 },
+          queue,
+          () => receive(queue, max, { waitMs, signal }),
+        );
         if (!deliveries || closing.aborted) {
           throw unavailable("closing", "The server ends", "It was told to stop");
         }
@@ -115,7 +120,8 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
         // They share one lease.
         if (leaseMs > own) await deliveries[0]!.extend(leaseMs);
         for (const one of deliveries) {
-          hands.keep(writeToken({ name, kind, token: one.token }), one, Math.max(own, leaseMs));
+          const token = writeToken({ name, kind, token: one.token });
+          attendance.keep(token, one, { name, kind, leaseMs: Math.max(own, leaseMs) });
         }
         if (client.aborted) await giveBack(deliveries);
         // It may go while the answer is on its way.
@@ -138,9 +144,9 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
       const body = await readBody(c);
       return await queues.use(name, { kind, creates: true, remembers: false }, async (queue) => {
         // Of another server, or from before a restart, the token is enough.
-        const delivery = hands.get(whole) ?? deliveryOf(queue, token, whole);
+        const delivery = attendance.get(whole) ?? deliveryOf(queue, token, whole);
         const answer = await asking(() => settle(delivery, body, c));
-        if (verb !== "extend") hands.drop(whole);
+        if (verb !== "extend") attendance.drop(whole);
         return answer;
       });
     });
@@ -169,36 +175,13 @@ export function jobRoutes({ queues, maxWaiting, closing, figures }: JobsOptions)
   });
   settling("extend", async (delivery, body, c) => {
     checkFields(body, ["ms"]);
-    await delivery.extend(readNumber(body, "ms", { min: 1, max: 86_400_000 }));
+    const ms = readNumber(body, "ms", { min: 1, max: 86_400_000 });
+    await delivery.extend(ms);
+    attendance.prolong(c.req.param("token") ?? "", ms);
     return c.body(null, 204);
   });
 
   return app;
-}
-
-/**
- * The deliveries that were made here and are not settled yet: settling one through its own queue lets that
- * clear its lease away. They are forgotten when their lease must be over.
- */
-class Hands {
-  readonly #held = new Map<string, { delivery: Delivery<unknown>; until: number }>();
-
-  keep(token: string, delivery: Delivery<unknown>, leaseMs: number): void {
-    const now = performance.now();
-    for (const [other, { until }] of this.#held) {
-      if (until > now) break;
-      this.#held.delete(other);
-    }
-    this.#held.set(token, { delivery, until: now + leaseMs });
-  }
-
-  get(token: string): Delivery<unknown> | undefined {
-    return this.#held.get(token)?.delivery;
-  }
-
-  drop(token: string): void {
-    this.#held.delete(token);
-  }
 }
 
 /** Takes messages; undefined when nobody is there any more to have them. */

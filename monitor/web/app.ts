@@ -171,12 +171,14 @@ export function appOf(parts: Parts): Hono<Env> {
     const param = (c: Context) => (name: string) => c.req.param(name) ?? "";
     app.get(path, async (c) => {
       const visit = visitOf(c, guard, c.req.path);
-      const made = await Promise.resolve(look(visit, param(c))).catch((error) => {
+      const page = await Promise.resolve(look(visit, param(c))).catch((error) => {
         const problem = toProblem(error);
-        if (problem?.details.kind === "redis-away") return awayPage(problem.details.detail);
+        if (problem?.details.kind === "redis-away") {
+          return awayPage(problem.details.detail, watch.heardAt);
+        }
         throw error;
       });
-      return await show(c, made, parts);
+      return await show(c, page, parts);
     });
     app.get(`/live${path === "/" ? "/" : path}`, (c) => {
       if (figures.streams >= parts.maxStreams) {
@@ -201,7 +203,7 @@ export function appOf(parts: Parts): Hono<Env> {
           const problem = toProblem(error);
           if (problem?.details.kind !== "redis-away") return { html: undefined };
           wasAway ??= true;
-          return { html: String(await awayPage(problem.details.detail).live) };
+          return { html: String(await awayPage(problem.details.detail, watch.heardAt).live) };
         }
       };
       return liveResponse(frame, { closing, onEnd: () => figures.streams-- });

@@ -61,6 +61,14 @@ function client(page: Browser): void {
         width: into.clientWidth,
         height: 200,
         legend: { live: true },
+        hooks: {
+          // The last value is that of the running minute, which is not over.
+          drawClear: [(u: Browser) => {
+            const from = u.valToPos(u.data[0].at(-2), "x", true);
+            u.ctx.fillStyle = colour("--sunken");
+            u.ctx.fillRect(from, u.bbox.top, u.bbox.left + u.bbox.width - from, u.bbox.height);
+          }],
+        },
         cursor: { points: { size: 7 }, drag: { x: false, y: false } },
         scales: {
           x: { time: true },
@@ -203,7 +211,18 @@ function client(page: Browser): void {
     } else if (event.key === "x" && at >= 0) rows[at].querySelector("input[name=id]")?.click();
   });
 
+  // On a phone a row of tabs is wider than the screen: the one that is open comes into sight.
+  function showOpen(): void {
+    for (const tab of all(".tabs a[aria-current], nav.main a[aria-current]")) {
+      const row = tab.parentElement;
+      const { left, width } = tab.getBoundingClientRect();
+      const seen = row.getBoundingClientRect();
+      row.scrollLeft += left + width / 2 - (seen.left + seen.width / 2);
+    }
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    showOpen();
     draw();
     count();
   });

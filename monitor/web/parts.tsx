@@ -5,10 +5,12 @@
  *
  * @module
  */
-import type { ConsumerInfo, Counts, QueueStats } from "@workshop/redis-patterns";
+import type { ConsumerInfo, Counts, QueueStats, RegisteredQueue } from "@workshop/redis-patterns";
 import type { Child, FC } from "hono/jsx";
 import { raw } from "hono/html";
 import { cut, duration, inert, instant, shares, whole } from "../format.ts";
+import { behind, type State } from "./commands.ts";
+import type { Verb } from "./operations.ts";
 
 /** The states in the order of a message's life, with the words for people. */
 export const STATES = [
@@ -29,11 +31,24 @@ export const Text: FC<{ children: string; width?: number }> = ({ children, width
 export const When: FC<{ at: number; now: number }> = ({ at, now }) => {
   if (!(at > 0)) return <span class="muted">unknown</span>;
   const ago = now - at;
-  const words = ago >= 0
-    ? `${duration(floorSecond(ago))} ago`
-    : `in ${duration(floorSecond(-ago))}`;
-  return <time datetime={isoOf(at)} title={instant(at)} class="nowrap">{words}</time>;
+  return <time datetime={isoOf(at)} title={zoned(at)} class="nowrap">{passed(ago)}</time>;
 };
+
+/** `12 s ago`, `in 3 min 5 s`; under a second nothing that changes while one looks at it. */
+export function passed(ago: number): string {
+  if (Math.abs(ago) < 1_000) return ago >= 0 ? "just now" : "now";
+  return ago > 0 ? `${duration(floorSecond(ago))} ago` : `in ${duration(floorSecond(-ago))}`;
+}
+
+/** An instant by the clock of this server, and which clock that is: whoever reads it may be elsewhere. */
+export function zoned(at: number): string {
+  const words = instant(at);
+  if (words === "") return "";
+  const ahead = -new Date(at).getTimezoneOffset();
+  const [hours, minutes] = [Math.floor(Math.abs(ahead) / 60), Math.abs(ahead) % 60];
+  const rest = minutes > 0 ? `:${String(minutes).padStart(2, "0")}` : "";
+  return `${words} UTC${ahead === 0 ? "" : `${ahead > 0 ? "+" : "−"}${hours}${rest}`}`;
+}
 
 /** No fractions of what changes while one looks at it. */
 export function floorSecond(ms: number): number {
@@ -69,6 +84,11 @@ export const StateBar: FC<{ counts: Counts }> = ({ counts }) => {
   );
 };
 
+/** How a count is shown: dead letters are to be seen. */
+export function toneOf(state: (typeof STATES)[number][0], counts: Counts): "bad" | undefined {
+  return state === "dead" && counts.dead > 0 ? "bad" : undefined;
+}
+
 /** One value for each of the last sixty minutes. */
 export function perMinute(stats: QueueStats, what: "enqueued" | "acked" | "failed", now: number) {
   const last = Math.floor(now / 60_000);
@@ -76,7 +96,7 @@ export function perMinute(stats: QueueStats, what: "enqueued" | "acked" | "faile
   return Array.from({ length: 60 }, (_, i) => byMinute.get(last - 59 + i) ?? 0);
 }
 
-/** A line of values, without axes. */
+/** A line of values, without axes. The last is that of the running minute, which is not over: it is dotted. */
 export const Spark: FC<{ values: readonly number[]; label: string; class?: string }> = (
   { values, label, class: name = "spark" },
 ) => {
@@ -95,14 +115,18 @@ export const Spark: FC<{ values: readonly number[]; label: string; class?: strin
     >
       <title>{label}</title>
       <polygon points={`0,38 ${points.join(" ")} 132,38`} fill="currentColor" opacity=".1" />
-      <polyline
-        points={points.join(" ")}
-        fill="none"
-        stroke="currentColor"
-        stroke-width="1.6"
-        stroke-linejoin="round"
-        vector-effect="non-scaling-stroke"
-      />
+      {[points.slice(0, -1), points.slice(-2)].map((some, i) => (
+        <polyline
+          points={some.join(" ")}
+          fill="none"
+          stroke="currentColor"
+          stroke-width="1.6"
+          stroke-linejoin="round"
+          stroke-dasharray={i === 1 ? "1 3" : undefined}
+          stroke-linecap={i === 1 ? "round" : undefined}
+          vector-effect="non-scaling-stroke"
+        />
+      ))}
     </svg>
   );
 };
@@ -207,6 +231,42 @@ export const Change: FC<
     <input type="hidden" name="_token" value={token} />
     {children}
   </form>
+);
+
+/** What behind() says stands behind a button, as its tooltip: the call, and what Redis is told. */
+export function tooltip({ call, redis }: { call: string; redis: readonly string[] }): string {
+  return [call, ...redis].join("\n");
+}
+
+/** A button that acts on all messages of a queue's state that match a search; what it would do is asked first. */
+export const OnMatching: FC<{
+  queue: Pick<RegisteredQueue, "name" | "kind">;
+  visit: { readonly formToken: string };
+  state: State;
+  verb: Verb;
+  query: string;
+  label: string;
+  slim?: boolean;
+  children?: Child;
+}> = ({ queue: { name, kind }, visit, state, verb, query, label, slim = false, children }) => (
+  <Change
+    action={`${pathOf("queues", name)}/plan`}
+    token={visit.formToken}
+    class={slim ? "inline" : undefined}
+  >
+    <input type="hidden" name="state" value={state} />
+    <input type="hidden" name="q" value={query} />
+    <button
+      type="submit"
+      name="act"
+      value={`${verb}:matching`}
+      class={slim ? "slim" : undefined}
+      title={tooltip(behind({ name, kind, state, verb }))}
+      aria-label={label}
+    >
+      {children}
+    </button>
+  </Change>
 );
 
 /** A path of this server whose parts are anybody's text. */

@@ -15,6 +15,7 @@ export const STYLE = `
   --ready: #4451c9; --leased: #8f99ea; --delayed: #bdbdb4; --dead: #c2304a;
   --bad: #b3223d; --bad-soft: #fcedf0; --warn: #855400; --warn-soft: #fdf3df; --good: #1d7044;
   --shadow: 0 1px 2px rgb(20 22 30 / 4%), 0 4px 16px rgb(20 22 30 / 4%);
+  --room: 1216px;
 }
 :root[data-theme="dark"] {
   color-scheme: dark;
@@ -65,7 +66,7 @@ p { margin: 0 }
 
 /* The frame */
 .top { background: var(--surface); border-bottom: 1px solid var(--line) }
-.top > div, main { max-width: 1216px; margin: 0 auto; padding: 0 24px }
+.top > div, main { max-width: var(--room); margin: 0 auto; padding: 0 24px }
 .top > div { display: flex; align-items: center; gap: 28px; height: 56px }
 .brand { display: flex; align-items: center; gap: 10px; font-weight: 620; color: var(--ink); letter-spacing: -.01em; white-space: nowrap }
 .brand:hover { text-decoration: none }
@@ -83,7 +84,7 @@ nav.main a[aria-current] { color: var(--ink); background: var(--sunken) }
 .icon:hover { background: var(--sunken); color: var(--ink) }
 .icon svg { width: 18px; height: 18px; display: block }
 main { padding-top: 32px; padding-bottom: 56px; min-height: calc(100vh - 140px) }
-footer { width: min(1168px, 100% - 48px); margin: 0 auto; padding: 18px 0 28px; color: var(--muted); font-size: 13px; display: flex; gap: 8px 20px; flex-wrap: wrap; border-top: 1px solid var(--line) }
+footer { width: min(var(--room) - 48px, 100% - 48px); margin: 0 auto; padding: 18px 0 28px; color: var(--muted); font-size: 13px; display: flex; gap: 8px 20px; flex-wrap: wrap; border-top: 1px solid var(--line) }
 footer kbd { background: var(--surface); border: 1px solid var(--line); border-radius: 5px; padding: 0 5px; font-size: 12px }
 
 /* Headings of pages */
@@ -117,7 +118,7 @@ details.help dl { margin-top: 8px }
 .empty svg { width: 44px; height: 44px; color: var(--delayed); margin-bottom: 14px }
 .empty h1, .empty h2 { font-size: 17px }
 .empty h1, .empty h2 { color: var(--ink); margin-bottom: 6px }
-.empty p { max-width: 520px; margin: 0 auto }
+.empty p { max-width: 560px; margin: 0 auto }
 .empty pre { display: inline-block; text-align: left; margin: 18px 0 0; max-width: 100% }
 .badge { display: inline-block; font-size: 12px; line-height: 20px; font-weight: 530; padding: 0 8px; border-radius: 6px; background: var(--sunken); color: var(--muted); vertical-align: middle; letter-spacing: 0; white-space: nowrap }
 .badge.warn { background: var(--warn-soft); color: var(--warn) } .badge.bad { background: var(--bad-soft); color: var(--bad) }
@@ -143,6 +144,7 @@ td .muted a, .consumer a { text-decoration: underline }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 13px; color: var(--muted) }
 .legend a, .legend span { color: var(--muted); position: relative; z-index: 1; display: inline-flex; gap: 6px; align-items: center }
 .legend b { color: var(--ink); font-weight: 560 }
+.legend b.bad, .tile b.bad { color: var(--bad) }
 .dot { width: 8px; height: 8px; border-radius: 3px; flex: none }
 .ready { background: var(--ready); fill: var(--ready) } .leased { background: var(--leased); fill: var(--leased) }
 .delayed { background: var(--delayed); fill: var(--delayed) } .dead { background: var(--dead); fill: var(--dead) }
@@ -161,6 +163,12 @@ dl.pairs { display: grid; grid-template-columns: auto 1fr; gap: 7px 18px; margin
 dl.pairs dt { color: var(--muted) }
 dl.pairs dd { margin: 0; text-align: right; overflow-wrap: anywhere }
 dl.pairs.left dd { text-align: left }
+table.sums th { border: 0; padding: 0 }
+table.sums td { border: 0; padding-top: 3px; padding-bottom: 4px }
+table.sums td:first-child { color: var(--muted) }
+table.sums td:nth-child(3) { width: 64px }
+table.groups-of { table-layout: fixed; min-width: 640px }
+table.groups-of th:nth-child(1) { width: 18% } table.groups-of th:nth-child(2) { width: 10% } table.groups-of th:nth-child(3) { width: 15% } table.groups-of th:nth-child(4) { width: 20% }
 figure { margin: 0 }
 .plot { min-height: 200px } html:not(.js) .plot { display: none }
 .plot .u-legend, .plot .u-legend tbody { display: flex; flex-wrap: wrap; gap: 0 14px }
@@ -205,6 +213,7 @@ input[type=search], input[type=password], input[type=number], select {
   font: inherit; font-size: 14px; color: var(--ink); background: var(--surface); border: 1px solid color-mix(in srgb, var(--muted) 55%, var(--line)); border-radius: 9px; padding: 8px 12px; min-width: 0 }
 input[type=checkbox] { width: 16px; height: 16px; margin: 0; vertical-align: -2px; accent-color: var(--accent) }
 .search { display: flex; gap: 8px; margin-bottom: 16px; flex-wrap: wrap }
+.head .search { flex-wrap: nowrap; margin: 0 }
 .search input { flex: 1 1 240px; font-family: Mono, Inter, monospace; font-size: 13px }
 button, .button {
   font: inherit; font-size: 14px; font-weight: 530; border: 1px solid color-mix(in srgb, var(--muted) 35%, var(--line)); background: var(--surface); color: var(--ink); border-radius: 9px; padding: 7px 14px; cursor: pointer; display: inline-block; white-space: nowrap }
@@ -225,6 +234,7 @@ form.inline { display: inline }
 label.field { display: grid; gap: 5px; font-size: 13px; color: var(--muted) }
 .actions input[type=number] { width: 120px } .actions input, .actions select, .actions button { height: 38px }
 .actions { display: flex; gap: 10px; flex-wrap: wrap; align-items: end }
+.actions .button, .bulk .button { height: 38px }
 progress { appearance: none; border: 0; width: 100%; height: 10px; border-radius: 5px; background: var(--sunken); overflow: hidden; display: block }
 progress::-webkit-progress-bar { background: var(--sunken) }
 progress::-webkit-progress-value { background: var(--accent); transition: width .3s } progress::-moz-progress-bar { background: var(--accent) }
@@ -245,6 +255,8 @@ ul.plain > li + li { border-top: 1px solid var(--line); padding-top: 12px; margi
 .groups .share { grid-column: 1 / -1; height: 4px; width: 100%; display: block; border-radius: 2px; background: var(--sunken) }
 .door { max-width: 380px; margin: 12vh auto 0 }
 
+/* A wall: four cards in a row. */
+@media (min-width: 1680px) { :root { --room: 1584px } }
 @media (max-width: 860px) {
   .columns { grid-template-columns: minmax(0, 1fr) }
   .tiles { grid-template-columns: 1fr 1fr }
@@ -285,6 +297,9 @@ ul.plain > li + li { border-top: 1px solid var(--line); padding-top: 12px; margi
   .stacked td[data-label]::before { content: attr(data-label) " "; color: var(--muted); font-size: 13px }
   .stacked td > div:not(.wide):not(.consumer) { display: inline-block; margin-right: 10px }
   .consumer { flex-wrap: wrap }
+  table.groups-of { table-layout: auto; min-width: 0 }
+  .keys .scroll .stacked tr { padding: 10px 0 }
+  .keys .scroll .stacked td:first-child:not(.check) { flex-basis: 100% }
   .tile { padding: 12px 14px }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important } }

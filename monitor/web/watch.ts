@@ -52,10 +52,16 @@ export class Watch {
   readonly #source: Source;
   readonly #kept = new Map<string, Kept>();
   readonly #indexes = new Map<string, ErrorIndex>();
+  #heardAt = 0;
 
   /** Looks through this source. */
   constructor(source: Source) {
     this.#source = source;
+  }
+
+  /** When something was last heard of Redis, by our clock; 0 if nothing was. */
+  get heardAt(): number {
+    return this.#heardAt;
   }
 
   /** Redis's clock now, in milliseconds since 1970; the difference to ours is asked for now and then. */
@@ -193,7 +199,9 @@ export class Watch {
     const value = load();
     const entry = { value, until: now + ms };
     this.#kept.set(key, entry);
-    value.catch(() => {
+    value.then(() => {
+      this.#heardAt = Date.now();
+    }, () => {
       if (this.#kept.get(key) === entry) this.#kept.delete(key);
     });
     return value;

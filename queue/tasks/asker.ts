@@ -74,11 +74,11 @@ export class Asker {
     { mode, pollMs, waitMs, signal }: AskOptions,
   ): Promise<TaskRecord | undefined> {
     signal?.throwIfAborted();
-    const over = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
+    const over = signal ? [signal, this.#closing.signal] : [this.#closing.signal];
     const until = performance.now() + waitMs;
     if (waitMs === 0) return await this.#record(id);
-    if (mode === "polling") return await this.#poll(id, { pollMs, until, over, signal });
-    return await this.#listen(id, { until, over, signal });
+    if (mode === "polling") return await this.#poll(id, { pollMs, until, over });
+    return await this.#listen(id, { until, over });
   }
 
   /** Calls back all who wait: they throw. */
@@ -94,12 +94,7 @@ export class Asker {
 
   async #poll(
     id: string,
-    { pollMs, until, over }: {
-      pollMs: number;
-      until: number;
-      over: AbortSignal;
-      signal: AbortSignal | undefined;
-    },
+    { pollMs, until, over }: { pollMs: number; until: number; over: readonly AbortSignal[] },
   ): Promise<TaskRecord | undefined> {
     for (let failures = 0;;) {
       try {
@@ -112,14 +107,14 @@ export class Asker {
         failures++;
       }
       const pause = failures > 0 ? Math.max(pollMs, backoffMs(failures)) : pollMs;
-      await sleep(Math.max(0, Math.min(pause, until - performance.now())), over);
-      over.throwIfAborted();
+      await sleep(Math.max(0, Math.min(pause, until - performance.now())), ...over);
+      for (const signal of over) signal.throwIfAborted();
     }
   }
 
   async #listen(
     id: string,
-    { until, over }: { until: number; over: AbortSignal; signal: AbortSignal | undefined },
+    { until, over }: { until: number; over: readonly AbortSignal[] },
   ): Promise<TaskRecord | undefined> {
     let heard: TaskRecord | undefined;
     let failure: { error: unknown } | undefined;
@@ -133,12 +128,12 @@ export class Asker {
     });
     try {
       for (;;) {
-        over.throwIfAborted();
+        for (const signal of over) signal.throwIfAborted();
         if (heard) return heard;
         if (failure) throw failure.error;
         if (look && this.#ends.listening) {
           look = false;
-          const record = await this.#look(id, until);
+          const record = await this.#look(id, until, over);
           if (record === "away") look = true; // told again when the connection stands
           else if (!record || hasEnded(record)) return heard ?? record;
           if (heard) continue;
@@ -148,7 +143,7 @@ export class Asker {
         const woken = new AbortController();
         wake = () => woken.abort();
         if (!heard && !failure && !(look && this.#ends.listening)) {
-          await sleep(Math.min(left, RECHECK_MS), AbortSignal.any([over, woken.signal]));
+          await sleep(Math.min(left, RECHECK_MS), ...over, woken.signal);
         }
         wake = () => {};
       }
@@ -157,12 +152,16 @@ export class Asker {
     }
   }
 
-  async #look(id: string, until: number): Promise<TaskRecord | undefined | "away"> {
+  async #look(
+    id: string,
+    until: number,
+    over: readonly AbortSignal[],
+  ): Promise<TaskRecord | undefined | "away"> {
     try {
       return await this.#record(id);
     } catch (error) {
       if (!isRetryable(error) || performance.now() >= until) throw error;
-      await sleep(backoffMs(1));
+      await sleep(backoffMs(1), ...over);
       return "away";
     }
   }
@@ -304,9 +303,11 @@ class Ends {
   #heard(raw: Buffer): void {
     for (let at = 0; at < raw.length;) {
       const eol = raw.indexOf(10, at);
-      const [idBytes, recordBytes] = raw.toString("latin1", at, eol).split(" ").map(Number);
-      const idEnd = eol + 1 + idBytes!;
-      if (eol < 0 || !(idEnd + recordBytes! <= raw.length)) return; // somebody else's
+      const said = /^(\d{1,9}) (\d{1,9})$/.exec(eol < 0 ? "" : raw.toString("latin1", at, eol));
+      if (!said) return; // somebody else's
+      const [idBytes, recordBytes] = [Number(said[1]), Number(said[2])];
+      const idEnd = eol + 1 + idBytes;
+      if (idEnd + recordBytes > raw.length) return;
       const id = raw.toString("utf8", eol + 1, idEnd);
       const all = this.#asking.get(id);
       if (all) {
@@ -315,7 +316,7 @@ class Ends {
           : undefined;
         for (const told of [...all]) told(record ? { record } : {});
       }
-      at = idEnd + recordBytes!;
+      at = idEnd + recordBytes;
     }
   }
 }

@@ -37,7 +37,7 @@ export interface PendingTask extends ListedTask {
   readonly consumer: string;
   /** When it was handed over, in milliseconds since 1970, by Redis's clock. */
   readonly startedAt?: number;
-  /** When it is somebody else's turn, unless its consumer says again that it is at work; by Redis's clock. */
+  /** When it is somebody else's turn, unless its consumer says again that it is at work; in ms since 1970, by Redis's clock. */
   readonly leaseExpiresAt: number;
   /** What its handler said last of how far it is. */
   readonly progress?: unknown;

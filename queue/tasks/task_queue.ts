@@ -219,13 +219,21 @@ export class TaskQueue<T extends TaskMap<T>> extends LeasedQueue<AnyTask<T>> {
     return await this.storeMany(tasks, { ...options, priority: 0 });
   }
 
-  /** What is on record of a task, if there is a record. O(1). */
+  /**
+   * What is on record of a task, if there is a record. O(1).
+   *
+   * @throws {TypeError} for what can be no id.
+   */
   async task(id: string): Promise<TaskRecord | undefined> {
     const [record] = await this.tasks([id]);
     return record;
   }
 
-  /** The same for several; undefined for each of which there is none. */
+  /**
+   * The same for several, each in its place; undefined for each of which there is none. One command.
+   *
+   * @throws {TypeError} for what can be no id.
+   */
   async tasks(ids: readonly string[]): Promise<(TaskRecord | undefined)[]> {
     for (const id of ids) checkText("task id", id);
     if (ids.length === 0) return [];

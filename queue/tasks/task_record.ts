@@ -40,7 +40,7 @@ export interface TaskRecord {
   readonly addedAt: number;
   /** When it was last started, in milliseconds since 1970, by Redis's clock; of `running` and `done`. */
   readonly startedAt?: number;
-  /** Since when it is in this state, or when its progress was told; by Redis's clock. */
+  /** Since when it is in this state, or when its progress was told, in milliseconds since 1970, by Redis's clock. */
   readonly changedAt: number;
   /** Who has it, or had it last. */
   readonly consumer?: string;

@@ -410,7 +410,7 @@ export class TaskScheduler<T extends TaskMap<T>> implements AsyncDisposable {
         waitMs = backoffMs(failures++);
         this.#onEvent?.({ type: "retrying", error: error as Error, inMs: waitMs });
       }
-      await sleep(waitMs, AbortSignal.any([signal, defined]));
+      await sleep(waitMs, signal, defined);
     }
   }
 

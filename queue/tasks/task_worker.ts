@@ -241,7 +241,11 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
    */
   async stop(options: { graceMs?: number } = {}): Promise<void> {
     this.#beginning?.abort();
-    await this.#worker.stop(options);
+    try {
+      await this.#worker.stop(options);
+    } finally {
+      this.#leaveBehind();
+    }
     await this.#ended;
   }
 
@@ -254,8 +258,9 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   /** Takes no task before there are handlers. */
   #begin(run: () => Promise<void>, signal?: AbortSignal): Promise<void> {
     checkSignal(signal);
-    // Handlers in this thread are there already, and a worker that runs says so by itself.
-    if (this.#source.concurrency === undefined || this.#worker.health().running) return run();
+    if (this.#worker.health().running) return run(); // which says so
+    // Handlers in this thread are there already.
+    if (this.#source.concurrency === undefined) return run().finally(() => this.#leaveBehind());
     if (this.#beginning) throw new TypeError(`The worker of "${this.queue.name}" runs already`);
     const beginning = new AbortController();
     this.#beginning = beginning;
@@ -281,6 +286,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
       signal.removeEventListener("abort", close); // from now on handlers have their grace
       if (!signal.aborted) await run();
     } finally {
+      this.#leaveBehind();
       await source.close();
     }
   }
@@ -312,6 +318,11 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
     });
   }
 
+  /** The run is over, and with it what handlers go on with that never end. */
+  #leaveBehind(): void {
+    for (const running of this.#running) this.#over(running);
+  }
+
   #over(running: Running): void {
     this.#running.delete(running);
     if (this.#running.size > 0) return;
@@ -337,6 +348,8 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
 
   /** The signals of those that somebody has cancelled abort. */
   async #hearOfCancelled(): Promise<void> {
+    // What outlasted its time is settled, and may never end.
+    for (const running of this.#running) if (running.delivery.settled) this.#over(running);
     const now = performance.now();
     const old = [...this.#running].filter(({ begunAt }) => now - begunAt > CANCEL_MS / 2);
     if (old.length === 0) return;

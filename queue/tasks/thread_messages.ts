@@ -49,14 +49,10 @@ const MAX_CHARACTERS = 8_192;
  * of all others, and fails for an error that has a function or a socket among its properties.
  */
 export function pack(error: unknown): Thrown {
-  if (error instanceof Error) {
-    const { code } = error as { code?: unknown };
-    return {
-      name: cut(error.name),
-      message: cut(error.message),
-      ...(typeof error.stack === "string" && { stack: cut(error.stack) }),
-      ...((typeof code === "string" || typeof code === "number") && { code }),
-    };
+  try {
+    if (error instanceof Error) return packError(error);
+  } catch {
+    return { value: toText(error) }; // it throws when it is looked at
   }
   switch (typeof error) {
     case "string":
@@ -67,6 +63,16 @@ export function pack(error: unknown): Thrown {
       return { value: error };
   }
   return { value: error === null ? null : cut(toText(error)) };
+}
+
+function packError(error: Error): Thrown {
+  const { stack, code } = error as { stack?: unknown; code?: unknown };
+  return {
+    name: cut(error.name),
+    message: cut(error.message),
+    ...(typeof stack === "string" && { stack: cut(stack) }),
+    ...((typeof code === "string" || typeof code === "number") && { code }),
+  };
 }
 
 /** The other way round: an `Error` with that name and stack, or what was thrown if it was no error. */

@@ -70,6 +70,12 @@ const POLICY = {
  */
 export function openWatch(options: WatchOptions): Watch {
   const { url, title = "Watch", allowRemote = false } = options;
+  if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) {
+    // Not repeated: there may be a password in it.
+    throw new TypeError(
+      "The URL of the Redis to watch must be redis://host:port, and of one server",
+    );
+  }
   const { hostname, host } = new URL(url);
   if (!allowRemote && !LOOPBACK.has(hostname)) {
     throw new RangeError(

@@ -12,7 +12,7 @@ import { help, say } from "../../scoreboard.ts";
 
 const defaults = { queue: "features_1" };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Tutorial 1, every feature on and off", flags);
+help("Tutorial 1, every feature on and off", flags, defaults);
 const redis = await connect({ url: flags.url });
 const options = { backoff: { baseMs: 0 } };
 const byPriority = new PriorityQueue<string>(redis, `${flags.queue}_priority`, options);

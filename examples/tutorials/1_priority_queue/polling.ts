@@ -14,7 +14,7 @@ import { help, say, Scoreboard } from "../../scoreboard.ts";
 
 const defaults = { name: "1", queue: "priority_queue", count: 3 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Tutorial 1, priority queue, polling", flags);
+help("Tutorial 1, priority queue, polling", flags, defaults);
 const stop = new AbortController(); // graceful shutdown: Ctrl-C ends the loop, not the task in hand
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

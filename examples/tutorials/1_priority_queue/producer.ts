@@ -14,7 +14,7 @@ import { help, now, say } from "../../scoreboard.ts";
 
 const defaults = { queue: "priority_queue", count: 6, rate: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Tutorial 1, priority queue, producer", flags);
+help("Tutorial 1, priority queue, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 
@@ -22,10 +22,10 @@ const redis = await connect({ url: flags.url });
 const queue = new PriorityQueue(redis, flags.queue);
 for (let taskId = 1234; left > 0; taskId++, left--) {
   const priority = (["high", "medium", "low"] as const)[Math.floor(Math.random() * 3)]!;
-  await queue.enqueue({ taskId, type: "email", priority, madeAt: now() }, { priority }); // ZADD
   const at = new Date().toTimeString().slice(0, 8);
   const lines = [`Task ID: ${taskId}`, "Type: email", `Priority: ${priority}`, `Created at: ${at}`];
   say("Producer", ["Generated task:", ...lines].join("\n  - "));
+  await queue.enqueue({ taskId, type: "email", priority, madeAt: now() }, { priority }); // ZADD
   await new Promise((resolve) => setTimeout(resolve, 1_000 / Number(flags.rate)));
 }
 await redis.close();

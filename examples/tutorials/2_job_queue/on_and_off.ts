@@ -10,8 +10,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, ListQueue, PriorityQueue, ReliableQueue } from "@workshop/redis-patterns";
 import { help, say } from "../../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "features_2" } });
-help("Tutorial 2, every feature on and off", flags);
+const defaults = { queue: "features_2" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tutorial 2, every feature on and off", flags, defaults);
 const redis = await connect({ url: flags.url });
 let n = 0;
 const name = () => `${flags.queue}_${n++}`; // a queue for each line

@@ -15,7 +15,7 @@ import { help, say, Scoreboard } from "../../scoreboard.ts";
 
 const defaults = { name: "1", queue: "queue", count: 5 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Tutorial 2, job queue, polling", flags);
+help("Tutorial 2, job queue, polling", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

@@ -14,7 +14,7 @@ import { help, now, say } from "../../scoreboard.ts";
 
 const defaults = { name: "1", queue: "queue", count: 3 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Tutorial 2, job queue, producer", flags);
+help("Tutorial 2, job queue, producer", flags, defaults);
 const redis = await connect({ url: flags.url });
 const queue = new ReliableQueue(redis, flags.queue);
 for (let n = 1; n <= Number(flags.count); n++) {

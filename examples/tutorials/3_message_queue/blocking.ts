@@ -18,7 +18,7 @@ import { help, say, Scoreboard } from "../../scoreboard.ts";
 
 const defaults = { name: "1", queue: "my_message_queue", count: 2 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Tutorial 3, message queue, blocking", flags);
+help("Tutorial 3, message queue, blocking", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

@@ -10,9 +10,10 @@ import { parseArgs } from "@std/cli/parse-args";
 import { connect, ListQueue, ReliableQueue, Worker } from "@workshop/redis-patterns";
 import { help, say } from "../../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "features_3" } });
-help("Tutorial 3, every feature on and off", flags);
-const redis = await connect({ url: flags.url });
+const defaults = { queue: "features_3" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tutorial 3, every feature on and off", flags, defaults);
+await using redis = await connect({ url: flags.url });
 let n = 0;
 const name = () => `${flags.queue}_${n++}`; // a queue for each line
 
@@ -70,7 +71,6 @@ for (const graceMs of [5_000, 0]) {
   say(graceMs > 0 ? "on" : "off", `graceful shutdown: Hello (id=4) is ${end}`);
 }
 await Promise.all([queue.purge("ready"), queue.close()]);
-await redis.close();
 
 // Expect:
 // [on] deduplication: 2 sent, 1 stored

@@ -18,7 +18,7 @@ import { help, say } from "../../scoreboard.ts";
 
 const defaults = { name: "1", queue: "my_message_queue", count: 3, rate: 10 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "name"], default: defaults });
-help("Tutorial 3, message queue, publisher", flags);
+help("Tutorial 3, message queue, publisher", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

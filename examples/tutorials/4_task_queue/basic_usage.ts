@@ -12,8 +12,9 @@ import { TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { help, say } from "../../scoreboard.ts";
 
 // Stream `tasks` and group `workers` are the defaults, as in the tutorial.
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "tasks" } });
-help("Tutorial 4, basic usage", flags);
+const defaults = { queue: "tasks" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tutorial 4, basic usage", flags, defaults);
 const redis = await connect({ url: flags.url });
 const name = flags.queue;
 

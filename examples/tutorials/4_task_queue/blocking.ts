@@ -21,8 +21,9 @@ const handlers: TaskHandlers<Tasks> = {
     return { processed_data: data * 2 };
   },
 };
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "tasks" } });
-help("Tutorial 4, task queue, blocking", flags);
+const defaults = { queue: "tasks" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tutorial 4, task queue, blocking", flags, defaults);
 const stop = new AbortController();
 Deno.addSignalListener("SIGINT", () => stop.abort());
 

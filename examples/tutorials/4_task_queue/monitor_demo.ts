@@ -12,8 +12,9 @@ import { connect } from "@workshop/redis-patterns";
 import { TaskMonitor, TaskProducer, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { help, say } from "../../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "monitored" } });
-help("Tutorial 4, monitor demo", flags);
+const defaults = { queue: "monitored" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tutorial 4, monitor demo", flags, defaults);
 const redis = await connect({ url: flags.url });
 const options = { name: flags.queue, maxAttempts: 1 };
 const handlers = {

@@ -11,8 +11,9 @@ import { connect } from "@workshop/redis-patterns";
 import { TaskProducer, TaskQueue, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { help, say } from "../../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "features_4" } });
-help("Tutorial 4, every feature on and off", flags);
+const defaults = { queue: "features_4" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tutorial 4, every feature on and off", flags, defaults);
 const redis = await connect({ url: flags.url });
 const handlers = {
   process_data: ({ data }: { data: number }) => ({ processed_data: data * 2 }),

@@ -13,8 +13,9 @@ import { TaskProducer } from "@workshop/redis-patterns/tasks";
 import { help, say } from "../../scoreboard.ts";
 import type { Tasks } from "./blocking.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "tasks" } });
-help("Tutorial 4, task queue, producer", flags);
+const defaults = { queue: "tasks" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tutorial 4, task queue, producer", flags, defaults);
 const redis = await connect({ url: flags.url });
 const producer = new TaskProducer<Tasks>(redis, { name: flags.queue });
 

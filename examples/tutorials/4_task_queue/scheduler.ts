@@ -12,8 +12,9 @@ import { connect } from "@workshop/redis-patterns";
 import { TaskProducer, TaskScheduler, TaskWorker } from "@workshop/redis-patterns/tasks";
 import { help, say } from "../../scoreboard.ts";
 
-const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: { queue: "scheduled" } });
-help("Tutorial 4, scheduler", flags);
+const defaults = { queue: "scheduled" };
+const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
+help("Tutorial 4, scheduler", flags, defaults);
 const redis = await connect({ url: flags.url });
 const name = flags.queue;
 const again = Promise.withResolvers<void>();

@@ -16,7 +16,7 @@ import { help, say, Scoreboard } from "../../scoreboard.ts";
 const defaults = { name: "1", queue: "task_queue", channel: "order_events", count: 4 };
 const strings = ["url", "queue", "channel", "name"] as const;
 const flags = parseArgs(Deno.args, { string: strings, default: defaults });
-help("Tutorial 5, Redis basics, blocking", flags);
+help("Tutorial 5, Redis basics, blocking", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 Deno.addSignalListener("SIGINT", () => stop.abort());

@@ -12,7 +12,7 @@ import { help, say } from "../../scoreboard.ts";
 
 const defaults = { queue: "features_5" };
 const flags = parseArgs(Deno.args, { string: ["url", "queue"], default: defaults });
-help("Tutorial 5, every feature on and off", flags);
+help("Tutorial 5, every feature on and off", flags, defaults);
 const redis = await connect({ url: flags.url });
 const publisher = new Publisher(redis);
 const queue = new ListQueue<string>(redis, `${flags.queue}_tasks`);

@@ -16,7 +16,7 @@ import { help, say, Scoreboard } from "../../scoreboard.ts";
 const defaults = { name: "1", queue: "task_queue", channel: "order_events", count: 4, poll: 500 };
 const strings = ["url", "queue", "channel", "name"] as const;
 const flags = parseArgs(Deno.args, { string: strings, default: defaults });
-help("Tutorial 5, Redis basics, polling", flags);
+help("Tutorial 5, Redis basics, polling", flags, defaults);
 const stop = new AbortController();
 const { signal } = stop;
 const pollMs = Number(flags.poll);

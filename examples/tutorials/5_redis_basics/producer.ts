@@ -14,7 +14,7 @@ import { help, now, say } from "../../scoreboard.ts";
 
 const defaults = { queue: "task_queue", channel: "order_events", count: 8, rate: 8 };
 const flags = parseArgs(Deno.args, { string: ["url", "queue", "channel"], default: defaults });
-help("Tutorial 5, Redis basics, producer", flags);
+help("Tutorial 5, Redis basics, producer", flags, defaults);
 let left = Number(flags.count);
 Deno.addSignalListener("SIGINT", () => left = 0);
 

@@ -5,9 +5,8 @@
  * @module
  */
 import { whole } from "../../format.ts";
-import { behind } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
-import { Change, Empty, pathOf, plural, Text, When, withQuery } from "../parts.tsx";
+import { Empty, OnMatching, pathOf, plural, Text, When, withQuery } from "../parts.tsx";
 import { OTHERS, shortReason } from "../groups.ts";
 import type { Watch } from "../watch.ts";
 import { QueueHead } from "./queue.tsx";
@@ -24,7 +23,6 @@ export async function errorsPage(visit: Visit, watch: Watch, name: string): Prom
   const [counts, now] = await Promise.all([watch.counts(queue), watch.now()]);
   const { groups, seen, complete } = await watch.errors(queue, WAIT_MS);
   const path = pathOf("queues", name);
-  const redrive = behind({ name, kind: queue.kind, state: "dead", verb: "redrive" });
   return {
     title: `Errors of ${name}`,
     at: "/",
@@ -60,9 +58,13 @@ export async function errorsPage(visit: Visit, watch: Watch, name: string): Prom
                         <Text width={240}>{title}</Text>
                       </h2>
                       <p class="small muted">
-                        <b>{plural(count, "message")}</b>, the last{" "}
-                        <When at={example.at} now={now} />, the first{" "}
-                        <When at={firstAt} now={now} />
+                        <b>{plural(count, "message")}</b>, {count > 1 && "the last "}
+                        <When at={example.at} now={now} />
+                        {example.at - firstAt >= 1_000 && (
+                          <>
+                            , the first <When at={firstAt} now={now} />
+                          </>
+                        )}
                         {shortReason(example.reason) !== title && (
                           <>
                             {" · "}
@@ -81,19 +83,16 @@ export async function errorsPage(visit: Visit, watch: Watch, name: string): Prom
                         </a>
                       )}
                       {!visit.readOnly && key !== OTHERS && (
-                        <Change action={`${path}/plan`} token={visit.formToken}>
-                          <input type="hidden" name="state" value="dead" />
-                          <input type="hidden" name="q" value={query} />
-                          <button
-                            name="act"
-                            value="redrive:matching"
-                            type="submit"
-                            title={[redrive.call, ...redrive.redis].join("\n")}
-                            aria-label={`Redrive ${count}: ${title}`}
-                          >
-                            Redrive {whole(count)} …
-                          </button>
-                        </Change>
+                        <OnMatching
+                          queue={queue}
+                          visit={visit}
+                          state="dead"
+                          verb="redrive"
+                          query={query}
+                          label={`Redrive ${count}: ${title}`}
+                        >
+                          Redrive {whole(count)} …
+                        </OnMatching>
                       )}
                     </div>
                     <svg

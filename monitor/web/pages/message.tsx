@@ -8,13 +8,13 @@
 import type { RegisteredQueue, Waiting } from "@workshop/redis-patterns";
 import type { TaskRecord } from "@workshop/redis-patterns/tasks";
 import type { Child, FC } from "hono/jsx";
-import { duration, inert, instant, whole } from "../../format.ts";
+import { duration, inert, whole } from "../../format.ts";
 import { asking, notFound } from "../../server/problem.ts";
 import type { AnyQueue } from "../../snapshot.ts";
 import { behind, keysOfMessage, type State } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import type { Verb } from "../operations.ts";
-import { Change, Copy, Json, pathOf, Text, When, withQuery } from "../parts.tsx";
+import { Change, Copy, Json, pathOf, Text, When, withQuery, zoned } from "../parts.tsx";
 import type { Watch } from "../watch.ts";
 import { PAGE, stateOf } from "./messages.tsx";
 import { placeOf, RecordCard, taskPage } from "./task.tsx";
@@ -305,11 +305,11 @@ function textOf({ payload, raw }: Placed): string {
 const Facts: FC<{ message: Placed }> = ({ message }) => {
   const { enqueuedAt, priority, attempts, receivedAt, finishedAt } = message;
   const rows: [string, Child][] = [
-    ["Enqueued", instant(enqueuedAt) || "unknown"],
+    ["Enqueued", zoned(enqueuedAt) || "unknown"],
     ["Attempts", whole(attempts)],
     ["Priority", String(priority)],
   ];
-  if (receivedAt !== undefined) rows.push(["Received", instant(receivedAt)]);
+  if (receivedAt !== undefined) rows.push(["Received", zoned(receivedAt)]);
   if (receivedAt !== undefined && finishedAt !== undefined) {
     rows.push(["Took", duration(finishedAt - receivedAt)]);
   }

@@ -17,7 +17,7 @@ import { shortReason } from "../groups.ts";
 import { behind, type State } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import type { Verb } from "../operations.ts";
-import { Change, Empty, pathOf, Text, When, withQuery } from "../parts.tsx";
+import { Change, Empty, pathOf, Text, tooltip, When, withQuery } from "../parts.tsx";
 import {
   errorOf,
   FIELDS,
@@ -121,9 +121,8 @@ export async function messagesPage(visit: Visit, watch: Watch, name: string): Pr
     : undefined;
   page.rest = (
     <>
-      <SearchForm path={`${path}/messages`} state={state} query={query} />
-      {trouble && <p class="note bad" role="alert">{trouble}</p>}
-      {found.messages.length === 0
+      <SearchForm path={`${path}/messages`} state={state} query={query} trouble={trouble} />
+      {trouble ? null : found.messages.length === 0
         ? (
           <div class="card">
             {query || cursor
@@ -175,7 +174,9 @@ export async function messagesPage(visit: Visit, watch: Watch, name: string): Pr
   return page;
 }
 
-const SearchForm: FC<{ path: string; state: State; query: string }> = ({ path, state, query }) => (
+const SearchForm: FC<{ path: string; state: State; query: string; trouble: string | undefined }> = (
+  { path, state, query, trouble },
+) => (
   <>
     <form class="search" action={path} role="search">
       <input type="hidden" name="state" value={state} />
@@ -191,7 +192,8 @@ const SearchForm: FC<{ path: string; state: State; query: string }> = ({ path, s
       />
       <button type="submit">Search</button>
     </form>
-    <details class="help">
+    {trouble && <p class="note bad" role="alert">{trouble}</p>}
+    <details class="help" open={trouble !== undefined}>
       <summary>What one can search for</summary>
       <dl class="pairs left">
         {FIELDS.map(([example, meaning]) => (
@@ -237,10 +239,7 @@ const Table: FC<{
   const buttons = visit.readOnly ? [] : BUTTONS[state];
   const selects = buttons.some(([, , scopes]) => scopes.includes("selected"));
   const isDanger = (verb: Verb) => verb === "delete" || verb === "purge" || verb === "bury";
-  const title = (verb: Verb) => {
-    const { call, redis } = behind({ name, kind, state, verb });
-    return [call, ...redis].join("\n");
-  };
+  const title = (verb: Verb) => tooltip(behind({ name, kind, state, verb }));
   const table = (
     <div class="scroll" tabindex={0} role="region" aria-label="Messages">
       <table class="rows">
@@ -262,7 +261,7 @@ const Table: FC<{
             {(state === "leased" || state === "completed") && <th>Worker</th>}
             {(state === "ready" || state === "delayed") && <th class="wide">Last error</th>}
             {kind === "priority" && <th class="num wide">Priority</th>}
-            <th class="num">Tried</th>
+            <th class="num">{state === "leased" ? "Attempt" : "Tried"}</th>
             <th class="wide num">Bytes</th>
             <th>
               {{
@@ -324,7 +323,9 @@ const Table: FC<{
                 </td>
               )}
               {kind === "priority" && <td class="num wide">{message.priority}</td>}
-              <td class="num tried">{whole(message.attempts)}</td>
+              <td class="num tried">
+                {whole(state === "leased" ? message.attempts + 1 : message.attempts)}
+              </td>
               <td class="wide num muted">{whole(message.bytes)}</td>
               <td class="small when">
                 <When at={instantOf(state, message)} now={now} />

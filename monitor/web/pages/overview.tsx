@@ -19,6 +19,7 @@ import {
   StateBar,
   STATES,
   Text,
+  toneOf,
   withQuery,
 } from "../parts.tsx";
 import type { Details, Listed, Watch } from "../watch.ts";
@@ -41,6 +42,9 @@ export async function overview(visit: Visit, watch: Watch): Promise<Page> {
   const details = await Promise.all(shown.map((queue) => {
     return queue.counts ? watch.details(queue) : undefined;
   }));
+  // Nobody working is seen only here: what it needs is not asked of queues on other pages.
+  const cards = shown.map((queue, i) => ({ queue, known: details[i] }))
+    .sort((a, b) => urgency(b.queue, b.known) - urgency(a.queue, a.known));
   const sum = (state: "ready" | "leased" | "delayed" | "dead") =>
     all.reduce((sum, { counts }) => sum + (counts?.[state] ?? 0), 0);
   const to = (page: number) => withQuery("/", { q: wanted, page: page > 1 ? String(page) : "" });
@@ -92,12 +96,11 @@ export async function overview(visit: Visit, watch: Watch): Promise<Page> {
           )
           : (
             <ul class="queues">
-              {shown.map((queue, i) => {
-                const known = details[i];
-                return known
+              {cards.map(({ queue, known }) =>
+                known
                   ? <Card key={queue.name} details={known} now={now} />
-                  : <Unreadable key={queue.name} queue={queue} />;
-              })}
+                  : <Unreadable key={queue.name} queue={queue} />
+              )}
             </ul>
           )}
         {pages > 1 && (
@@ -118,7 +121,7 @@ const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
   const acked = perMinute(hour, "acked", now);
   const oldest = counts.oldestReadyMs;
   return (
-    <li class="card queue" data-queue={name}>
+    <li class="card queue" data-queue={name} data-row="">
       <h2>
         <a href={path}>
           <Text width={60}>{name}</Text>
@@ -147,7 +150,7 @@ const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
         {STATES.slice(1).map(([state, words]) => (
           <a href={withQuery(`${path}/messages`, { state })}>
             <i class={`dot ${state}`}></i>
-            {words} <b>{whole(counts[state])}</b>
+            {words} <b class={toneOf(state, counts)}>{whole(counts[state])}</b>
           </a>
         ))}
       </div>
@@ -168,7 +171,7 @@ const Card: FC<{ details: Details; now: number }> = ({ details, now }) => {
 };
 
 const Unreadable: FC<{ queue: Listed }> = ({ queue: { name, kind, trouble } }) => (
-  <li class="card queue">
+  <li class="card queue" data-row="">
     <h2>
       <a href={pathOf("queues", name)}>
         <Text width={60}>{name}</Text>
@@ -180,9 +183,9 @@ const Unreadable: FC<{ queue: Listed }> = ({ queue: { name, kind, trouble } }) =
 );
 
 /** What has to be seen first. Coarse, so that cards stay where they are. */
-function urgency({ counts, trouble }: Listed): number {
+function urgency({ counts, trouble }: Listed, details?: Details): number {
   if (trouble || !counts) return 4;
   const waits = counts.oldestReadyMs ?? 0;
-  if (waits > LONG_MS) return 3;
+  if (waits > LONG_MS || (details && idleness(details))) return 3;
   return counts.paused ? 2 : 0;
 }

@@ -22,6 +22,7 @@ import {
   StateBar,
   STATES,
   Text,
+  toneOf,
   When,
   withQuery,
 } from "../parts.tsx";
@@ -115,7 +116,7 @@ export async function queuePage(visit: Visit, watch: Watch, name: string): Promi
                 <i class={`dot ${state}`}></i>
                 {words}
               </span>
-              <b class="figure">{whole(counts[state])}</b>
+              <b class={toneOf(state, counts) ? "figure bad" : "figure"}>{whole(counts[state])}</b>
               <small>{noteOf(state, details)}</small>
             </a>
           ))}
@@ -140,7 +141,7 @@ export async function queuePage(visit: Visit, watch: Watch, name: string): Promi
         </header>
         <div class="body">
           <div class="scroll" tabindex={0} role="region" aria-label="Keys">
-            <table>
+            <table class="stacked">
               <thead>
                 <tr>
                   <th>Key</th>
@@ -219,7 +220,11 @@ function noteOf(state: string, { counts, stats, oldestLeasedMs, nextDueInMs }: D
         ? "nobody holds any"
         : `oldest ${duration(floorSecond(oldestLeasedMs))}`;
     case "dead":
-      return `${rate(stats.perSecond.dead)}/s in 5 min`;
+      return stats.perSecond.dead > 0
+        ? `${rate(stats.perSecond.dead)}/s in 5 min`
+        : counts.dead === 0
+        ? "none was given up"
+        : "none in the last 5 min";
     default:
       return counts.delayed === 0
         ? "none waits for its time"
@@ -316,17 +321,32 @@ const Totals: FC<{ details: Details }> = (
     </header>
     <div class="body stack">
       <StateBar counts={counts} />
-      <dl class="pairs">
-        {Object.entries(totals).map(([what, n]) => (
-          <>
-            <dt>{what}</dt>
-            <dd>
-              {whole(n)}{" "}
-              <span class="muted small">{rate(perSecond[what as keyof typeof perSecond])}/s</span>
-            </dd>
-          </>
-        ))}
-      </dl>
+      <table class="sums">
+        <thead>
+          <tr>
+            <th>
+              <span class="hidden">What</span>
+            </th>
+            <th>
+              <span class="hidden">In all</span>
+            </th>
+            <th>
+              <span class="hidden">A second, over five minutes</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {(Object.keys(totals) as (keyof typeof totals)[]).map((what) => (
+            <tr>
+              <td>{what}</td>
+              <td class="num">{whole(totals[what])}</td>
+              <td class="num muted small">
+                {perSecond[what] > 0 ? `${rate(perSecond[what])}/s` : "–"}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
     </div>
   </section>
 );

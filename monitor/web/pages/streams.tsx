@@ -8,9 +8,8 @@
 import type { RegisteredQueue } from "@workshop/redis-patterns";
 import type { FC } from "hono/jsx";
 import { duration, whole } from "../../format.ts";
-import { behind } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
-import { Change, Empty, floorSecond, pathOf, Text, withQuery } from "../parts.tsx";
+import { Empty, floorSecond, OnMatching, pathOf, Text, withQuery } from "../parts.tsx";
 import type { StreamConsumer } from "../streams.ts";
 import type { Watch } from "../watch.ts";
 
@@ -35,7 +34,7 @@ export async function streamsPage(visit: Visit, watch: Watch): Promise<Page> {
             <h1>Streams</h1>
             <p>
               What is acknowledged is deleted, so an entry in the stream waits. What a dead consumer
-              held comes back by its lease; who does not want to wait claims it back.
+              held comes back by its lease, or at once when you claim it back.
             </p>
           </div>
         </div>
@@ -71,7 +70,7 @@ export async function streamsPage(visit: Visit, watch: Watch): Promise<Page> {
                   role="region"
                   aria-label={`Groups of ${queue.name}`}
                 >
-                  <table class="stacked">
+                  <table class="stacked groups-of">
                     <thead>
                       <tr>
                         <th>Group</th>
@@ -119,10 +118,9 @@ const Consumer: FC<{
   queue: RegisteredQueue;
   consumer: StreamConsumer;
   visit: Visit;
-}> = ({ queue: { name, kind }, consumer: { name: consumer, unacked, idleMs }, visit }) => {
-  const path = pathOf("queues", name);
+}> = ({ queue, consumer: { name: consumer, unacked, idleMs }, visit }) => {
+  const { name } = queue;
   const query = `consumer:${consumer}`;
-  const { call, redis } = behind({ name, kind, state: "leased", verb: "give back" });
   return (
     <div class="consumer">
       <span class="grow">
@@ -132,26 +130,23 @@ const Consumer: FC<{
         {unacked === 0
           ? "nothing in hand"
           : (
-            <a href={withQuery(`${path}/messages`, { state: "leased", q: query })}>
+            <a href={withQuery(pathOf("queues", name, "messages"), { state: "leased", q: query })}>
               {whole(unacked)} in hand
             </a>
           )}, <span class="muted">idle {duration(floorSecond(idleMs))}</span>
       </span>
       {unacked > 0 && !visit.readOnly && (
-        <Change action={`${path}/plan`} token={visit.formToken} class="inline">
-          <input type="hidden" name="state" value="leased" />
-          <input type="hidden" name="q" value={query} />
-          <button
-            type="submit"
-            name="act"
-            value="give back:matching"
-            class="slim"
-            title={[call, ...redis].join("\n")}
-            aria-label={`Claim back what ${consumer} holds`}
-          >
-            Claim back …
-          </button>
-        </Change>
+        <OnMatching
+          queue={queue}
+          visit={visit}
+          state="leased"
+          verb="give back"
+          query={query}
+          label={`Claim back what ${consumer} holds`}
+          slim
+        >
+          Claim back …
+        </OnMatching>
       )}
     </div>
   );

@@ -8,11 +8,11 @@
 import type { RegisteredQueue } from "@workshop/redis-patterns";
 import type { TaskRecord, TaskState } from "@workshop/redis-patterns/tasks";
 import type { Child, FC } from "hono/jsx";
-import { duration, inert, instant, whole } from "../../format.ts";
+import { duration, inert, whole } from "../../format.ts";
 import { valueText } from "../../message_text.ts";
 import { keysOfMessage, type Place } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
-import { Copy, Empty, Json, pathOf, Text, When } from "../parts.tsx";
+import { Copy, Empty, Json, pathOf, Text, When, zoned } from "../parts.tsx";
 
 /** How much of a result is shown, in characters. */
 const SHOWN = 65_536;
@@ -87,9 +87,9 @@ export const RecordCard: FC<{ record: TaskRecord; visit: Visit; now: number }> =
     ["Task", <Text key="task" width={80}>{type}</Text>],
     ["State", <State key="state" state={state} />],
     ["Attempts", whole(attempts)],
-    ["Added", instant(addedAt)],
+    ["Added", zoned(addedAt)],
   ];
-  if (startedAt !== undefined) rows.push(["Started", instant(startedAt)]);
+  if (startedAt !== undefined) rows.push(["Started", zoned(startedAt)]);
   if (state === "done" && startedAt !== undefined) {
     rows.push(["Took", duration(changedAt - startedAt)]);
   }

@@ -6,10 +6,13 @@
  */
 import type { Problem } from "../../server/problem.ts";
 import type { Page } from "../layout.tsx";
-import { Empty } from "../parts.tsx";
+import { Empty, zoned } from "../parts.tsx";
 
-/** Redis is away: why, and what would help. It is live, so it goes when Redis is back. */
-export function awayPage(detail: string): Page {
+/**
+ * Redis is away: why, since when, and what would help. It is live, so it goes when Redis is back. `heardAt`:
+ * when a page was last made with what Redis said; 0 if none was.
+ */
+export function awayPage(detail: string, heardAt: number): Page {
   return {
     title: "Redis is away",
     status: 503,
@@ -17,6 +20,7 @@ export function awayPage(detail: string): Page {
       <div class="card" data-away="" role="alert">
         <Empty title="Redis cannot be reached">
           <p>{detail}</p>
+          {heardAt > 0 && <p>It was last heard of at {zoned(heardAt)}.</p>}
           <p>This page tries again by itself.</p>
           <pre>{`redis-cli -u $REDIS_URL ping   # is it there?\ndeno task redis                # or start one here`}</pre>
         </Empty>

@@ -6,10 +6,9 @@
  */
 import type { ConsumerInfo } from "@workshop/redis-patterns";
 import type { FC } from "hono/jsx";
-import { duration } from "../../format.ts";
 import { behindPauseConsumer } from "../commands.ts";
 import type { Visit } from "../layout.tsx";
-import { Change, floorSecond, pathOf, Text } from "../parts.tsx";
+import { Change, passed, pathOf, Text } from "../parts.tsx";
 
 /** From when on a worker is in doubt, in milliseconds: it has missed a word. */
 const SILENT_MS = 15_000;
@@ -41,7 +40,7 @@ export const Heartbeat: FC<{ seenMs: number }> = ({ seenMs }) => (
       ? "It has missed a word: it says every ten seconds that it is there"
       : ""}
   >
-    {duration(floorSecond(seenMs))} ago
+    {passed(seenMs)}
   </td>
 );
 

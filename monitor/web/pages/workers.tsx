@@ -82,7 +82,7 @@ export async function workersPage(visit: Visit, watch: Watch): Promise<Page> {
                   </thead>
                   <tbody>
                     {rows.slice(0, WORKERS).map((row) => (
-                      <tr>
+                      <tr data-row="">
                         <td>
                           <WorkerName {...row} />
                         </td>
