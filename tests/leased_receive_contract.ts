@@ -169,7 +169,7 @@ function receiving(name: string, test: LeasedTest): void {
       ];
       await queue.enqueueMany([1, 2, 3, 4, 5]);
       await (await take(queue)).ack(); // Redis knows the scripts now
-      const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+      const lost = proxy.dropReplies(1, { after: SCRIPTS });
       const received = queue.receiveMany(10, { waitMs: waitMs(mode) });
       await lost;
       proxy.refuse(true);

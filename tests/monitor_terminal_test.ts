@@ -289,7 +289,7 @@ screenTest("dashboard fits the terminal, however large it is made", async (serve
   assertMatch(await terminal.see("queue 24", OPEN_MS), /until now/);
   await terminal.resize(60, 12);
   await terminal.seeNo("until now");
-  const small = await terminal.see(/› +queue 00 (?:.*\n)+\? keys  q quit/);
+  const small = await terminal.see(/› +queue 00 (?:.*\n)+\? keys {2}q quit/);
   assertNotMatch(small, /until now|by state|queue 24/);
   await terminal.press("G");
   await terminal.see(/› +queue 39/);
