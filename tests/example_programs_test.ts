@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { toLessons } from "../tools/demo.ts";
 import { readScore, toSentence, toTable } from "../tools/demo_score.ts";
 import { exampleFiles, listSteps, listTutorials, readExample, ROOT } from "../tools/example.ts";
 import { countFlags, flagsOf, messagesOf, nameFlags } from "../tools/example_flags.ts";
@@ -196,6 +197,19 @@ const programs = [
   { command: "deno run a/polling.ts --name bob", code: WORKER },
   { command: "deno run a/producer.ts", code: PRODUCER },
 ];
+
+Deno.test("toLessons() says once what both modes have in common", () => {
+  assertEquals(toLessons("A log. Ann asks. Bye.", "A log. Ann waits. Bye."), {
+    about: "A log.",
+    lessons: { polling: "Ann asks.", blocking: "Ann waits." },
+  });
+  assertEquals(toLessons("It asks. Yes.", "It waits."), {
+    about: undefined,
+    lessons: { polling: "It asks.", blocking: "It waits." },
+  });
+  const same = { about: "Both.", lessons: { polling: "", blocking: "" } };
+  assertEquals(toLessons("Both. The same.", "Both. The same."), same);
+});
 
 Deno.test("countFlags() shares the messages of the producer out", () => {
   assertEquals(messagesOf(programs), 20);

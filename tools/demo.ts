@@ -11,7 +11,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { connect } from "@workshop/redis-patterns";
 import { readScore, type Score, type StepScore, toSentence, toTable } from "./demo_score.ts";
-import { type Mode, MODES, openView, type View } from "./demo_view.ts";
+import { type Heading, type Mode, MODES, openView, type View } from "./demo_view.ts";
 import { type Example, exampleFiles, listSteps, readExample, ROOT, type Step } from "./example.ts";
 import { countFlags, messagesOf, nameFlags, programsOf } from "./example_flags.ts";
 import { ExampleProcess, play, type Played } from "./example_process.ts";
@@ -142,10 +142,9 @@ async function showEach(
 /** Runs both modes of a step, at the same time if they can be kept apart; one's failure ends both. */
 async function showStep(step: Step, progress: string, show: Show): Promise<Played[][]> {
   const runs = await Promise.all(MODES.map((mode) => prepare(step, mode, show)));
-  const [polling, blocking] = runs.map(({ example }) => firstSentence(example.lesson));
   const title = `${step.number} · ${step.title} ${progress}`;
-  const lessons = { polling: polling!, blocking: blocking! };
-  using view = openView(terminalWidth(), { title, lessons });
+  const [polling = "", blocking = ""] = runs.map(({ example }) => example.lesson);
+  using view = openView(terminalWidth(), { title, ...toLessons(polling, blocking) });
   const failed = new AbortController();
   const signal = AbortSignal.any([show.interrupts.signal, failed.signal]);
   const start = async (run: Run) => {
@@ -196,8 +195,14 @@ async function playIn(
   });
 }
 
-function firstSentence(text: string): string {
-  return /^[^]*?[.!?](?=\s|$)/.exec(text)?.[0] ?? text;
+/** What both modes begin with, once; then of each the first sentence that the other does not have. */
+export function toLessons(polling: string, blocking: string): Omit<Heading, "title"> {
+  const [ours, theirs] = [polling, blocking].map((text) =>
+    (text.match(/[^]*?[.!?](?=\s|$)/g) ?? [text]).map((sentence) => sentence.trim())
+  );
+  const about = ours![0] === theirs![0] ? ours![0] : undefined;
+  const i = ours!.findIndex((sentence, i) => sentence !== theirs![i]);
+  return { about, lessons: { polling: ours![i] ?? "", blocking: theirs![i] ?? "" } };
 }
 
 function scoreOf(run: Played[]): Score | undefined {
@@ -223,6 +228,7 @@ function conclude(
   const width = Math.min(terminalWidth() ?? 80, 80);
   console.log(`\n${toTable(done, { colours: wantsColours() })}\n`);
   for (const line of wrap(toSentence(done), width)) console.log(line);
+  console.log("Who was killed (07, 14, 16) has told nobody its score.");
   if (missed.length > 0) {
     const numbers = missed.map(({ number }) => number).join(", ");
     console.log(`\nThis machine is slow: there was no time for step ${numbers}.`);

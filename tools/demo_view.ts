@@ -19,7 +19,9 @@ export type Mode = typeof MODES[number];
 export interface Heading {
   /** The step. */
   title: string;
-  /** What to watch for, for each mode. */
+  /** What both modes are about. */
+  about?: string | undefined;
+  /** What to watch for, for each mode; empty where that is the same. */
   lessons: Record<Mode, string>;
 }
 
@@ -55,12 +57,13 @@ class TwoColumns implements View {
   readonly #timer: ReturnType<typeof setInterval>;
   #fresh: string[] = [];
 
-  constructor(width: number, { title, lessons }: Heading) {
+  constructor(width: number, { title, about, lessons }: Heading) {
     this.#width = Math.floor((width - SEPARATOR.length) / 2);
     console.log(`\n${rule(title, width)}\n`);
+    if (about) console.log(`${paint("dim", wrap(about, width).join("\n"))}\n`);
     const [left, right] = MODES.map((mode) => [
       paint(["bold", NAME_STYLES[mode]], mode),
-      ...wrap(lessons[mode], this.#width).map((line) => paint("dim", line)),
+      ...(lessons[mode] ? wrap(lessons[mode], this.#width) : []).map((line) => paint("dim", line)),
     ]);
     for (let i = 0; i < Math.max(left!.length, right!.length); i++) {
       console.log(this.#row(left![i], right![i]));
@@ -146,9 +149,11 @@ class Window {
   }
 }
 
-function introduce({ title, lessons }: Heading, width: number): void {
+function introduce({ title, about, lessons }: Heading, width: number): void {
   console.log(`\n${rule(title, width)}\n`);
+  if (about) console.log(wrap(about, width).join("\n"));
   for (const mode of MODES) {
+    if (lessons[mode] === "") continue;
     const [first, ...more] = wrap(`${mode}: ${lessons[mode]}`, width);
     console.log(
       [paint(["bold", NAME_STYLES[mode]], mode) + first!.slice(mode.length), ...more].join("\n"),
