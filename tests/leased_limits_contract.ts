@@ -31,6 +31,7 @@ import {
   type LeasedTest,
   MODES,
   payloads,
+  SCRIPTS,
   take,
   waitMs,
 } from "./leased_support.ts";
@@ -405,7 +406,7 @@ function rating(name: string, test: LeasedTest): void {
     const { proxy, client } = await test.faulty();
     const queue = test.queue<number>({ rateLimit: { count: 3, perMs: 60_000 } }, client);
     await queue.enqueueMany([1, 2, 3, 4, 5]);
-    const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+    const lost = proxy.dropReplies(1, { after: SCRIPTS });
     assertEquals(payloads(await queue.receiveMany(2)), [1, 2]);
     await lost;
     assertEquals(payloads(await queue.receiveMany(5)), [3]);

@@ -28,6 +28,7 @@ import {
   type LeasedTest,
   MODES,
   payloads,
+  SCRIPTS,
   take,
 } from "./leased_support.ts";
 import { commandsDuring, eventually } from "./support.ts";
@@ -206,10 +207,10 @@ function logging(name: string, test: LeasedTest): void {
     await (await take(queue)).ack(); // Redis knows the script now
     await (await take(queue)).nack({ delayMs: 60_000 });
     const [a, b] = await queue.receiveMany(2);
-    let lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+    let lost = proxy.dropReplies(1, { after: SCRIPTS });
     await a!.ack();
     await lost;
-    lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+    lost = proxy.dropReplies(1, { after: SCRIPTS });
     await b!.nack({ delayMs: 60_000 });
     await lost;
     assertEquals(payloads(await logOf(queue, "completed")), [3, 1]);

@@ -22,6 +22,7 @@ import {
   MODES,
   pause,
   payloads,
+  SCRIPTS,
   take,
   text,
   waitMs,
@@ -142,7 +143,7 @@ function receiving(name: string, test: LeasedTest): void {
       const queue = test.queue<number>({}, client);
       await queue.enqueueMany([1, 2, 3, 4, 5]);
       await (await take(queue)).ack(); // Redis knows the scripts now
-      const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+      const lost = proxy.dropReplies(1, { after: SCRIPTS });
       const deliveries = await queue.receiveMany(3, { waitMs: waitMs(mode) });
       await lost;
       assertEquals(payloads(deliveries), [2, 3, 4]);
@@ -168,7 +169,7 @@ function receiving(name: string, test: LeasedTest): void {
       ];
       await queue.enqueueMany([1, 2, 3, 4, 5]);
       await (await take(queue)).ack(); // Redis knows the scripts now
-      const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+      const lost = proxy.dropReplies(1, { after: SCRIPTS });
       const received = queue.receiveMany(10, { waitMs: waitMs(mode) });
       await lost;
       proxy.refuse(true);

@@ -16,7 +16,7 @@ import {
 } from "@std/assert";
 import { LeaseLostError, Worker } from "@workshop/redis-patterns";
 import { commandsDuring, eventually } from "./support.ts";
-import { type LeasedTest, MODES, pause, take } from "./leased_support.ts";
+import { type LeasedTest, MODES, pause, SCRIPTS, take } from "./leased_support.ts";
 
 /** Runs this part. */
 export function leasedSettleContract(name: string, test: LeasedTest): void {
@@ -169,7 +169,7 @@ function settling(name: string, test: LeasedTest): void {
     await queue.enqueueMany([1, 2]);
     await (await take(queue)).ack(); // Redis knows the scripts now
     const delivery = await take(queue);
-    const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+    const lost = proxy.dropReplies(1, { after: SCRIPTS });
     await delivery.ack();
     await lost;
     assertEquals(await queue.receive(), undefined);
@@ -182,7 +182,7 @@ function settling(name: string, test: LeasedTest): void {
     await queue.enqueue(1);
     await (await take(queue)).nack({ delayMs: 0 }); // Redis knows the scripts now
     const delivery = await take(queue);
-    const lost = proxy.dropReplies(1, { after: /EVALSHA|EVAL/i });
+    const lost = proxy.dropReplies(1, { after: SCRIPTS });
     await delivery.nack({ delayMs: 0, error: "once" });
     await lost;
     const again = await take(queue);

@@ -76,10 +76,9 @@ export const MODES = ["polling", "blocking"] as const;
 export const waitMs = (mode: Mode) => mode === "blocking" ? 2_000 : 0;
 /** Waits. */
 export const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-/**
- * A request that enqueues. Not any script: the queue is registered at the same time, over another connection
- * where the two have accounts of their own (`underRoles`).
- */
+/** A request that runs a script, other than the one by which a queue is listed: that comes when it comes. */
+export const SCRIPTS = /\bEVAL(SHA)?\r\n(?![^]*queue:registry)/i;
+/** A request that enqueues. */
 export const ENQUEUES = new RegExp(
   Object.values(LEASED_SCRIPTS).flatMap(({ enqueue: { sha, name } }) => [sha, `-- ${name}\n`])
     .join("|"),
