@@ -353,13 +353,13 @@ export class Run {
   /** One claim's messages, of which there are as many as there can be. Marks are thrown away. */
   #handOut(
     by: number,
-    { lease, most, entries }: { lease: string; most: number; entries: Buffer[] },
+    { lease, most, entries }: { lease: string; most: number; entries: (Buffer | null)[] },
   ): Modelled[] {
     const lapsed = this.#in("lapsed");
     const ready = this.#in("ready");
     const alone = this.#paused ? 0 : Math.min(1, lapsed.length);
     const count = this.#paused ? 0 : Math.min(most, alone + ready.length);
-    const all = entries.map((entry) => this.#all[this.#uids.numberOf(entry)]!);
+    const all = entries.map((entry) => this.#all[this.#uids.numberOf(entry!)]!);
     assertEquals(all.length, count, "how many were handed out");
     assertEquals(all.filter((m) => m.place === "lapsed").length, alone, "lapsed ones");
     assertEquals(all.filter((m) => m.place === "ready").length, count - alone, "ready ones");
@@ -648,8 +648,16 @@ export class Run {
       case "claim": {
         const [lease] = sent.args as [string];
         if (!alive(lease)) return; // it would be a claim
-        const numbers = entriesOf(await again()).map((entry) => this.#uids.numberOf(entry));
+        const numbersOf = (reply: unknown) =>
+          entriesOf(reply).map((entry) => entry && this.#uids.numberOf(entry));
+        const first = numbersOf(sent.reply);
+        const left = numbersOf(await again());
+        // What was settled leaves its place empty: the index in the hand is what an ack names.
+        left.forEach((n, i) =>
+          assert(n === null || n === first[i], `${n} in the place of ${first[i]}`)
+        );
         const held = this.#all.filter((m) => m.place === "leased" && m.lease === lease);
+        const numbers = left.filter((n) => n !== null);
         return assertEquals(numbers.sort(), held.map(({ n }) => n).sort(), "the same hand");
       }
       case "giveBack":

@@ -51,9 +51,9 @@ export function keep(client: RedisClient, kind: ReadyKind, sent: () => Sent[]): 
   };
 }
 
-/** The messages in the reply of a claim. */
-export function entriesOf(reply: unknown): Buffer[] {
-  return (reply as unknown[]).find((part) => Array.isArray(part)) as Buffer[];
+/** The messages in the reply of a claim, in their places; null where one was settled before a repeat. */
+export function entriesOf(reply: unknown): (Buffer | null)[] {
+  return (reply as unknown[]).find((part) => Array.isArray(part)) as (Buffer | null)[];
 }
 
 /** Replies as text: what is compared are numbers and names. */
