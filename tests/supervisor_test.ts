@@ -389,6 +389,8 @@ for (const [what, happen] of ASLEEP) {
     await happen(admin, server);
     const ms = await staff.works(1);
     staff.handledOnce(2);
+    // Closed between two attempts to connect, a client leaves that timer to run out.
+    await eventually(() => assert(admin.isReady));
     console.log(`${what}: at work again after ${ms | 0} ms`);
   }, { aof: true, config: { "enable-debug-command": "yes" } });
 }
