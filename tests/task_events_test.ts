@@ -289,6 +289,20 @@ for (const mode of MODES) {
     await events.return();
   });
 
+  eventsTest(`TaskMonitor.events begins anew where the stream does (${mode})`, async (test) => {
+    const { monitor, producer, redis, key } = test;
+    const { id } = await producer.add("count", { n: 0 });
+    const events = monitor.events({ since: "start", mode, pollMs: 10 });
+    await next(events, 1);
+    const [entry] = (await redis.xRange(key, "-", "+"))!;
+    // As where it is removed and written to within a millisecond: the new id is not behind the old one.
+    await redis.multi().del(key).xAdd(key, "5-0", entry!.message).exec();
+    assertEquals(brief(await next(events, 2)), ["gap", `added ${id}`]);
+    await producer.add("count", { n: 1 });
+    assertEquals((await next(events, 1)).map(({ event }) => event), ["added"]);
+    await events.return();
+  });
+
   eventsTest(
     `TaskMonitor.events says so when an empty stream filled up meanwhile (${mode})`,
     async (test) => {

@@ -127,6 +127,8 @@ class EventReader {
   #behind = true;
   /** Whether it was seen that the stream is empty: then what came first may be trimmed when we read. */
   #wasEmpty: boolean;
+  /** Where we were when nothing was left of the stream. */
+  #lost: Position | undefined;
 
   constructor(queue: EventsOf, since: string) {
     this.#queue = queue;
@@ -178,15 +180,24 @@ class EventReader {
     const [first] = entries;
     const firstId = first && String(first[0]);
     const goesOn = firstId === from.id;
-    if (firstId && !goesOn && await this.#mayHaveMissed(from)) told.push(gapOf(from, firstId));
+    if (firstId && !goesOn && (this.#lost || await this.#mayHaveMissed(from))) {
+      told.push(gapOf(this.#lost ?? from, firstId));
+    }
     entries.forEach((entry, i) => {
       const skipped = i === 0 && goesOn ? from.lines : 0;
       if (skipped < Infinity) told.push(...readEntry(entry, skipped));
     });
     this.#behind = entries.length > PAGE;
-    if (!firstId && from.id === BEGINNING) this.#wasEmpty = true;
     const last = entries.at(-1);
-    if (last) this.#at = { id: String(last[0]), lines: Infinity };
+    if (last) {
+      this.#at = { id: String(last[0]), lines: Infinity };
+      this.#lost = undefined;
+    } else if (from.id === BEGINNING) this.#wasEmpty = true;
+    else {
+      // Removed. One that is made anew within the same millisecond begins with smaller ids.
+      this.#lost = from;
+      this.#at = { id: BEGINNING, lines: Infinity };
+    }
     return told;
   }
 
