@@ -92,8 +92,6 @@ if #messages > 0 then
     end
     if handed_out > 0 then grant(handed_out) end
   end
-elseif #ARGV >= first_of_rest then
-  dismiss(consumer)
 end
 local left = waits + fell - #messages
 wake_one(left, tokens, due)

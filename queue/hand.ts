@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { WHOLE_HAND } from "./stream_lua.ts";
 import { clearTimeout, setTimeout as setNodeTimeout } from "node:timers";
 
 /**
@@ -83,7 +84,7 @@ export class Hand {
 
   /** By which ids the stream's group has these messages on record; "" if this is not known. */
   idsOf(indexes: readonly number[]): string {
-    if (indexes.length === this.size) return this.#ids; // all of them, as they mostly end together
+    if (this.#ids !== "" && indexes.length === this.size) return WHOLE_HAND; // as most hands end
     this.#idsApart ??= this.#ids.split(" ");
     return indexes.map((index) => this.#idsApart![index - 1]).join(" ");
   }

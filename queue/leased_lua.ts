@@ -303,6 +303,5 @@ local function sweep()
     end)
     if from <= n then return redis.call("ZADD", leases, OVER, lease) end
     forget_hand(lease)
-    dismiss(worker)
   end
 end`;

@@ -30,7 +30,6 @@ local function keep_ids() end
 local function told() end
 local function let_go() end
 local function forget_hand() end
-local function dismiss() end
 local function has_strangers() return false end`;
 
 /**
@@ -40,7 +39,7 @@ local function has_strangers() return false end`;
  * check_hands: fails where their keys are of another type. hold_again(messages, lease): those that had lapsed
  * go out as well. keep_ids(lease): by which ids the messages of this hand are on record; told(lease, indexes): those
  * of some of them. let_go(lease, indexes): they leave the hand. forget_hand(lease): nothing is left in it.
- * dismiss(consumer): it may hold nothing any more. has_strangers: whether somebody else was given something.
+ * has_strangers: whether somebody else was given something.
  */
 export const READY: Record<ReadyKind, string> = {
   list: `${PLAIN_HAND}
@@ -148,7 +147,6 @@ export const ACK_ARGS = {
 };
 
 const PLAIN_LET_GO = `
-local function dismiss() end
 local function let_go_of() end
 local function forget_hand() end`;
 

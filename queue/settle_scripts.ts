@@ -159,7 +159,6 @@ export const forgetOf = (kind: ReadyKind): LeasedScript<never, number> =>
     name: "forget",
     args: [],
     lua: `${FIELDS}${LET_GO[kind]}${FORGET}
-for i = first_of_rest, #ARGV, 2 do dismiss(string.match(ARGV[i], "^[%w-]*")) end
 return 1`,
     reply: Number,
   });

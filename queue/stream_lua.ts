@@ -9,6 +9,10 @@
  * pending  k3v9…:500:7  "1795320605233-0 1795320605233-1 - 1795320605240-0"
  * ```
  *
+ * To the group a hand is a consumer, named as its lease, so with the name of ours in front. It is there
+ * while the hand is, and what ends as a whole, as most hands do, is forgotten in one step: `XGROUP
+ * DELCONSUMER` takes half the time of an `XACK` that names every id, and no consumer stays behind.
+ *
  * The lease alone says whose a message is, since `XACK` is not fenced. The group keeps the books: what
  * it forgets (`XGROUP DESTROY`, somebody's `XAUTOCLAIM`) is missing in `XPENDING`, and nowhere else. So
  * what stands in the stream and was handed out already is somebody else's: another program that reads
@@ -55,18 +59,22 @@ local function let_go(lease, indexes)
   forget_ids(some)
 end
 
-local function forget_hand(lease) redis.call("HDEL", pending, lease) end
+-- With all that it has on record. pcall: the group may be gone.
+local function dismiss(consumer) redis.pcall("XGROUP", "DELCONSUMER", ready, group, consumer) end
 
--- A consumer comes with its next claim; one that is there and holds nothing may be dead.
-local function dismiss(consumer)
-  local holds = redis.pcall("XPENDING", ready, group, "-", "+", 1, consumer)
-  if not holds.err and #holds == 0 then redis.call("XGROUP", "DELCONSUMER", ready, group, consumer) end
+local function forget_hand(lease)
+  redis.call("HDEL", pending, lease)
+  dismiss(lease)
 end`;
+
+/** What an ack says in the place of ids: the hand ends as a whole. */
+export const WHOLE_HAND = "*";
 
 /** See LET_GO. A consumer that claimed them tells the ids; else they are looked up. */
 export const STREAM_LET_GO = `${HAND}
 
 local function let_go_of(lease, ranges, ids_told)
+  if ids_told == "${WHOLE_HAND}" then return dismiss(lease) end
   local some = {}
   if ids_told == "" then
     for from, to in string.gmatch(ranges, "(%d+)%-?(%d*)") do
@@ -155,12 +163,14 @@ local function in_group(run)
   return run("call")
 end
 
+local ids_taken = {}
 local function read(n, lease)
-  local consumer = string.match(lease, "^[%w-]*")
   local reply = in_group(function(how)
-    return redis[how]("XREADGROUP", "GROUP", group, consumer, "COUNT", n, "STREAMS", ready, ">")
+    return redis[how]("XREADGROUP", "GROUP", group, lease, "COUNT", n, "STREAMS", ready, ">")
   end)
-  return reply and reply[1][2] or {}
+  if reply then return reply[1][2] end
+  if #ids_taken == 0 then dismiss(lease) end  -- asking made the consumer
+  return {}
 end
 
 -- What is taken stands in front of all others, so it can be cut off: that takes a third of the time.
@@ -169,7 +179,6 @@ local function remove(ids)
   redis.call("XDEL", ready, unpack(ids, has_strangers() and 1 or #ids))
 end
 
-local ids_taken = {}
 local function take(n, lease)
   local entries = lease and read(n, lease) or redis.call("XRANGE", ready, begins(), "+", "COUNT", n)
   local ids, taken = {}, {}
@@ -201,13 +210,12 @@ local function put_back(message) put({message}) end
 
 -- What had lapsed waits beside the stream; an id for it, so that XPENDING knows of it.
 local function hold_again(messages, lease)
-  local consumer = string.match(lease, "^[%w-]*")
   for _ = 1, #messages do
     local id = redis.pcall("XADD", ready, "*", "m", "")
     local is_held = type(id) == "string"
     if is_held then
       in_group(function(how)
-        return redis[how]("XCLAIM", ready, group, consumer, 0, id, "FORCE", "JUSTID")
+        return redis[how]("XCLAIM", ready, group, lease, 0, id, "FORCE", "JUSTID")
       end)
       redis.call("XDEL", ready, id)
     end
@@ -261,7 +269,8 @@ local function adopt()
       redis.call("XACK", ready, group, id)
       redis.call("XDEL", ready, id)
       fell(parse(message_of(entry)), (string.gsub(given[2], "[^%w_.-]", "")))
-      dismiss(given[2])
+      local holds = redis.call("XPENDING", ready, group, "-", "+", 1, given[2])
+      if #holds == 0 then dismiss(given[2]) end
     end
   end
   strange = nil
