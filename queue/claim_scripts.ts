@@ -64,8 +64,9 @@ end
 -- A few tell how heavy they are; a claim takes about a megabyte, and at least one.
 local function take_more(n)
   if n < 1 or waits < 1 then return end
-  local before = #messages
-  for i, message in ipairs(take(n, lease)) do messages[before + i] = message end
+  local before, more = #messages, take(n, lease)
+  if before == 0 then messages = more return end
+  for i = 1, #more do messages[before + i] = more[i] end
 end
 take_more(math.min(free_slots - #messages, ${WEIGHED}))
 if #messages >= ${WEIGHED} then
@@ -77,9 +78,9 @@ end
 local ids
 if #messages > 0 then
   local held, fields = {}, fields_of(lease, 1, #messages)
-  for i, message in ipairs(messages) do
+  for i = 1, #messages do  -- not by ipairs, which calls a function for each
     held[2 * i - 1] = fields[i]
-    held[2 * i] = message
+    held[2 * i] = messages[i]
   end
   redis.call("HSET", leased, unpack(held))
   ids = keep_ids(lease)

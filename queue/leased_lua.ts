@@ -96,10 +96,11 @@ local function fields_of(lease, from, to, fields)
   fields = fields or {}
   local digits = {[0] = "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
   local front
+  local before = #fields - from + 1
   for i = from, to do
     local digit = i % 10
     if not front or digit == 0 then front = lease .. ":" .. (i < 10 and "" or math.floor(i / 10)) end
-    fields[#fields + 1] = front .. digits[digit]
+    fields[before + i] = front .. digits[digit]
   end
   return fields
 end`;

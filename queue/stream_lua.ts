@@ -174,19 +174,20 @@ local function read(n, lease)
 end
 
 -- What is taken stands in front of all others, so it can be cut off: that takes a third of the time.
-local function remove(ids)
+local function remove(ids, from)
   if not has_strangers() then redis.call("XTRIM", ready, "MINID", ids[#ids]) end
-  redis.call("XDEL", ready, unpack(ids, has_strangers() and 1 or #ids))
+  redis.call("XDEL", ready, unpack(ids, has_strangers() and from or #ids))
 end
 
 local function take(n, lease)
   local entries = lease and read(n, lease) or redis.call("XRANGE", ready, begins(), "+", "COUNT", n)
-  local ids, taken = {}, {}
-  for i, entry in ipairs(entries) do
-    ids[i], taken[i] = entry[1], message_of(entry)
-    if lease then ids_taken[#ids_taken + 1] = entry[1] end
+  local ids, taken = lease and ids_taken or {}, {}
+  local before = #ids
+  for i = 1, #entries do
+    local entry = entries[i]
+    ids[before + i], taken[i] = entry[1], message_of(entry)
   end
-  if #ids > 0 then remove(ids) end
+  if #entries > 0 then remove(ids, before + 1) end
   return taken
 end
 

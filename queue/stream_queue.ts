@@ -38,12 +38,13 @@ export interface StreamQueueOptions<T, I = T> extends LeasedQueueOptions<T, I> {
  * **Guarantee:** at least once. First in, first out; no order is promised for what comes back.
  * **Redis types:** a STREAM with a consumer group in the place of `ReliableQueue`'s LIST, else as there.
  * What is in a hand has left the stream (a stream does not grow) and is on record with the group:
- * `XPENDING` and `XINFO CONSUMERS` tell who holds what. What others add by `XADD` and is no message of
+ * `XPENDING` and `XINFO CONSUMERS` tell who holds what: to them a hand is a consumer, named by its lease,
+ * `<consumer>:<asked for>:<n>`. What others add by `XADD` and is no message of
  * this library is dead, with its bytes.
  * **Commands:** as `ReliableQueue`; inside the scripts `XADD`, `XREADGROUP` and `XDEL`, `XACK`.
  * **A crash** of a consumer gives its messages back when their lease is over, under new ids, with the
  * attempt counted; what another program read from the group and left, when it was idle for a lease. A
- * consumer that holds nothing leaves the group. Where somebody removes the group or trims the stream,
+ * hand in which nothing is left leaves the group. Where somebody removes the group or trims the stream,
  * work goes on with what is left, and nothing in a hand is touched. What another program
  * acknowledged, or made the group skip, is deleted.
  * **Choose another** when only this library uses the queue: a list is faster and smaller.

@@ -140,8 +140,9 @@ export async function look(
   }
   for (const [field, held] of pairs(leased!)) {
     const [consumer, most, count, index] = String(field).split(":");
-    const id = idsOf.get(`${consumer}:${most}:${count}`)?.[Number(index) - 1];
-    if (id !== undefined) onRecord.push(`${id} ${consumer}`);
+    const lease = `${consumer}:${most}:${count}`;
+    const id = idsOf.get(lease)?.[Number(index) - 1];
+    if (id !== undefined) onRecord.push(`${id} ${lease}`);
     add("leased", held, String(field));
   }
   assertEquals(known.sort(), onRecord.sort(), "who holds what, as the group knows it");
@@ -172,7 +173,7 @@ const KEYS = [
 /** What all tasks of the model are called. */
 export const TASK = "count";
 
-/** In a stream, also what the group has on record: ids and consumers. */
+/** In a stream, also what the group has on record: ids and hands. */
 const STREAM = script(`
 for i, entry in ipairs(redis.call("XRANGE", KEYS[1], "-", "+")) do ready[i] = entry[2][2] end
 local pending = redis.pcall("XPENDING", KEYS[1], "workers", "-", "+", 10000)

@@ -109,10 +109,10 @@ test("XPENDING tells who holds what, until it is settled", async (test) => {
   const key = test.key("ready");
   await queue.enqueueMany(numbers(6));
   const hand = await queue.receiveMany(6);
-  const consumer = hand[0]!.token.replace(/:\d+$/, ""); // a hand is one: the lease
+  const lease = hand[0]!.token.split(":").slice(0, 3).join(":"); // to the group it is a consumer
   const holds = async () =>
     (await test.redis.xPendingRange(key, GROUP, "-", "+", 10)).map(({ consumer }) => consumer);
-  assertEquals(await holds(), numbers(6).map(() => consumer));
+  assertEquals(await holds(), numbers(6).map(() => lease));
   assertEquals(await test.redis.xLen(key), 0, "what is in a hand has left the stream");
   await hand[0]!.ack();
   await queue.delivery(hand[1]!.token).ack();
@@ -125,6 +125,28 @@ test("XPENDING tells who holds what, until it is settled", async (test) => {
   assertEquals(payloads(await queue.receiveMany(5)).toSorted(), [3, 5]);
   assertEquals((await holds()).length, 2, "what had lapsed is on record as well");
   await test.lapse();
+  await queue.receive();
+  assertEquals(await books(test.redis, key), { entries: 0, pending: 0, consumers: [] });
+});
+
+test("XINFO CONSUMERS forgets a hand that ends as a whole at once, and no other", async (test) => {
+  const queue = test.queue<number>();
+  const key = test.key("ready");
+  await queue.enqueueMany(numbers(9));
+  const [whole, part, kept] = [
+    await queue.receiveMany(3),
+    await queue.receiveMany(3),
+    await queue.receiveMany(3),
+  ];
+  const leaseOf = ([delivery]: typeof whole) => delivery!.token.split(":").slice(0, 3).join(":");
+  await Promise.all(whole.map((delivery) => delivery.ack()));
+  await part[2]!.ack();
+  assertEquals(await books(test.redis, key), {
+    entries: 0,
+    pending: 5,
+    consumers: [leaseOf(part), leaseOf(kept)].sort(),
+  });
+  await Promise.all([part[0]!, part[1]!, ...kept].map((delivery) => delivery.ack()));
   await queue.receive();
   assertEquals(await books(test.redis, key), { entries: 0, pending: 0, consumers: [] });
 });

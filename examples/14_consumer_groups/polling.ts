@@ -47,7 +47,7 @@ await new Deno.Command("deno", { args, signal }).spawn().status;
 if (!signal.aborted) {
   const { consumers } = await redis.xPending(stream, group);
   for (const { name, deliveriesCounter } of consumers ?? []) {
-    say("worker", `ann is dead; pending at her consumer ${name}: ${deliveriesCounter}`);
+    say("worker", `ann is dead; pending in her hand ${name}: ${deliveriesCounter}`);
   }
 }
 for await (const delivery of queue.consume({ mode: "polling", pollMs: 100, signal })) {
@@ -73,7 +73,7 @@ await redis.close();
 // Expect:
 // [worker] bob waiting on labels, asking every 100 ms, ann goes first
 // [worker] ann: label_1,label_2,label_3 … kill -9
-// [worker] ann is dead; pending at her consumer <id>: 3
+// [worker] ann is dead; pending in her hand <id>: 3
 // ~ [worker] bob: label_1  attempt 2, waited <ms> ms … done
 // ~ [worker] bob: label_2  attempt 2, waited <ms> ms … done
 // ~ [worker] bob: label_3  attempt 2, waited <ms> ms … done
