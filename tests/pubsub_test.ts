@@ -297,6 +297,48 @@ redisTest("Subscriber ends with an error that no waiting mends", async (test) =>
   }
 });
 
+redisTest(
+  "Subscriber keeps what it has where more is refused, and hears nothing twice",
+  async (test) => {
+    const [user, a, b] = [test.name.replaceAll(":", "_"), `${test.name}:a`, `${test.name}:b`];
+    const rights = ["-@all", "+subscribe", "+unsubscribe", "+psubscribe", `&${a}`, `&${b}`];
+    await test.redis.aclSetUser(user, ["on", ">secret", ...rights]);
+    try {
+      const few = await test.connect({ url: test.url, username: user, password: "secret" });
+      await using subscriber = new Subscriber<number>(few);
+      const publisher = new Publisher(test.redis);
+      await subscriber.subscribe(a);
+      const text = channel<number>(a, { parse: () => -1 });
+      await assertRejects(() => subscriber.subscribe(text, b, "secret"), Error, "NOPERM");
+      assertEquals(await publisher.publish(a, 1), 1);
+      assertEquals(await publisher.publish(b, 2), 0, "what came with it was left again");
+      assertEquals(await taken(subscriber, 1), [{ channel: a, payload: 1 }]);
+      // Calls that cross: each hears of its own.
+      const [one, two, three, four] = await Promise.allSettled([
+        subscriber.subscribe("secret"),
+        subscriber.subscribe(b),
+        subscriber.subscribe("secret", b),
+        subscriber.psubscribe("secret*"),
+      ]);
+      assertEquals(
+        [one, two, three, four].map(({ status }) => status),
+        ["rejected", "fulfilled", "rejected", "rejected"],
+      );
+      assertEquals(await publisher.publish(b, 3), 1);
+      await test.redis.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+      await eventually(async () => assertEquals(await publisher.publish(b, 4), 1));
+      assertEquals(await publisher.publish(a, 5), 1);
+      assertEquals(await taken(subscriber, 3), [
+        { channel: b, payload: 3 },
+        { channel: b, payload: 4 },
+        { channel: a, payload: 5 },
+      ]);
+    } finally {
+      await test.redis.aclDelUser(user);
+    }
+  },
+);
+
 redisTest("Subscriber ends with the client it was made from", async (test) => {
   const client = await test.connect();
   const before = await connectedClients(test.redis);
