@@ -92,9 +92,10 @@ end
 local function forget_hand(lease)
   redis.call("HDEL", pending, lease)
   local gone = dismiss(lease, 0)
-  -- The group, the stream may be gone; but an account that may not do this would leave consumers without end.
-  if type(gone) == "table" and not (string.find(gone.err, "NOGROUP", 1, true)
-    or string.find(gone.err, "WRONGTYPE", 1, true) or string.find(gone.err, "key to exist", 1, true)) then
+  -- An account that may not would leave consumers without end: it is told so.
+  local refused = type(gone) == "table" and gone.err or ""
+  if string.find(refused, "can't run", 1, true) or string.find(refused, "permission", 1, true)
+    or string.find(refused, "NOPERM", 1, true) then
     redis.call("XGROUP", "DELCONSUMER", ready, group, lease)
   end
 end`;

@@ -9,6 +9,7 @@ import {
   assertEquals,
   assertGreaterOrEqual,
   assertLess,
+  assertMatch,
   assertRejects,
   assertThrows,
 } from "@std/assert";
@@ -323,6 +324,67 @@ for (const how of ["is acknowledged as a whole", "is acknowledged one by one", "
     assertEquals((await books(test.redis, key)).entries, 0);
   });
 }
+
+test("Worker on StreamQueue does everything, whatever redis-cli does to its group", async (test) => {
+  const options = { leaseMs: 400, maxAttempts: 100, backoff: { baseMs: 0 } };
+  const queue = test.queue<number>(options);
+  const [redis, key] = [test.redis, test.key("ready")];
+  const seen = new Set<number>();
+  await using worker = new Worker(queue, async (n) => {
+    await pause(Math.random() * 5);
+    if (Math.random() < 0.1) throw new Error("once more");
+    seen.add(n);
+  }, { concurrency: 20, onEvent: () => {} });
+  worker.start();
+  const hands = async () =>
+    (await redis.xInfoConsumers(key, GROUP)).map(({ name }) => String(name)).filter((name) =>
+      name.includes(":")
+    );
+  const read = (consumer: string, COUNT: number) =>
+    redis.xReadGroup(GROUP, consumer, [{ key, id: ">" }], { COUNT });
+  const acts = [
+    () => redis.sendCommand(["XGROUP", "SETID", key, GROUP, "0"]),
+    () => read("thief", 3),
+    () => redis.xAutoClaim(key, GROUP, "thief", 0, "0"),
+    async () => await read((await hands())[0] ?? "nobody", 2),
+    async () => {
+      const theirs = await redis.xPendingRange(key, GROUP, "-", "+", 5, { consumer: "thief" });
+      const [hand] = await hands();
+      if (!hand || theirs.length === 0) return;
+      await redis.xClaimJustId(key, GROUP, hand, 0, theirs.map(({ id }) => id));
+    },
+    async () => {
+      for (const hand of await hands()) {
+        const holds = await redis.xPendingRange(key, GROUP, "-", "+", 99, { consumer: hand });
+        const waits = await redis.xRange(key, "-", "+");
+        // One that holds what stands in the stream would take it along: that is said of XGROUP, not of us.
+        const ids = new Set(waits!.map(({ id }) => String(id)));
+        if (holds.some(({ id }) => ids.has(id))) continue;
+        if (Math.random() < 0.2) await redis.xGroupDelConsumer(key, GROUP, hand);
+      }
+    },
+    async () => {
+      await redis.xGroupDestroy(key, GROUP);
+      await redis.xGroupCreate(key, GROUP, "0");
+    },
+  ];
+  let sent = 0;
+  for (let round = 0; round < 60; round++) {
+    await queue.enqueueMany(numbers(20, sent));
+    sent += 20;
+    // The worker's first claim makes the group, and whatever comes between two of these may be gone.
+    await acts[round % acts.length]!().catch((error) =>
+      assertMatch(String(error), /NOGROUP|BUSYGROUP/)
+    );
+  }
+  await eventually(() => assertEquals(seen.size, sent), 10_000);
+  await eventually(async () => assertEquals(await queue.counts(), NONE));
+  await worker.stop();
+  await queue.receive();
+  const { entries, pending, consumers } = await books(redis, key);
+  assertEquals({ entries, pending }, { entries: 0, pending: 0 });
+  assertEquals(consumers.filter((name) => name.includes(":")), []);
+});
 
 test("StreamQueue says so where its account may not make or remove consumers", async (test) => {
   const user = test.name.replaceAll(":", "_");
