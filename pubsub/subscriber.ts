@@ -510,7 +510,9 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
         await sleep(this.#heartbeatMs, gone.signal);
         if (gone.signal.aborted) break;
         const ping = client.sendCommand(["PING"], { timeout: 0 });
-        if (!await settlesWithin(ping, this.#heartbeatMs)) leave(this.#silent());
+        const isAnswered = await settlesWithin(ping, this.#heartbeatMs);
+        // Also if it was closed in the turn in which it was ready, when nobody listened yet.
+        if (!isAnswered || !client.isReady) leave(this.#silent());
       }
     } finally {
       this.#closing.signal.removeEventListener("abort", onClose);

@@ -10,6 +10,7 @@ import {
 import {
   channel,
   connect,
+  type ConnectedClient,
   DecodeError,
   Publisher,
   RedisConnectionError,
@@ -233,6 +234,31 @@ redisTest(
     await taken(subscriber, 2);
   },
 );
+
+redisTest("Subscriber notices by its heartbeat what nobody told it of", async (test) => {
+  const redis = await test.connect();
+  const made: ConnectedClient[] = [];
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = ((...args: Parameters<typeof duplicate>) => {
+    made.push(duplicate(...args) as unknown as ConnectedClient);
+    return made.at(-1);
+  }) as typeof redis.duplicate;
+  const events: string[] = [];
+  await using subscriber = new Subscriber<string>(redis, {
+    heartbeatMs: 100,
+    onEvent: (event) => void events.push(event.type),
+  });
+  await subscriber.subscribe(test.name);
+  // As when it is given up in the very turn in which the subscription was confirmed.
+  const [client] = made;
+  for (const name of ["error", "end"]) {
+    client!.off(name, client!.listeners(name).at(-1) as () => void); // the subscriber's
+  }
+  client!.destroy();
+  await eventually(() => assertEquals(events, ["lost", "gap"]));
+  assertEquals(await new Publisher(test.redis).publish(test.name, "again"), 1);
+  await taken(subscriber, 1);
+});
 
 serverTest("Subscriber notices a half-open connection", async (server) => {
   await using proxy = await FaultyProxy.start({ port: server.port });
