@@ -505,14 +505,18 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     client.on("end", onEnd); // thrown away, since another server has the channel
     client.on("sharded-channel-moved", onEnd);
     this.#closing.signal.addEventListener("abort", onClose);
+    // In the turn in which it was ready nobody listened yet.
+    if (this.#closing.signal.aborted) onClose();
+    else if (!client.isReady) leave(this.#gone("the connection was closed"));
     try {
       while (!gone.signal.aborted) {
         await sleep(this.#heartbeatMs, gone.signal);
         if (gone.signal.aborted) break;
         const ping = client.sendCommand(["PING"], { timeout: 0 });
         const isAnswered = await settlesWithin(ping, this.#heartbeatMs);
-        // Also if it was closed in the turn in which it was ready, when nobody listened yet.
-        if (!isAnswered || !client.isReady) leave(this.#silent());
+        if (!isAnswered) leave(this.#gone(`no answer to PING within ${this.#heartbeatMs} ms`));
+        // A PING on a closed client fails at once, which is no answer.
+        else if (!client.isReady) leave(this.#gone("the connection was closed"));
       }
     } finally {
       this.#closing.signal.removeEventListener("abort", onClose);
@@ -520,16 +524,13 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     return gone.signal.reason;
   }
 
-  #silent(): RedisConnectionError {
-    return new RedisConnectionError(`no answer to PING within ${this.#heartbeatMs} ms`, {
-      address: addressOf(this.#parent),
-    });
+  #gone(message: string): RedisConnectionError {
+    return new RedisConnectionError(message, { address: addressOf(this.#parent) });
   }
 
   #moved(): RedisConnectionError {
     routeOf(this.#parent)?.doubt();
-    const address = addressOf(this.#parent);
-    return new RedisConnectionError("the channel is at another server now", { address });
+    return this.#gone("the channel is at another server now");
   }
 
   #unconfirmed(): RedisConnectionError {

@@ -18,7 +18,14 @@ import {
   type SubscriberEvent,
 } from "@workshop/redis-patterns";
 import { FaultyProxy } from "./proxy.ts";
-import { commandsDuring, connectedClients, eventually, redisTest, serverTest } from "./support.ts";
+import {
+  commandsDuring,
+  connectedClients,
+  eventually,
+  limit,
+  redisTest,
+  serverTest,
+} from "./support.ts";
 
 interface Order {
   order_id: number;
@@ -157,6 +164,23 @@ redisTest("Subscriber.close ends a subscription that is being made", async (test
   const closing = subscriber.close();
   await assertRejects(() => subscribing, Error, "closed");
   await closing;
+});
+
+redisTest("Subscriber.close ends at whatever moment it comes", async (test) => {
+  const redis = await test.connect();
+  for (let i = 0; i < 300; i++) {
+    const subscriber = new Subscriber(redis, { sharded: i % 2 === 0 });
+    const heard = (async () => {
+      for await (const _ of subscriber) assert(false);
+    })();
+    const calls = [subscriber.subscribe("{a}"), subscriber.subscribe("{a}b", "{a}c")];
+    const settled = Promise.allSettled([...calls, subscriber.unsubscribe("{a}b")]);
+    // By time, and by whether promises have had their turns.
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
+    for (let turns = i % 17; turns > 0; turns--) await null;
+    await limit(subscriber.close(), `close() number ${i}`, 2_000);
+    await limit(Promise.all([heard, settled]), "who waited", 2_000);
+  }
 });
 
 redisTest("channel refuses a bad payload at both ends", async (test) => {
