@@ -44,9 +44,9 @@ export interface IntakeOptions<D> {
 
 /**
  * Where a message is whose handler threw: given back, `"gone"` where a message is handed out once only,
- * or `"settled"` by the handler itself before it threw.
+ * or `"settled"`: by the handler itself before it threw, by somebody else, or by a nack whose reply was lost.
  */
-export type Ended = GivenBack | "gone" | "settled";
+export type Ended = GivenBack | "gone";
 
 /** A worker's side of a queue; `D` is what is handed over. */
 export interface Intake<D> {

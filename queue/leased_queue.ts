@@ -325,7 +325,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       ack: () => acking ??= settler.ack(hand, Number(index)).finally(() => acking = undefined),
       nack: async (options = {}) => {
         checkOptions("nack", options, NACK_OPTIONS);
-        return await settler.nack(hand, Number(index), Number(attempt), options);
+        return await settler.nack(hand, Number(index), { ...options, attempt: Number(attempt) });
       },
       deadLetter: async (reason, options = {}) => {
         const { error } = checkOptions("deadLetter", options, DEAD_LETTER_OPTIONS);

@@ -85,12 +85,24 @@ return removed`,
 /**
  * Gives one message back, or buries it. `how`: "retry" spends an attempt, "release" does not,
  * "dead" buries. Gives where it is now: "ready", "delayed" or "dead", or "cancelled" if somebody
- * has cancelled it meanwhile; "done" if it was settled already; "lost" if the lease is gone.
+ * has cancelled it meanwhile; "settled" if that was done already; "lost" if the lease is gone.
+ * `uid` and `id`: of the message, or "" if they are not known: one that was settled already is looked for
+ * among the dead letters, and nowhere else, since that takes one look however many there are.
  */
 export const giveBackOf = (
   kind: ReadyKind,
 ): LeasedScript<
-  "lease" | "index" | "how" | "delay_ms" | "error" | "reason" | "received" | "policy" | "counting",
+  | "lease"
+  | "index"
+  | "uid"
+  | "id"
+  | "how"
+  | "delay_ms"
+  | "error"
+  | "reason"
+  | "received"
+  | "policy"
+  | "counting",
   string
 > =>
   leasedScript(kind, {
@@ -98,6 +110,8 @@ export const giveBackOf = (
     args: [
       "lease",
       "index",
+      "uid",
+      "id",
       "how",
       "delay_ms",
       "error",
@@ -111,7 +125,11 @@ export const giveBackOf = (
 if not lives(lease) then return "lost" end
 local field = lease .. ":" .. index
 local held = redis.call("HGET", leased, field)
-if not held then return "done" end
+if not held then
+  local record = id ~= "" and redis.call("HGET", dead, id)
+  local eol = record and string.find(record, "\\n", 1, true)
+  return eol and parse(string.sub(record, eol + 1)).uid == uid and "dead" or "settled"
+end
 redis.call("HDEL", leased, field)
 let_go(lease, {tonumber(index)})
 local h = parse(held)
