@@ -36,8 +36,8 @@ const MAX_FINISHED = 100;
 
 /** Claims of one consumer. */
 export class Claimer {
-  /** The consumer's name in leases, history and presence. */
-  readonly consumer: string;
+  /** The consumer's name in leases, history and presence; another one counts from the next claim on. */
+  consumer: string;
   /** When (by `performance.now()`) the next delayed message is due, or the rate permits a claim. */
   dueAt = Infinity;
   /** Until when (by `performance.now()`) the rate limit refuses every claim. */

@@ -25,6 +25,12 @@ export interface Lines {
   consumer: string;
 }
 
+/** Lets a queue that has another one as a partition say what its consumer is called there. */
+export const CALLED: unique symbol = Symbol("called");
+
+/** Whether an operator has paused the consumer that a queue object is. */
+export const ASIDE: unique symbol = Symbol("aside");
+
 /** Opens what a queue has counted to whoever adds several of them up. */
 export const COUNTERS: unique symbol = Symbol("counters");
 
