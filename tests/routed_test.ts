@@ -171,7 +171,7 @@ Deno.test("Routed tries a master that refuses less and less often, and is there 
   assertGreater(Math.max(...gaps), 80);
   assertGreater(Math.min(...gaps.slice(4)), 40);
   assertEquals(new Set(gaps.slice(4).map(Math.round)).size > 1, true, "not in step with others");
-  await using server = await RedisServer.start({ port });
+  await using _server = await RedisServer.start({ port });
   const isUpAt = performance.now();
   await limit(Promise.all(calls), "the calls");
   assertLess(performance.now() - isUpAt, 1_000);
