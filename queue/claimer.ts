@@ -31,13 +31,19 @@ const MAX_DOUBTS = 100;
 /** How often whoever waits looks for lapsed leases. */
 export const TICK_MS = 1_000;
 
+/**
+ * By how much our reckoning of Redis's clock may be behind for other reasons than that the clock was set
+ * back: it is by as long as the claim that it is from took to reach Redis.
+ */
+const RECKONING_MS = 1_000;
+
 /** Most finished leases that one claim takes along. */
 const MAX_FINISHED = 100;
 
 /** Claims of one consumer. */
 export class Claimer {
-  /** The consumer's name in leases, history and presence. */
-  readonly consumer: string;
+  /** The consumer's name in leases, history and presence; another one counts from the next claim on. */
+  consumer: string;
   /** When (by `performance.now()`) the next delayed message is due, or the rate permits a claim. */
   dueAt = Infinity;
   /** Until when (by `performance.now()`) the rate limit refuses every claim. */
@@ -104,24 +110,26 @@ export class Claimer {
     const { lease } = asked;
     const finished = this.#finished.splice(0, MAX_FINISHED);
     const rest = finished.flatMap((hand) => [hand.lease, String(hand.unproved)]);
-    const askedAt = performance.now();
+    let askedAt = 0; // the last time: one that is repeated tells what is left of the lease by then
     const { now, dueInMs, leaseMs, refusedMs, messages, ids } = await this.#persist(
-      () =>
-        this.#scripts.claim.run(send, this.#keys, {
+      () => {
+        askedAt = performance.now();
+        return this.#scripts.claim.run(send, this.#keys, {
           ...asked,
           room,
           lease_ms: this.#leaseMs,
           policy: this.#options.policy,
           rate: this.#rate,
           counting: this.#options.counting,
-        }, rest),
+        }, rest);
+      },
       signal,
     ).catch((error) => {
       if (isRetryable(error) && this.#doubts.length < MAX_DOUBTS) this.#doubts.push(asked);
       throw error;
     });
     if (!waits) this.#clock = { now, askedAt };
-    const ranAt = waits ? this.#timeOf(now) : askedAt;
+    const ranAt = waits ? this.#timeOf(now, askedAt) : askedAt;
     this.dueAt = dueInMs < 0 ? Infinity : ranAt + dueInMs;
     this.refusedUntil = refusedMs > 0 ? ranAt + refusedMs : 0;
     this.isPaused = refusedMs === -2;
@@ -187,10 +195,22 @@ export class Claimer {
     return at < 0 ? undefined : this.#doubts.splice(at, 1)[0];
   }
 
-  /** When Redis's clock said `now`, by ours: not later than this, however late the reply is read. */
-  #timeOf(now: number): number {
+  /**
+   * When Redis's clock said `now`, by ours, to somebody who was asked at `askedAt`: not later than this,
+   * however late the reply is read. Where that would be before it was asked, Redis's clock was set back, or
+   * another server has taken over whose clock is behind: then it has nothing to say until it was asked anew,
+   * and its lease begins when we read of it. By the old reckoning the lease might be over already, and what
+   * has just come would be nobody's until it is.
+   */
+  #timeOf(now: number, askedAt: number): number {
     const readAt = performance.now();
-    return this.#clock ? Math.min(readAt, this.#clock.askedAt + now - this.#clock.now) : readAt;
+    if (!this.#clock) return readAt;
+    const ranAt = this.#clock.askedAt + now - this.#clock.now;
+    if (ranAt < askedAt - RECKONING_MS) {
+      this.#clock = undefined;
+      return readAt;
+    }
+    return Math.min(readAt, Math.max(ranAt, askedAt));
   }
 
   async #persist(run: () => Promise<Claim>, signal?: AbortSignal): Promise<Claim> {

@@ -42,9 +42,12 @@ export const DEAD_LETTER_OPTIONS: OptionNames = optionNames<{ error?: unknown }>
 
 /**
  * Where a message went that was not acknowledged; `"cancelled"` if somebody cancelled it while it was in
- * hand, so that it is gone.
+ * hand, so that it is gone. `"settled"` if this had been done when Redis was asked: by somebody else, who
+ * has the token; or by this call itself, which was repeated because its first reply was lost. Then it is
+ * ready or delayed, or it has gone on from there, and {@linkcode LeasedQueue.find} looks for it; where a
+ * delivery has died of it `"dead"` is said all the same, but not by a token, which does not tell the id.
  */
-export type GivenBack = "ready" | "delayed" | "dead" | "cancelled";
+export type GivenBack = "ready" | "delayed" | "dead" | "cancelled" | "settled";
 
 /** What a delivery can be done with; also from another process, by its token. */
 export interface Settlement {
@@ -57,7 +60,7 @@ export interface Settlement {
   /**
    * The attempt failed: try again later, or bury the message if this was the last attempt.
    *
-   * @returns Where the message is now.
+   * @returns Where the message is now; `"settled"` if this is not known, see {@linkcode GivenBack}.
    * @throws {LeaseLostError} when the lease ran out.
    * @throws {TypeError} for what are no options: `nack({ error })`, not `nack(error)`. Nothing is settled
    * then.
@@ -208,7 +211,13 @@ export class Delivery<T> implements Settlement, AsyncDisposable {
     const delayMs = this.#settler.delayOf(this.attempt, options);
     return await this.#once(
       "nack",
-      () => this.#settler.nack(this.#hand, this.#index, this.attempt, { ...options, delayMs }),
+      () =>
+        this.#settler.nack(this.#hand, this.#index, {
+          ...options,
+          delayMs,
+          attempt: this.attempt,
+          envelope: this.#envelope,
+        }),
     ) as Promise<GivenBack>;
   }
 

@@ -25,6 +25,12 @@ export interface Lines {
   consumer: string;
 }
 
+/** Lets a queue that has another one as a partition say what its consumer is called there. */
+export const CALLED: unique symbol = Symbol("called");
+
+/** Whether an operator has paused the consumer that a queue object is. */
+export const ASIDE: unique symbol = Symbol("aside");
+
 /** Opens what a queue has counted to whoever adds several of them up. */
 export const COUNTERS: unique symbol = Symbol("counters");
 
@@ -44,9 +50,9 @@ export interface IntakeOptions<D> {
 
 /**
  * Where a message is whose handler threw: given back, `"gone"` where a message is handed out once only,
- * or `"settled"` by the handler itself before it threw.
+ * or `"settled"`: by the handler itself before it threw, by somebody else, or by a nack whose reply was lost.
  */
-export type Ended = GivenBack | "gone" | "settled";
+export type Ended = GivenBack | "gone";
 
 /** A worker's side of a queue; `D` is what is handed over. */
 export interface Intake<D> {

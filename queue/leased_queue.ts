@@ -31,7 +31,15 @@ import { Enqueuer } from "./enqueuer.ts";
 import { explaining } from "./explain.ts";
 import { checkFeed, type FeedOptions, one } from "./feed.ts";
 import { Inspector } from "./inspector.ts";
-import { COUNTERS, INTAKE, type Intake, type IntakeOptions, TICK } from "./intake.ts";
+import {
+  ASIDE,
+  CALLED,
+  COUNTERS,
+  INTAKE,
+  type Intake,
+  type IntakeOptions,
+  TICK,
+} from "./intake.ts";
 import { LeasedIntake } from "./leased_intake.ts";
 import { bindScripts, type LeasedScripts, MAX_BATCH } from "./leased_scripts.ts";
 import {
@@ -325,7 +333,7 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
       ack: () => acking ??= settler.ack(hand, Number(index)).finally(() => acking = undefined),
       nack: async (options = {}) => {
         checkOptions("nack", options, NACK_OPTIONS);
-        return await settler.nack(hand, Number(index), Number(attempt), options);
+        return await settler.nack(hand, Number(index), { ...options, attempt: Number(attempt) });
       },
       deadLetter: async (reason, options = {}) => {
         const { error } = checkOptions("deadLetter", options, DEAD_LETTER_OPTIONS);
@@ -676,6 +684,24 @@ export abstract class LeasedQueue<T, I = T> implements AsyncDisposable {
   async [TICK](): Promise<number> {
     await this.#claimer.tick(this.#send);
     return this.#claimer.dueAt;
+  }
+
+  /**
+   * Used by a queue that has this one as a partition: whoever takes from all of them is one consumer.
+   *
+   * @ignore
+   */
+  [CALLED](consumer: string): void {
+    this.#claimer.consumer = consumer;
+  }
+
+  /**
+   * Used by a queue that has this one as a partition.
+   *
+   * @ignore
+   */
+  get [ASIDE](): boolean {
+    return this.#claimer.isPaused;
   }
 
   /**

@@ -18,7 +18,7 @@ import { show } from "../redis/show.ts";
 import { checkCount, checkMs } from "../redis/timers.ts";
 import type { Delivery, Settlement } from "./delivery.ts";
 import { checkFeed, feed, type FeedOptions, one } from "./feed.ts";
-import { COUNTERS, INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
+import { CALLED, COUNTERS, INTAKE, type Intake, type IntakeOptions } from "./intake.ts";
 import { LeaseLostError } from "./hand.ts";
 import { LeasedQueue } from "./leased_queue.ts";
 import {
@@ -47,6 +47,7 @@ import { enterPartitions, forgetPartitions, partitionName, partOf } from "./part
 import { checkConsumer } from "./presence.ts";
 import type { QueueSnapshot } from "./snapshot.ts";
 import { addUp, type QueueStats, readStats } from "./stats.ts";
+import { random } from "./uid.ts";
 
 /** Most partitions: every worker looks after each of them. */
 const MAX_PARTITIONS = 256;
@@ -165,6 +166,8 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
       );
     });
     this.partitions = this.#parts;
+    const consumer = random(10); // whoever takes from this object, as a worker is called; see joined()
+    this.#parts.forEach((part, i) => part[CALLED](`${consumer}-${i + 1}`));
     this.#tokens = this.#parts.map((part) => queueKeys(part.name).wake);
   }
 
@@ -283,7 +286,9 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
 
   /**
    * Says that whoever takes with `receive` and `receiveMany` is there; see {@linkcode LeasedQueue.announce}. It
-   * has another name in each partition, and is so often among the consumers.
+   * is one consumer of all partitions, which `pauseConsumer` pauses in all of them.
+   *
+   * @param options As for {@linkcode LeasedQueue.announce}; `holds` of all partitions together.
    */
   async announce(options: { mode?: Mode; holds?: number } = {}): Promise<void> {
     const { holds = 0, ...others } = checkOptions("announce", options, ANNOUNCE_OPTIONS);
@@ -294,8 +299,8 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
   }
 
   /**
-   * Who takes from it: the workers, each with what it holds of all partitions. A loop of `consume` asks
-   * for itself and is not named.
+   * Who takes from it: the workers, and those that {@linkcode PartitionedQueue.announce} themselves, each once
+   * and with what it holds of all partitions. A loop of `consume` asks for itself and is not named.
    */
   async consumers(): Promise<ConsumerInfo[]> {
     return joined((await Promise.all(this.#parts.map((part) => part.consumers()))).flat());
@@ -425,7 +430,7 @@ export class PartitionedQueue<T = unknown, I = T> implements AsyncDisposable {
     await Promise.all(this.#parts.map((part) => part.resume()));
   }
 
-  /** Hands nothing more to one worker, of any partition; see {@linkcode LeasedQueue.pauseConsumer}. */
+  /** Hands nothing more to one consumer, of any partition; see {@linkcode LeasedQueue.pauseConsumer}. */
   async pauseConsumer(consumer: string): Promise<boolean> {
     const name = checkConsumer(consumer);
     const pausing = this.#parts.map((part, i) => part.pauseConsumer(`${name}-${i + 1}`));
@@ -540,7 +545,7 @@ function sumOf(all: readonly Counts[]): Counts {
   };
 }
 
-/** A worker is called the same in all partitions, but for the number behind its name. */
+/** A consumer is called the same in all partitions, but for the number behind its name. */
 function joined(all: readonly ConsumerInfo[]): ConsumerInfo[] {
   const workers = new Map<string, ConsumerInfo>();
   for (const { paused, ...entry } of all) {

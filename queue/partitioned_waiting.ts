@@ -13,7 +13,7 @@ import type { RedisClient } from "../redis/client.ts";
 import { sleep, within } from "../redis/timers.ts";
 import { TICK_MS } from "./claimer.ts";
 import { type Delivery, WORKED } from "./delivery.ts";
-import { TICK } from "./intake.ts";
+import { ASIDE, TICK } from "./intake.ts";
 import type { ReceiveOptions } from "./message.ts";
 import { PartitionedClaims } from "./partitioned_claims.ts";
 import { WakeWatch } from "./wake_watch.ts";
@@ -28,6 +28,8 @@ const CLOSE_MS = 500;
 interface Part<T> {
   receiveMany(max: number): Promise<Delivery<T>[]>;
   [TICK](): Promise<number>;
+  /** Whether an operator has paused it: a token that it takes is for others. */
+  readonly [ASIDE]: boolean;
 }
 
 /** See the module. */
@@ -65,6 +67,7 @@ export class PartitionedWaiting<T> {
         if (batch.length === 0 && waits) this.#again.abort();
         return batch;
       },
+      holdsBack: () => part[ASIDE],
     }));
     const watch = waits ? this.#watch : undefined;
     const claims = new PartitionedClaims<Delivery<T>>(lanes, { watch, turn, keepsSlots: false });

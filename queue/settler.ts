@@ -180,8 +180,7 @@ export class Settler {
   async nack(
     hand: Hand,
     index: number,
-    attempt: number,
-    { delayMs, error }: NackOptions,
+    { attempt, envelope, delayMs, error }: NackOptions & { attempt: number; envelope?: Envelope },
   ): Promise<GivenBack> {
     const reason = error === undefined ? "nack" : toText(error);
     return await this.#giveBack(hand, index, {
@@ -189,6 +188,7 @@ export class Settler {
       delay_ms: this.delayOf(attempt, { delayMs, error }),
       error: error === undefined ? "" : this.#errorLine(error),
       reason, // Redis puts the number of attempts in front
+      envelope,
     }) as GivenBack;
   }
 
@@ -246,7 +246,13 @@ export class Settler {
   async #giveBack(
     hand: Hand,
     index: number,
-    args: { how: string; delay_ms: number; error: string; reason: string },
+    { envelope, ...args }: {
+      how: string;
+      delay_ms: number;
+      error: string;
+      reason: string;
+      envelope?: Envelope | undefined;
+    },
   ): Promise<string> {
     const taken = hand.taken(index);
     if (taken) {
@@ -261,6 +267,8 @@ export class Settler {
           ...args,
           lease: hand.lease,
           index,
+          uid: envelope?.uid ?? "",
+          id: envelope?.id ?? "",
           delay_ms: Math.ceil(args.delay_ms),
           reason: JSON.stringify(args.reason.slice(0, 2_048)),
           received: hand.receivedAt,
@@ -269,9 +277,9 @@ export class Settler {
         }),
     );
     if (where === "lost") throw hand.lost();
+    // "done" before: another call removed it, or an earlier one whose reply was lost.
     this.#settled(hand, 1, where === "done" ? 0 : 1);
-    // "done": an earlier call did it and its reply was lost; where the message went is not known.
-    return where === "done" ? "ready" : where;
+    return where === "done" ? "settled" : where;
   }
 
   /** As `persist`; when it gives up, the hand no longer counts on this message. */

@@ -48,7 +48,7 @@ export type WorkerEvent<D> =
   | ConsumeEvent
   /** A handler returned, and Redis knows. */
   | { type: "done"; delivery: D; ms: number }
-  /** A handler threw. `to` tells where the message is now. */
+  /** A handler threw. `to` tells where the message is now, as far as is known. */
   | { type: "failed"; delivery: D; ms: number; error: unknown; to: Ended }
   /** The backoff threw, or gave no duration: the message waits as long as the default says. */
   | { type: "backoff"; delivery: D; error: unknown }

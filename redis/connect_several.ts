@@ -12,14 +12,12 @@ import { nameAddress, type NodeClient } from "./client.ts";
 import { ClusterDiscovery } from "./cluster.ts";
 import { isFatal, replyWord } from "./errors.ts";
 import type { Places } from "./places.ts";
+import { MAX_PAUSE_MS } from "./refusals.ts";
 import { Routed } from "./routed.ts";
 import { SentinelDiscovery } from "./sentinel.ts";
 import type { ConnectionEvent } from "./supervise.ts";
 import { backoffMs, sleep, within } from "./timers.ts";
 import { splitAddress } from "./topology.ts";
-
-/** Longest pause between attempts to reach a master again. */
-const MAX_PAUSE_MS = 250;
 
 type Reconnects = (retries: number, cause: Error) => number | false | Error;
 

@@ -27,6 +27,7 @@ import {
   RedisConnectionError,
   replyWord,
 } from "./errors.ts";
+import { MAX_PAUSE_MS, Refusals } from "./refusals.ts";
 import { slotOfTag, tagOf } from "./slots.ts";
 import {
   adopt,
@@ -36,7 +37,7 @@ import {
   type Route,
   supervise,
 } from "./supervise.ts";
-import { sleep, within } from "./timers.ts";
+import { backoffMs, sleep, within } from "./timers.ts";
 
 /** Shortest time between two questions who the masters are. */
 const ASK_PAUSE_MS = 100;
@@ -44,7 +45,10 @@ const ASK_PAUSE_MS = 100;
 /** How long a server may take to tell who the masters are. */
 const ASK_MS = 1_000;
 
-/** Pause before a command is repeated that found nobody, or was refused. */
+/**
+ * Shortest pause before a command is repeated that found nobody, or was refused. The longer ones that follow
+ * end as soon as another master is named, or the connection to one stands.
+ */
 const AGAIN_MS = 25;
 
 /** How long closing may take, before connections are cut. */
@@ -99,12 +103,17 @@ export class Routed implements Route {
   readonly #made: RoutedParts;
   readonly #nodes = new Map<string, NodeClient>();
   readonly #opening = new Map<string, Promise<void>>();
+  readonly #refusals = new Refusals();
   readonly #listeners = new Set<() => void>();
   /** The last of those who wait for a master, by slot. */
   readonly #lines = new Map<number | undefined, Promise<NodeClient>>();
   #masters: Masters = { bySlot: [] };
   #asking: Promise<void> | undefined;
   #askedAt = -Infinity;
+  /** How often nobody could tell who the masters are, one time after the other. */
+  #unanswered = 0;
+  /** Aborts when something has changed that others wait for, and is made anew. */
+  #news = new AbortController();
   #trouble: unknown;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #closing = new AbortController();
@@ -137,7 +146,8 @@ export class Routed implements Route {
   ): Promise<unknown> {
     const slot = this.#slotOf(args);
     const until = performance.now() + deadlineMs;
-    for (let pauseMs = 0;; pauseMs = AGAIN_MS) {
+    let pauseMs = 0;
+    for (let failures = 0;; failures++) {
       const found = this.#inLine(slot, until, pauseMs);
       // Without waiting where it can be: calls of a turn go out in their order.
       const node = found instanceof Promise ? await found : found;
@@ -149,7 +159,8 @@ export class Routed implements Route {
         const undone = isElsewhere(error) ||
           error instanceof RedisConnectionError && !error.sent && !error.fatal;
         if (isConnectionError(error) || undone) this.doubt(error);
-        if (!undone || performance.now() + AGAIN_MS > until) throw error;
+        pauseMs = pauseAfter(failures);
+        if (!undone || performance.now() + pauseMs > until) throw error;
       }
     }
   }
@@ -274,7 +285,7 @@ export class Routed implements Route {
     until: number,
     pauseMs: number,
   ): Promise<NodeClient> {
-    if (pauseMs > 0) await sleep(pauseMs, this.#closing.signal);
+    if (pauseMs > 0) await this.#rest(pauseMs);
     // Whether those before found it is theirs to tell, and this one does not wait longer than it may.
     if (before) await within(before, Math.max(1, until - performance.now())).catch(() => {});
     return await this.#whenReady(slot, until);
@@ -282,7 +293,7 @@ export class Routed implements Route {
 
   /** Waits until the master of a slot is known and ready, and asks who it is meanwhile. */
   async #whenReady(slot: number | undefined, until: number): Promise<NodeClient> {
-    for (;;) {
+    for (let failures = 0;; failures++) {
       if (this.#owner) checkOpen(this.#owner);
       if (this.#closing.signal.aborted) throw this.#error("the client is closed", { fatal: true });
       const { bySlot } = this.#masters;
@@ -293,8 +304,24 @@ export class Routed implements Route {
       if (isFatal(this.#trouble)) throw explain(this.#trouble, this.#made.address);
       if (performance.now() > until) throw this.#unreached(slot);
       this.doubt();
-      await sleep(AGAIN_MS, this.#closing.signal);
+      const refusal = address === undefined ? undefined : this.#refusals.of(address);
+      const restMs = Math.min(pauseAfter(failures), refusal?.leftMs ?? Infinity);
+      await this.#rest(Math.min(restMs, Math.max(1, until - performance.now())));
     }
+  }
+
+  /** Rests: as long as that, or until there is news, but never so short that it would be no rest. */
+  async #rest(ms: number): Promise<void> {
+    const { signal } = this.#news; // also what comes in the first moments
+    await sleep(Math.min(ms, AGAIN_MS), this.#closing.signal);
+    if (ms > AGAIN_MS) await sleep(ms - AGAIN_MS, this.#closing.signal, signal);
+  }
+
+  /** Whoever rests looks again. */
+  #tellNews(): void {
+    const news = this.#news;
+    this.#news = new AbortController();
+    news.abort();
   }
 
   #unreached(slot: number | undefined): RedisConnectionError {
@@ -327,7 +354,11 @@ export class Routed implements Route {
   }
 
   async #refresh(): Promise<void> {
-    const pause = this.#askedAt + ASK_PAUSE_MS - performance.now();
+    const pauseMs = Math.max(
+      ASK_PAUSE_MS,
+      this.#unanswered === 0 ? 0 : pauseAfter(this.#unanswered - 1),
+    );
+    const pause = this.#askedAt + pauseMs - performance.now();
     if (pause > 0) await sleep(pause, this.#closing.signal);
     this.#askedAt = performance.now();
     if (this.#closing.signal.aborted) return;
@@ -339,8 +370,10 @@ export class Routed implements Route {
         signal: this.#closing.signal,
       });
       this.#trouble = undefined;
+      this.#unanswered = 0;
       this.#use(masters);
     } catch (error) {
+      this.#unanswered++;
       this.#trouble = error;
       throw error;
     }
@@ -349,26 +382,36 @@ export class Routed implements Route {
   /** Drops whoever is no master any more, and says so to those who wait there. */
   #use(masters: Masters, { partly = false } = {}): void {
     const before = this.#masters.bySlot;
+    const known = new Set(before);
+    const isOther = (address: string | undefined, slot: number) => address !== before[slot];
     const moved = before.length > 0 &&
-      masters.bySlot.some((address, slot) =>
-        address !== before[slot] && before[slot] !== undefined
-      );
+      masters.bySlot.some((address, slot) => isOther(address, slot) && before[slot] !== undefined);
     this.#masters = masters;
     const current = new Set(masters.bySlot);
+    for (const address of current) {
+      if (address !== undefined && !known.has(address)) this.#refusals.forget(address);
+    }
+    if (masters.bySlot.some(isOther)) this.#tellNews();
     for (const address of partly ? [] : [...this.#nodes.keys()]) {
       if (!current.has(address)) this.#drop(address);
     }
     if (moved) { for (const listener of [...this.#listeners]) listener(); }
   }
 
-  /** Connects to a master, once. */
+  /** Connects to a master, once; not to one that has refused a moment ago. */
   #open(address: string): Promise<void> {
     if (this.#nodes.get(address)?.isOpen || this.#closing.signal.aborted) return Promise.resolve();
-    let opening = this.#opening.get(address);
-    if (!opening) {
-      opening = this.#connect(address).finally(() => this.#opening.delete(address));
-      this.#opening.set(address, opening);
-    }
+    const under = this.#opening.get(address);
+    if (under) return under;
+    const refusal = this.#refusals.of(address);
+    if (refusal) return Promise.reject(refusal.error);
+    const opening = this.#connect(address)
+      .catch((error) => {
+        this.#refusals.refused(address, error);
+        throw error;
+      })
+      .finally(() => this.#opening.delete(address));
+    this.#opening.set(address, opening);
     return opening;
   }
 
@@ -379,6 +422,10 @@ export class Routed implements Route {
     this.#nodes.set(address, node);
     const { heartbeatMs, onEvent } = this.#made;
     if (heartbeatMs > 0) supervise(node, { heartbeatMs, ...(onEvent && { onEvent }) });
+    node.on("ready", () => {
+      this.#refusals.forget(address);
+      this.#tellNews();
+    });
     node.on("error", (error) => {
       this.#trouble = error;
       if (this.#masters.bySlot.includes(address)) this.doubt(); // it may be gone for good
@@ -435,6 +482,11 @@ export class Routed implements Route {
     }, everyMs);
     unref(this.#timer);
   }
+}
+
+/** How long to rest after so many attempts in vain. */
+function pauseAfter(failures: number): number {
+  return Math.max(AGAIN_MS, backoffMs(failures, { maxMs: MAX_PAUSE_MS }));
 }
 
 /** A timer of ours keeps no program alive. */

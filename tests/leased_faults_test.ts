@@ -169,6 +169,47 @@ for (const kind of KINDS) {
     assertEquals((await direct.receive())!.attempt, 2); // once, although said twice
     await Promise.all([g.ack(), h.ack()]);
   });
+
+  serverTest(
+    `${kind}: a nack whose reply is lost says what is known (hazard 5)`,
+    async (server) => {
+      await using faulty = await Faulty.start(server, kind, { maxAttempts: 2 });
+      const { queue, direct } = faulty;
+      const said = async (settle: () => Promise<string>) => {
+        const lost = faulty.lose(SCRIPTS[kind].giveBack);
+        const where = await settle();
+        await lost;
+        return where;
+      };
+      await direct.enqueueMany(numbers(3));
+      await direct.enqueue(3, { id: "own" });
+      for (const delivery of await queue.receiveMany(4)) await delivery.nack({ delayMs: 0 });
+      const byPayload = (one: Delivery<number>, other: Delivery<number>) =>
+        one.payload - other.payload;
+      const [a, b, c, d] = (await queue.receiveMany(4)).sort(byPayload);
+      // It died of it, and is found by its id: an alarm that goes by "dead" goes off.
+      assertEquals([await said(() => a!.nack()), await said(() => d!.nack())], ["dead", "dead"]);
+      // A token does not tell the id.
+      assertEquals(await direct.delivery(b!.token).nack(), "dead", "no reply was lost");
+      assertEquals(await said(() => queue.delivery(c!.token).nack()), "settled");
+      assertEquals((await direct.counts()).dead, 4);
+
+      await direct.enqueueMany(numbers(3));
+      await direct.enqueue(7, { id: "own too" });
+      const [e, f, g, h] = (await queue.receiveMany(4)).sort(byPayload);
+      assertEquals(await said(() => e!.nack({ delayMs: 0 })), "settled");
+      assertEquals(await said(() => f!.nack({ delayMs: 3_600_000 })), "settled");
+      // Somebody else was first, and nobody's reply was lost.
+      await direct.delivery(g!.token).ack();
+      assertEquals(await g!.nack(), "settled");
+      // Another message has the id by now, and is dead.
+      await direct.delivery(h!.token).ack();
+      await direct.enqueue(8, { id: "own too" });
+      for (let taken; (taken = await direct.receive());) await taken.deadLetter("no"); // the first, too
+      assertEquals(await h!.nack(), "settled");
+      assertEquals(await direct.counts(), { ...NONE, delayed: 1, dead: 6 });
+    },
+  );
 }
 
 for (const kind of KINDS) {
@@ -497,6 +538,11 @@ async function client(server: { url: string }): Promise<ConnectedClient & AsyncD
   });
 }
 
+interface FaultyOptions {
+  leaseMs?: number;
+  maxAttempts?: number;
+}
+
 /** A queue behind a proxy that loses replies, and the same queue without. */
 class Faulty implements AsyncDisposable {
   readonly queue: Queue;
@@ -507,19 +553,19 @@ class Faulty implements AsyncDisposable {
 
   private constructor(
     proxy: FaultyProxy,
-    { kind, clients, leaseMs }: { kind: Kind; clients: ConnectedClient[]; leaseMs?: number },
+    { kind, clients, ...options }: { kind: Kind; clients: ConnectedClient[] } & FaultyOptions,
   ) {
     this.#proxy = proxy;
     this.#clients = clients;
     const [faulty, direct] = clients as [ConnectedClient, ConnectedClient];
-    this.queue = new CLASSES[kind]<number>(faulty, "q", { leaseMs });
-    this.direct = new CLASSES[kind]<number>(direct, "q", { leaseMs });
+    this.queue = new CLASSES[kind]<number>(faulty, "q", options);
+    this.direct = new CLASSES[kind]<number>(direct, "q", options);
   }
 
   static async start(
     server: RedisServer,
     kind: Kind,
-    options: { leaseMs?: number } = {},
+    options: FaultyOptions = {},
   ): Promise<Faulty> {
     const proxy = await FaultyProxy.start({ port: server.port });
     const clients = [await client(proxy), await client(server)];

@@ -73,12 +73,54 @@ redisTest("who takes one by one from a PartitionedQueue is named once it says so
   const queue = queueOf(test.redis, test.name);
   await queue.announce({ mode: "blocking", holds: 3 });
   const consumers = await queue.consumers();
-  assertEquals(consumers.map(({ mode }) => mode), Array(8).fill("blocking"));
-  assertEquals(consumers.reduce((sum, { holds }) => sum + holds, 0), 3);
-  await queue.close();
+  assertEquals(consumers.map(({ mode, holds }) => [mode, holds]), [["blocking", 3]]); // once, not once a partition
+  assertEquals((await queue.snapshot()).consumers.map(({ holds }) => holds), [3]);
+  const { consumer } = consumers[0]!;
+  // What it has in hand is under its name, in whichever partition.
+  await queue.enqueueMany(range(16));
+  const deliveries = await queue.receiveMany(16);
+  const { messages } = await queue.peek("leased", { limit: 100 });
+  const holders = new Set(messages.map((message) => message.consumer!.replace(/-\d+$/, "")));
+  assertEquals([deliveries.length, [...holders]], [16, [consumer]]);
+  await Promise.all(deliveries.map((delivery) => delivery.ack()));
+  // Another object is another one, and so is a worker.
   await using other = queueOf(test.redis, test.name);
-  assertEquals(await other.consumers(), []);
+  await other.announce({ holds: 1 });
+  await using worker = new Worker(other, () => {});
+  worker.start();
+  await eventually(async () => assertEquals((await other.consumers()).length, 3));
+  assertEquals((await other.consumers()).find((one) => one.consumer === consumer)!.holds, 3);
+  await worker.stop();
+  await queue.close();
+  assertEquals((await other.consumers()).map(({ holds }) => holds), [1]);
 });
+
+serverTest(
+  "who announces itself at a PartitionedQueue is paused in all partitions",
+  async (server) => {
+    await using redis = await connect({ url: server.url });
+    await using queue = queueOf(redis, "q");
+    await using other = queueOf(redis, "q");
+    await queue.announce({ mode: "blocking" });
+    const { consumer } = (await other.consumers())[0]!;
+    assertEquals(await other.pauseConsumer(consumer), true);
+    assertEquals((await other.consumers()).map(({ paused }) => paused), [true]);
+    const waits = queue.receive({ waitMs: 20_000 });
+    await other.enqueueMany(range(16));
+    assertEquals(await queue.receiveMany(16), []);
+    const before = await load(redis);
+    await pause(1_000);
+    const after = await load(redis);
+    // What waits is there all the time, and not for it: it asks at a pace, not as fast as it can.
+    assertLess(after.pops - before.pops, 8 * 12);
+    const deliveries = await other.receiveMany(15); // others are not kept from it
+    assertEquals(deliveries.length, 15);
+    assertEquals(await other.resumeConsumer(consumer), true);
+    await (await limit(waits, "what is resumed", 5_000))!.ack();
+    await Promise.all(deliveries.map((delivery) => delivery.ack()));
+    assertEquals((await other.counts()).leased, 0);
+  },
+);
 
 for (const kind of Object.keys(KINDS) as Kind[]) {
   for (const mode of ["blocking", "polling"] as const) {

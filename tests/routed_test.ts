@@ -158,6 +158,41 @@ Deno.test("Routed ends every client that it made for a master that is away", asy
   assertEquals(ended.size, made.length);
 });
 
+Deno.test("Routed tries a master that refuses less and less often, and is there soon after it", async () => {
+  const port = freePort();
+  const triedAt: number[] = [];
+  const route = routeTo(new Named(`127.0.0.1:${port}`), () => triedAt.push(performance.now()));
+  const calls = Array.from({ length: 10 }, () => route.call(["PING"]));
+  await pause(2_000);
+  const gaps = triedAt.slice(1).map((at, i) => at - triedAt[i]!);
+  // Each 25 ms would be eighty; a quarter of a second at most, and 156 ms on average, is fifteen.
+  assertGreater(gaps.length, 4);
+  assertLess(gaps.length, 40);
+  assertGreater(Math.max(...gaps), 80);
+  assertGreater(Math.min(...gaps.slice(4)), 40);
+  assertEquals(new Set(gaps.slice(4).map(Math.round)).size > 1, true, "not in step with others");
+  await using _server = await RedisServer.start({ port });
+  const isUpAt = performance.now();
+  await limit(Promise.all(calls), "the calls");
+  assertLess(performance.now() - isUpAt, 1_000);
+  await route.close();
+});
+
+Deno.test("Routed hears of another master while it rests", async () => {
+  await using server = await RedisServer.start();
+  const discovery = new Named(`127.0.0.1:${freePort()}`);
+  const route = routeTo(discovery);
+  const waits = route.call(["PING"]);
+  await pause(1_500); // the pauses are long by now
+  const before = performance.now();
+  discovery.master = Promise.resolve({ bySlot: [addressOf(server)] });
+  await route.refresh();
+  const toldMs = performance.now() - before;
+  assertEquals(await limit(waits, "the call"), "PONG");
+  assertLess(performance.now() - before - toldMs, 150);
+  await route.close();
+});
+
 Deno.test("Routed asks the next one where no client of the first is to be had", async () => {
   await using server = await RedisServer.start();
   const clients = routeTo(new Named(addressOf(server)));
