@@ -88,24 +88,6 @@ end
 `;
 
 /**
- * In the hand of `field`, whose lease ends `at`, there is a mark of a cancelled message from now on. Half a
- * millisecond behind the deadline says so: an ack has read that anyway, and looks for marks only where it has to.
- */
-export const MARK_LEASE = `
-if tonumber(at) > 0 then
-  redis.call("ZADD", leases, "XX", math.floor(at) + 0.5, (string.gsub(field, ":%d+$", "")))
-end`;
-
-/** marked: how many of `fields` are marks, where `ends`, the lease's deadline, says that there are any. */
-export const COUNT_MARKS = `
-local marked = 0
-if tonumber(ends) % 1 > 0 then
-  for _, held in ipairs(redis.call("HMGET", leased, unpack(fields))) do
-    if held and string.find(held, "^%S+ %d+ x ") then marked = marked + 1 end
-  end
-end`;
-
-/**
  * fields_of(lease, from, to): under what the messages of a hand stand, from one index to another; behind
  * those that are given. Written by tens: for Lua a number is far more work than a text.
  */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { BUDGET_BYTES, MARK_LEASE, MESSAGE } from "./leased_lua.ts";
+import { BUDGET_BYTES, MESSAGE } from "./leased_lua.ts";
 import { type LeasedScript, leasedScript, plainly, working } from "./leased_script.ts";
 import { LOOK, type ReadyKind } from "./ready_lua.ts";
 
@@ -186,7 +186,6 @@ for i = stride, #page, stride do
       if place == "leased" then
         redis.call("HDEL", leased, field)
         redis.call("HSET", leased, field, mark)
-        ${MARK_LEASE}
       elseif place == "delayed" then
         redis.call("ZREM", delayed, message)
       elseif place == "lapsed" then

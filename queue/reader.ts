@@ -97,7 +97,7 @@ export class Reader<T, I> {
       }),
       ...(state === "leased" && {
         consumer: String(field).split(":")[0]!,
-        leaseExpiresAt: Math.floor(Number(at)),
+        leaseExpiresAt: Number(at),
         token: `${String(field)}:${(envelope?.attempts ?? 0) + 1}`,
       }),
       ...(log && {

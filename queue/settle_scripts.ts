@@ -5,7 +5,7 @@
  */
 import { defineScript } from "../redis/script.ts";
 import { NAMES } from "./dedupe.ts";
-import { COUNT_MARKS, FIELDS, FORGET, MESSAGE, TIME } from "./leased_lua.ts";
+import { FIELDS, FORGET, MESSAGE, TIME } from "./leased_lua.ts";
 import { type LeasedScript, leasedScript, plainly, working } from "./leased_script.ts";
 import { LOGS } from "./logs.ts";
 import { ACK_ARGS, ACK_SAYS, ENDS, LET_GO, type ReadyKind } from "./ready_lua.ts";
@@ -65,13 +65,12 @@ while i <= #ARGV do
     for from, to in string.gmatch(ranges, "(%d+)%-?(%d*)") do
       fields_of(lease, tonumber(from), tonumber(to) or tonumber(from), fields)
     end
-    ${COUNT_MARKS}
     local done, results = acked_of(fields, i + ${ACK_ARGS[ACK_SAYS[kind]].lease}, looks)
     if looks == "1" then gone = look(fields, lease, received)
     else gone = redis.call("HDEL", leased, unpack(fields)) end
     let_go_of(lease, ranges, ARGV[i + 5], gone)
     end_acked(done, results, received, looks)
-    acked = acked + gone - marked  -- what was cancelled in the hand is counted as that
+    acked = acked + gone
   end
   removed[#removed + 1] = gone
   i = i + ${ACK_ARGS[ACK_SAYS[kind]].lease} + n * ${ACK_ARGS[ACK_SAYS[kind]].message}
@@ -86,7 +85,7 @@ return removed`,
 /**
  * Gives one message back, or buries it. `how`: "retry" spends an attempt, "release" does not,
  * "dead" buries. Gives where it is now: "ready", "delayed" or "dead", or "cancelled" if somebody
- * has cancelled it meanwhile; "done" if it was settled already; "lost" if the lease is gone.
+ * has cancelled it meanwhile; "settled" if that was done already; "lost" if the lease is gone.
  * `uid` and `id`: of the message, or "" if they are not known: one that was settled already is looked for
  * among the dead letters, and nowhere else, since that takes one look however many there are.
  */
@@ -129,7 +128,7 @@ local held = redis.call("HGET", leased, field)
 if not held then
   local record = id ~= "" and redis.call("HGET", dead, id)
   local eol = record and string.find(record, "\\n", 1, true)
-  return eol and parse(string.sub(record, eol + 1)).uid == uid and "dead" or "done"
+  return eol and parse(string.sub(record, eol + 1)).uid == uid and "dead" or "settled"
 end
 redis.call("HDEL", leased, field)
 let_go(lease, {tonumber(index)})
@@ -202,8 +201,7 @@ while i <= #ARGV do
   local deadline = redis.call("ZSCORE", leases, lease)
   if deadline and tonumber(deadline) > 0 then
     redis.call("ZREM", leases, lease)
-    -- What stands behind the millisecond stays: see MARK_LEASE.
-    redis.call("ZADD", leases, math.max(deadline, until_then + deadline % 1), lease)
+    redis.call("ZADD", leases, math.max(deadline, until_then), lease)
     for j = i + 2, i + 1 + n do
       local field = lease .. ":" .. ARGV[j]
       if redis.call("HEXISTS", leased, field) == 0 then gone[#gone + 1] = field end

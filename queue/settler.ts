@@ -277,9 +277,9 @@ export class Settler {
         }),
     );
     if (where === "lost") throw hand.lost();
-    // "done" before: another call removed it, or an earlier one whose reply was lost.
-    this.#settled(hand, 1, where === "done" ? 0 : 1);
-    return where === "done" ? "settled" : where;
+    // Where it was settled already another call, or an earlier one whose reply was lost, removed it.
+    this.#settled(hand, 1, where === "settled" ? 0 : 1);
+    return where;
   }
 
   /** As `persist`; when it gives up, the hand no longer counts on this message. */

@@ -77,8 +77,8 @@ export interface QueueStats {
   /**
    * Since the queue's beginning: messages enqueued and acknowledged, attempts that failed (given back or
    * buried by their consumer) or lapsed (their consumer fell silent), messages that died, were redriven
-   * or cancelled. What was cancelled while it was in hand counts as cancelled, also if its consumer
-   * acknowledges it; only the times below have it where it was acknowledged together with others.
+   * or cancelled. One that was cancelled while it was in hand, and whose consumer acknowledged it all the
+   * same, was both.
    */
   readonly totals: Readonly<Record<Counted, number>>;
   /** The same in the window, a second; a queue that is younger is taken from its first minute on. */
