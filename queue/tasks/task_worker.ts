@@ -16,14 +16,14 @@ import { checkCount } from "../../redis/timers.ts";
 import { type Delivery, END, WORKED } from "../delivery.ts";
 import { LeaseLostError } from "../hand.ts";
 import { type Progressed, progressScript } from "../task_scripts.ts";
+import { Worker } from "../worker.ts";
 import {
   type HandlerContext,
   type Health,
-  Worker,
   WORKER_OPTIONS,
   type WorkerEvent,
   type WorkerOptions,
-} from "../worker.ts";
+} from "../worker_types.ts";
 import { type HandlerSource, ownHandlers, ResultError } from "./handler_source.ts";
 import type { TaskContext, TaskHandlers, TaskMap } from "./task_map.ts";
 import {
