@@ -4,8 +4,18 @@
  *
  * @module
  */
-import { type ConnectedClient, type Delivery, Worker } from "@workshop/redis-patterns";
-import { pause, type Payload, payload, type Probe, untilCalled } from "./peer.ts";
+import {
+  type ConnectedClient,
+  type Delivery,
+  Worker,
+} from "@workshop/redis-patterns";
+import {
+  pause,
+  type Payload,
+  payload,
+  type Probe,
+  untilCalled,
+} from "./peer.ts";
 import type { LeasedUnderTest } from "./leased_peer.ts";
 
 type Options = Pick<LeasedUnderTest, "queue" | "enqueue"> & {
@@ -23,7 +33,9 @@ const BURST = 50;
 const SLOTS = 10;
 
 /** The probes, by what they show. */
-export function blockedProbes({ queue, enqueue, redis, name }: Options): Record<string, Probe> {
+export function blockedProbes(
+  { queue, enqueue, redis, name }: Options,
+): Record<string, Probe> {
   /** Runs `work` beside workers that are blocked already. */
   const beside = async (
     workers: number,
@@ -46,7 +58,10 @@ export function blockedProbes({ queue, enqueue, redis, name }: Options): Record<
   };
 
   /** Bursts and single messages; gives how long each waited for its handler. */
-  const eight = async (count: number, disturb: () => Promise<unknown>): Promise<number[]> => {
+  const eight = async (
+    count: number,
+    disturb: () => Promise<unknown>,
+  ): Promise<number[]> => {
     const waits: number[] = [];
     let done = () => {};
     const handle = ({ sentAt }: Payload) => {
@@ -60,7 +75,9 @@ export function blockedProbes({ queue, enqueue, redis, name }: Options): Record<
         await untilCalled(size, (each) => {
           done = each;
           void disturb();
-          for (let i = 0; i < size; i++) void enqueue({ ...payload, sentAt: performance.now() });
+          for (let i = 0; i < size; i++) {
+            void enqueue({ ...payload, sentAt: performance.now() });
+          }
         });
         await pause(2 + Math.random() * 20);
       }
@@ -71,17 +88,23 @@ export function blockedProbes({ queue, enqueue, redis, name }: Options): Record<
   /** Kills one or all of the connections that are blocked at the moment. */
   const kill = async () => {
     if (Math.random() < 0.5) return;
-    const waiting = (await redis.sendCommand(["CLIENT", "LIST"]) as string).split("\n")
-      .filter((line) => line.includes(` name=${name} `) && line.includes(" cmd=blpop"))
+    const waiting = (await redis.sendCommand(["CLIENT", "LIST"]) as string)
+      .split("\n")
+      .filter((line) =>
+        line.includes(` name=${name} `) && line.includes(" cmd=blpop")
+      )
       .map((line) => line.match(/^id=(\d+)/)![1]!);
     const unlucky = Math.random() < 0.2 ? waiting : waiting.slice(0, 1);
-    await Promise.all(unlucky.map((id) => redis.sendCommand(["CLIENT", "KILL", "ID", id])));
+    await Promise.all(
+      unlucky.map((id) => redis.sendCommand(["CLIENT", "KILL", "ID", id])),
+    );
   };
 
   return {
     "due within 5 s": async ({ count }) => {
       const late: number[] = [];
-      const handle = ({ sentAt }: Payload) => void late.push(wallClock() - sentAt!);
+      const handle = ({ sentAt }: Payload) =>
+        void late.push(wallClock() - sentAt!);
       await beside(1, handle, async () => {
         const from = Date.now() + 50; // while they are stored, none is due
         await Promise.all(Array.from({ length: count }, () => {
@@ -105,7 +128,9 @@ export function blockedProbes({ queue, enqueue, redis, name }: Options): Record<
           await pause(100 + Math.random() * 200);
           await untilCalled(1, (each) => {
             done = each;
-            void enqueue({ ...payload, sentAt: wallClock() + SOON_MS }, { delayMs: SOON_MS });
+            void enqueue({ ...payload, sentAt: wallClock() + SOON_MS }, {
+              delayMs: SOON_MS,
+            });
           });
         }
       });

@@ -35,14 +35,18 @@ export async function startPeers(
     if (!runtime) continue;
     const name = `redis-patterns-bench-${module}-${runtime.name.split(" ")[0]}`;
     note(`Starting ${module} in ${runtime.name}`);
-    peers.push(stack.use(await PeerProcess.start(runtime, { module, url, name })));
+    peers.push(
+      stack.use(await PeerProcess.start(runtime, { module, url, name })),
+    );
   }
   return peers;
 }
 
 /** The fastest among what matches: others count where they are at their best. */
 export function best(results: Result[], peer: RegExp, way: RegExp): Result {
-  const matching = results.filter((result) => peer.test(result.peer) && way.test(result.way));
+  const matching = results.filter((result) =>
+    peer.test(result.peer) && way.test(result.way)
+  );
   return matching.reduce((a, b) => median(b.rates) > median(a.rates) ? b : a);
 }
 

@@ -138,12 +138,20 @@ class Machine {
 }
 
 /** Two runs of one master: what scripts and messages cost, from how many scripts there were a message. */
-export function fit(runs: readonly { scriptsEach: number; usEach: number }[]): Cost {
-  const [few, many] = runs.toSorted((a, b) => a.scriptsEach - b.scriptsEach) as [
+export function fit(
+  runs: readonly { scriptsEach: number; usEach: number }[],
+): Cost {
+  const [few, many] = runs.toSorted((a, b) =>
+    a.scriptsEach - b.scriptsEach
+  ) as [
     typeof runs[0],
     typeof runs[0],
   ];
-  const slope = (many.usEach - few.usEach) / (many.scriptsEach - few.scriptsEach);
+  const slope = (many.usEach - few.usEach) /
+    (many.scriptsEach - few.scriptsEach);
   const script = Math.max(0, slope);
-  return { script, message: Math.max(0, few.usEach - script * few.scriptsEach) };
+  return {
+    script,
+    message: Math.max(0, few.usEach - script * few.scriptsEach),
+  };
 }

@@ -14,7 +14,14 @@ import {
 import deno from "../deno.json" with { type: "json" };
 import { queueKeys, REGISTRY_KEY } from "../redis/keys.ts";
 import { blockedProbes } from "./blocked_probes.ts";
-import { type Payload, type Peer, singly, spaced, untilCalled, type Work } from "./peer.ts";
+import {
+  type Payload,
+  type Peer,
+  singly,
+  spaced,
+  untilCalled,
+  type Work,
+} from "./peer.ts";
 
 /** A queue, and its way to take a message. */
 export interface LeasedUnderTest {
@@ -64,7 +71,10 @@ export async function leasedPeer(
 }
 
 /** Removes every key of a queue. */
-export async function removeQueue(redis: ConnectedClient, name: string): Promise<void> {
+export async function removeQueue(
+  redis: ConnectedClient,
+  name: string,
+): Promise<void> {
   await redis.unlink(Object.values(queueKeys(name)));
   const members = await redis.zRange(REGISTRY_KEY, 0, -1);
   const own = members.filter((member) => member.endsWith(` ${name}`));
@@ -82,7 +92,11 @@ export async function drain(
     const onEvent = ({ type }: { type: string }) => {
       if (type === "done") done();
     };
-    worker = new Worker(queue, async () => {}, { concurrency, mode: "blocking", onEvent });
+    worker = new Worker(queue, async () => {}, {
+      concurrency,
+      mode: "blocking",
+      onEvent,
+    });
     void worker.start();
   });
   await worker?.stop();

@@ -43,7 +43,8 @@ const scenarios: Record<string, Scenario> = {
   before,
 };
 
-const HELP = `Compares this package with others; every figure is a median of interleaved rounds.
+const HELP =
+  `Compares this package with others; every figure is a median of interleaved rounds.
 
   deno task bench list      enqueue and drain of a plain queue: ListQueue, BullMQ, bee-queue, LPUSH
   deno task bench leased    the same at least once: our three queues with leases, BullMQ, bee-queue
@@ -83,12 +84,20 @@ async function main(): Promise<number> {
   }
   const [verb = "", ...more] = args._.map(String);
   const scenario = Object.hasOwn(scenarios, verb) ? scenarios[verb] : undefined;
-  const [rounds, count, atATime] = [args.rounds, args.count, args["at-a-time"]].map(Number);
+  const [rounds, count, atATime] = [args.rounds, args.count, args["at-a-time"]]
+    .map(Number);
   const load = { rounds: rounds!, count: count!, atATime: atATime! };
-  const bad = Object.entries(load).filter(([, value]) => !(Number.isInteger(value) && value > 0));
+  const bad = Object.entries(load).filter(([, value]) =>
+    !(Number.isInteger(value) && value > 0)
+  );
   if (!scenario || more.length > 0 || unknown.length > 0 || bad.length > 0) {
     const numbers = bad.map(([name, value]) => `${name} ${value}`);
-    console.error("Not understood:", ...scenario ? more : args._, ...unknown, ...numbers);
+    console.error(
+      "Not understood:",
+      ...scenario ? more : args._,
+      ...unknown,
+      ...numbers,
+    );
     console.error(HELP);
     return 2;
   }
@@ -102,8 +111,12 @@ async function bench(
   json: boolean,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
-  const url = Deno.env.get("REDIS_URL") ?? stack.use(await RedisServer.start()).url;
-  const redis: RedisClientType = createClient({ url, maintNotifications: "disabled" });
+  const url = Deno.env.get("REDIS_URL") ??
+    stack.use(await RedisServer.start()).url;
+  const redis: RedisClientType = createClient({
+    url,
+    maintNotifications: "disabled",
+  });
   redis.on("error", () => {}); // the command that fails says it better
   await redis.connect();
   stack.defer(() => redis.close());
@@ -112,7 +125,11 @@ async function bench(
   const report = await scenario({ url, load, redis, note, checkout });
   const header = await conditions(redis, { load, report });
   if (json) console.log(JSON.stringify({ ...header, ...report }, null, 2));
-  else console.log(`\n${Object.values(header).filter(Boolean).join("\n")}\n\n${toText(report)}`);
+  else {console.log(
+      `\n${Object.values(header).filter(Boolean).join("\n")}\n\n${
+        toText(report)
+      }`,
+    );}
 }
 
 /** What figures mean nothing without. */
@@ -121,7 +138,10 @@ async function conditions(
   { load: { count, atATime, rounds }, report }: { load: Load; report: Report },
 ) {
   const info = await redis.info("server");
-  const results = [...report.tables.flatMap(({ results }) => results), ...report.times ?? []];
+  const results = [
+    ...report.tables.flatMap(({ results }) => results),
+    ...report.times ?? [],
+  ];
   return {
     date: new Date().toISOString().slice(0, 16).replace("T", " "),
     cores: `${navigator.hardwareConcurrency} cores`,

@@ -52,7 +52,15 @@ export async function interleave(
     const warmUp = { ...load, count: Math.min(Math.ceil(count / 10), WARM_UP) };
     const { sent } = await turn(contender, warmUp, redis, true);
     const { introduction: { label }, runtime } = peer;
-    results.push({ peer: label, runtime, way, sent, rates: [], commands: [], bytes: [] });
+    results.push({
+      peer: label,
+      runtime,
+      way,
+      sent,
+      rates: [],
+      commands: [],
+      bytes: [],
+    });
   }
   for (let round = 0; round < load.rounds; round++) {
     for (const [i, contender] of contenders.entries()) {
@@ -91,15 +99,25 @@ async function turn(
 }
 
 /** Commands run so far and memory used, once Redis has freed what was unlinked. */
-async function stats(redis: RedisClientType): Promise<{ commands: number; bytes: number }> {
+async function stats(
+  redis: RedisClientType,
+): Promise<{ commands: number; bytes: number }> {
   let memory = await redis.info("memory");
-  for (let tries = 0; field(memory, "lazyfree_pending_objects") > 0 && tries < 100; tries++) {
+  for (
+    let tries = 0;
+    field(memory, "lazyfree_pending_objects") > 0 && tries < 100;
+    tries++
+  ) {
     await new Promise((resolve) => setTimeout(resolve, 20));
     memory = await redis.info("memory");
   }
-  const calls = (await redis.info("commandstats")).matchAll(/^cmdstat_(.+?):calls=(\d+)/gm);
+  const calls = (await redis.info("commandstats")).matchAll(
+    /^cmdstat_(.+?):calls=(\d+)/gm,
+  );
   let commands = 0;
-  for (const [, name, count] of calls) if (name !== "info") commands += Number(count);
+  for (const [, name, count] of calls) {
+    if (name !== "info") commands += Number(count);
+  }
   return { commands, bytes: field(memory, "used_memory") };
 }
 
@@ -116,6 +134,9 @@ export function percentile(values: number[], p: number): number {
 /** The middle one; of an even number, the mean of the two in the middle. */
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.slice(Math.ceil(sorted.length / 2) - 1, Math.floor(sorted.length / 2) + 1);
+  const middle = sorted.slice(
+    Math.ceil(sorted.length / 2) - 1,
+    Math.floor(sorted.length / 2) + 1,
+  );
   return middle.reduce((sum, value) => sum + value, 0) / middle.length;
 }

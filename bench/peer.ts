@@ -57,8 +57,14 @@ export interface Payload {
 }
 
 /** Work as single calls, `atATime` of them awaited together. */
-export function singly(work: Work, call: () => Promise<unknown>): Promise<number> {
-  return inBatches(work, (size) => Promise.all(Array.from({ length: size }, call)));
+export function singly(
+  work: Work,
+  call: () => Promise<unknown>,
+): Promise<number> {
+  return inBatches(
+    work,
+    (size) => Promise.all(Array.from({ length: size }, call)),
+  );
 }
 
 /** Work as calls that take an array. */
@@ -75,12 +81,17 @@ async function inBatches(
   call: (size: number) => Promise<unknown>,
 ): Promise<number> {
   const start = performance.now();
-  for (let left = count; left > 0; left -= atATime) await call(Math.min(left, atATime));
+  for (let left = count; left > 0; left -= atATime) {
+    await call(Math.min(left, atATime));
+  }
   return performance.now() - start;
 }
 
 /** The time from `start()` until the function it is given was called `count` times. */
-export function untilCalled(count: number, start: (done: () => void) => unknown): Promise<number> {
+export function untilCalled(
+  count: number,
+  start: (done: () => void) => unknown,
+): Promise<number> {
   return new Promise((resolve) => {
     let left = count;
     const begin = performance.now();
@@ -104,7 +115,9 @@ const GAP_MS = 3;
 export async function spaced(
   { count }: Work,
   enqueue: (payload: Payload) => Promise<unknown>,
-  start: (handle: (payload: Payload) => void) => Promise<() => Promise<unknown>>,
+  start: (
+    handle: (payload: Payload) => void,
+  ) => Promise<() => Promise<unknown>>,
 ): Promise<number[]> {
   const waits: number[] = [];
   let done = () => {};

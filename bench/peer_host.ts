@@ -8,10 +8,18 @@
 
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { type Answer, ANSWER_MARK, type Introduction, type OpenPeer, type Order } from "./peer.ts";
+import {
+  type Answer,
+  ANSWER_MARK,
+  type Introduction,
+  type OpenPeer,
+  type Order,
+} from "./peer.ts";
 
 async function host([module, url, name]: string[]): Promise<void> {
-  const { default: open } = await import(`./peers/${module}.ts`) as { default: OpenPeer };
+  const { default: open } = await import(`./peers/${module}.ts`) as {
+    default: OpenPeer;
+  };
   const peer = await open(url!, name!);
   const ways = {
     enqueue: Object.keys(peer.enqueue),
@@ -21,7 +29,9 @@ async function host([module, url, name]: string[]): Promise<void> {
   answer({ result: { label: peer.label, ...ways } satisfies Introduction });
 
   for await (const line of createInterface({ input: process.stdin })) {
-    const { verb, way = "", work = { count: 0, atATime: 1 } } = JSON.parse(line) as Order;
+    const { verb, way = "", work = { count: 0, atATime: 1 } } = JSON.parse(
+      line,
+    ) as Order;
     // One peer's, or one round's, garbage is not the next one's work.
     (globalThis as { gc?: () => void }).gc?.();
     try {
@@ -30,7 +40,9 @@ async function host([module, url, name]: string[]): Promise<void> {
         : peer[verb].bind(peer);
       answer({ result: await run!(work) ?? null });
     } catch (error) {
-      answer({ error: error instanceof Error ? `${error.stack}` : String(error) });
+      answer({
+        error: error instanceof Error ? `${error.stack}` : String(error),
+      });
     }
     if (verb === "close") break;
   }

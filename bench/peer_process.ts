@@ -4,7 +4,12 @@
  *
  * @module
  */
-import { type Answer, ANSWER_MARK, type Introduction, type Order } from "./peer.ts";
+import {
+  type Answer,
+  ANSWER_MARK,
+  type Introduction,
+  type Order,
+} from "./peer.ts";
 import type { Runtime } from "./runtimes.ts";
 
 const START_MS = 120_000; // the first start downloads packages
@@ -48,19 +53,27 @@ export class PeerProcess implements AsyncDisposable {
       return peer;
     } catch (error) {
       await peer.#kill();
-      throw new Error(`Cannot start ${module} in ${runtime.name}`, { cause: error });
+      throw new Error(`Cannot start ${module} in ${runtime.name}`, {
+        cause: error,
+      });
     }
   }
 
   /** Has the peer do something; returns what its member returned. */
   async order(order: Order): Promise<unknown> {
     try {
-      await this.#orders.write(new TextEncoder().encode(JSON.stringify(order) + "\n"));
-      return await this.#answer(ORDER_MS + (order.work?.count ?? 0) * MESSAGE_MS);
+      await this.#orders.write(
+        new TextEncoder().encode(JSON.stringify(order) + "\n"),
+      );
+      return await this.#answer(
+        ORDER_MS + (order.work?.count ?? 0) * MESSAGE_MS,
+      );
     } catch (error) {
       await this.#kill();
       const { label } = this.introduction;
-      throw new Error(`${label} in ${this.runtime} failed to ${order.verb}`, { cause: error });
+      throw new Error(`${label} in ${this.runtime} failed to ${order.verb}`, {
+        cause: error,
+      });
     }
   }
 
@@ -78,11 +91,16 @@ export class PeerProcess implements AsyncDisposable {
   async #answer(ms: number): Promise<unknown> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`No answer within ${ms} ms`)), ms);
+      timer = setTimeout(
+        () => reject(new Error(`No answer within ${ms} ms`)),
+        ms,
+      );
     });
     try {
       const { value, done } = await Promise.race([this.#answers.next(), late]);
-      if (done) throw new Error("The process ended; see above for what it said");
+      if (done) {
+        throw new Error("The process ended; see above for what it said");
+      }
       if ("error" in value) throw new Error(value.error);
       return value.result;
     } finally {
@@ -99,13 +117,17 @@ export class PeerProcess implements AsyncDisposable {
   }
 }
 
-async function* answersIn(output: ReadableStream<Uint8Array>): AsyncGenerator<Answer> {
+async function* answersIn(
+  output: ReadableStream<Uint8Array>,
+): AsyncGenerator<Answer> {
   let rest = "";
   for await (const text of output.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + text).split("\n");
     rest = lines.pop()!;
     for (const line of lines) {
-      if (line.startsWith(ANSWER_MARK)) yield JSON.parse(line.slice(ANSWER_MARK.length));
+      if (line.startsWith(ANSWER_MARK)) {
+        yield JSON.parse(line.slice(ANSWER_MARK.length));
+      }
     }
   }
 }

@@ -32,7 +32,9 @@ function timesText(way: string, times: Times[]): string {
   return table.toString();
 }
 
-function tableText({ title, results, baseline, than = "BullMQ" }: Table): string {
+function tableText(
+  { title, results, baseline, than = "BullMQ" }: Table,
+): string {
   const head = [title, ...HEAD, `× ${than}`, ...COSTS];
   const table = new CliTable({
     head,

@@ -16,7 +16,9 @@ import {
   untilCalled,
 } from "../peer.ts";
 
-const { version } = createRequire(import.meta.url)("bee-queue/package.json") as { version: string };
+const { version } = createRequire(import.meta.url)(
+  "bee-queue/package.json",
+) as { version: string };
 
 const open: OpenPeer = async (url, name) => {
   const settings = {
@@ -54,13 +56,20 @@ const open: OpenPeer = async (url, name) => {
     },
     probe: {
       latency: (work) =>
-        spaced(work, (payload) => queue.createJob(payload).save(), async (handle) => {
-          const consumer = new BeeQueue<Payload>(name, { ...settings, isWorker: true });
-          await consumer.ready();
-          // deno-lint-ignore require-await -- bee-queue wants a promise
-          consumer.process(1, async ({ data }) => handle(data));
-          return () => consumer.close(5_000);
-        }),
+        spaced(
+          work,
+          (payload) => queue.createJob(payload).save(),
+          async (handle) => {
+            const consumer = new BeeQueue<Payload>(name, {
+              ...settings,
+              isWorker: true,
+            });
+            await consumer.ready();
+            // deno-lint-ignore require-await -- bee-queue wants a promise
+            consumer.process(1, async ({ data }) => handle(data));
+            return () => consumer.close(5_000);
+          },
+        ),
     },
     fill: (work) => inBulk(work, item, (items) => queue.saveAll(items)),
     empty: () => queue.destroy(),

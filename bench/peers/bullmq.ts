@@ -19,7 +19,9 @@ import {
 } from "../peer.ts";
 
 // Not an import attribute: the version of Node that runs this decides how those are spelled.
-const { version } = createRequire(import.meta.url)("bullmq/package.json") as { version: string };
+const { version } = createRequire(import.meta.url)("bullmq/package.json") as {
+  version: string;
+};
 const remove = { removeOnComplete: true, removeOnFail: true };
 const CONCURRENCY = [50, 100, 200];
 
@@ -45,21 +47,28 @@ export async function bullmq(
   return {
     label: `${label} ${version}`,
     enqueue: {
-      add: (work) => singly(work, () => queue.add("mail", payload, options?.())),
+      add: (work) =>
+        singly(work, () => queue.add("mail", payload, options?.())),
       addBulk: (work) => inBulk(work, item, (items) => queue.addBulk(items)),
     },
     drain: Object.fromEntries(
-      CONCURRENCY.map((each) => [`Worker, ${each}`, ({ count }) => drain(count, each)]),
+      CONCURRENCY.map((
+        each,
+      ) => [`Worker, ${each}`, ({ count }) => drain(count, each)]),
     ),
     probe: {
       latency: (work) =>
-        spaced(work, (payload) => queue.add("mail", payload), async (handle) => {
-          // deno-lint-ignore require-await -- BullMQ wants a promise
-          const handler = async ({ data }: { data: Payload }) => handle(data);
-          const worker = new Worker(name, handler, { connection });
-          await worker.waitUntilReady();
-          return () => worker.close();
-        }),
+        spaced(
+          work,
+          (payload) => queue.add("mail", payload),
+          async (handle) => {
+            // deno-lint-ignore require-await -- BullMQ wants a promise
+            const handler = async ({ data }: { data: Payload }) => handle(data);
+            const worker = new Worker(name, handler, { connection });
+            await worker.waitUntilReady();
+            return () => worker.close();
+          },
+        ),
     },
     fill: (work) => inBulk(work, item, (items) => queue.addBulk(items)),
     empty: () => queue.obliterate({ force: true, count: 10_000 }),

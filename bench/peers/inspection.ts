@@ -4,10 +4,20 @@
  *
  * @module
  */
-import { connect, PriorityQueue, ReliableQueue } from "@workshop/redis-patterns";
+import {
+  connect,
+  PriorityQueue,
+  ReliableQueue,
+} from "@workshop/redis-patterns";
 import deno from "../../deno.json" with { type: "json" };
 import { removeQueue } from "../leased_peer.ts";
-import { type OpenPeer, type Payload, payload, type Probe, singly } from "../peer.ts";
+import {
+  type OpenPeer,
+  type Payload,
+  payload,
+  type Probe,
+  singly,
+} from "../peer.ts";
 
 const open: OpenPeer = async (url, name) => {
   const redis = await connect({ url, name });
@@ -18,7 +28,9 @@ const open: OpenPeer = async (url, name) => {
   };
 
   /** The look's own time, and the longest that the bystander waited. */
-  async function held(look: () => Promise<unknown>): Promise<[ms: number, longest: number]> {
+  async function held(
+    look: () => Promise<unknown>,
+  ): Promise<[ms: number, longest: number]> {
     let over = false;
     let longest = 0;
     const pings = (async () => {
@@ -37,18 +49,25 @@ const open: OpenPeer = async (url, name) => {
   }
 
   const probe = Object.fromEntries(
-    Object.entries(queues).map(([kind, queue]): [string, Probe] => [kind, async (work) => {
+    Object.entries(queues).map((
+      [kind, queue],
+    ): [string, Probe] => [kind, async (work) => {
       const { id } = await queue.enqueue(payload); // the oldest: a scan meets it last
       await singly(work, () => queue.enqueue(payload));
       const looks = [
         () => queue.counts(),
         () => queue.peek("ready", { limit: 100 }),
-        () => queue.peek("ready", { limit: 100, cursor: String(work.count / 2) }),
+        () =>
+          queue.peek("ready", { limit: 100, cursor: String(work.count / 2) }),
         async () => {
-          if ((await queue.find(id))?.state !== "ready") throw new Error("not found");
+          if ((await queue.find(id))?.state !== "ready") {
+            throw new Error("not found");
+          }
         },
         async () => {
-          if (await queue.cancel(id) !== "ready") throw new Error("not cancelled");
+          if (await queue.cancel(id) !== "ready") {
+            throw new Error("not cancelled");
+          }
         },
       ];
       await queue.counts(); // Redis knows the scripts now

@@ -47,13 +47,17 @@ const open: OpenPeer = async (url, name) => {
   const [{ fill }] = queues as [typeof queues[number]];
   return {
     label: `ReliableQueue ${deno.version}`,
-    enqueue: Object.fromEntries(queues.map(({ option, fill }) => [option, fill])),
-    drain: Object.fromEntries(queues.map(({ option, queue, fill }) => [option, async (work) => {
-      // Messages that hold keys are others than those that the queue was filled with.
-      await queue.purge("ready");
-      await fill(work);
-      return await drain(queue, work.count, CONCURRENCY);
-    }])),
+    enqueue: Object.fromEntries(
+      queues.map(({ option, fill }) => [option, fill]),
+    ),
+    drain: Object.fromEntries(
+      queues.map(({ option, queue, fill }) => [option, async (work) => {
+        // Messages that hold keys are others than those that the queue was filled with.
+        await queue.purge("ready");
+        await fill(work);
+        return await drain(queue, work.count, CONCURRENCY);
+      }]),
+    ),
     fill,
     empty: () => removeQueue(redis, name),
     close: async () => {

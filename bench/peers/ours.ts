@@ -22,12 +22,15 @@ const open: OpenPeer = async (url, name) => {
     label: `ListQueue ${deno.version}`,
     enqueue: {
       "enqueue, merged": (work) => singly(work, () => queue.enqueue(payload)),
-      enqueueMany: (work) => inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
+      enqueueMany: (work) =>
+        inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
     },
     drain: {
       "receiveMany(100), polling": async ({ count }) => {
         const start = performance.now();
-        for (let left = count; left > 0;) left -= (await queue.receiveMany(100)).length;
+        for (let left = count; left > 0;) {
+          left -= (await queue.receiveMany(100)).length;
+        }
         return performance.now() - start;
       },
       "Worker, blocking, 100": async ({ count }) => {
@@ -57,7 +60,8 @@ const open: OpenPeer = async (url, name) => {
           return await Promise.resolve(() => worker.stop());
         }),
     },
-    fill: (work) => inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
+    fill: (work) =>
+      inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
     empty: async () => void await queue.purge(),
     close: async () => {
       await queue.close();

@@ -4,7 +4,12 @@
  *
  * @module
  */
-import { connect, type Delivery, PriorityQueue, Worker } from "@workshop/redis-patterns";
+import {
+  connect,
+  type Delivery,
+  PriorityQueue,
+  Worker,
+} from "@workshop/redis-patterns";
 import { queueKeys } from "../../redis/keys.ts";
 import { type OpenPeer, singly } from "../peer.ts";
 
@@ -26,21 +31,32 @@ const open: OpenPeer = async (url, name) => {
   const producer = crypto.randomUUID();
 
   /** Two workers; gives how many are missing, were handled twice, and came out of order. */
-  const consume = async (count: number, concurrency: number): Promise<number[]> => {
+  const consume = async (
+    count: number,
+    concurrency: number,
+  ): Promise<number[]> => {
     const { ranks, disorder } = await line(queue);
     const claims: Claimed[] = [];
     const all = Promise.withResolvers<void>();
     const workers = [0, 1].map((consumer) =>
-      new Worker<Delivery<Numbered>>(queue, (_, { delivery: { id, receivedAt } }) => {
-        claims.push({ consumer, receivedAt, rank: ranks.get(id) ?? -1 });
-        if (claims.length === count) all.resolve();
-      }, { concurrency, mode: "blocking" })
+      new Worker<Delivery<Numbered>>(
+        queue,
+        (_, { delivery: { id, receivedAt } }) => {
+          claims.push({ consumer, receivedAt, rank: ranks.get(id) ?? -1 });
+          if (claims.length === count) all.resolve();
+        },
+        { concurrency, mode: "blocking" },
+      )
     );
     for (const worker of workers) void worker.start();
     await all.promise;
     await Promise.all(workers.map((worker) => worker.stop()));
     const handled = new Set(claims.map(({ rank }) => rank)).size;
-    return [count - handled, claims.length - handled, disorder + outOfOrder(claims)];
+    return [
+      count - handled,
+      claims.length - handled,
+      disorder + outOfOrder(claims),
+    ];
   };
 
   let n = 0;
@@ -55,7 +71,9 @@ const open: OpenPeer = async (url, name) => {
     },
     drain: {},
     probe: Object.fromEntries(
-      [1, 10, 100].map((each) => [`concurrency ${each}`, ({ count }) => consume(count, each)]),
+      [1, 10, 100].map((
+        each,
+      ) => [`concurrency ${each}`, ({ count }) => consume(count, each)]),
     ),
     fill: () => Promise.resolve(),
     empty: async () => void await redis.unlink(Object.values(queueKeys(name))),
@@ -95,7 +113,9 @@ function outOfOrder(claims: Claimed[]): number {
   let count = 0;
   for (const consumer of [0, 1]) {
     const own = claims.filter((claim) => claim.consumer === consumer);
-    for (const [i, { rank }] of own.entries()) if (i > 0 && rank <= own[i - 1]!.rank) count++;
+    for (const [i, { rank }] of own.entries()) {
+      if (i > 0 && rank <= own[i - 1]!.rank) count++;
+    }
   }
   const byTime = Map.groupBy(claims, ({ receivedAt }) => receivedAt);
   let highest = -1;

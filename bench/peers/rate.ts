@@ -24,7 +24,9 @@ const open: OpenPeer = async (url, name) => {
     probe: {
       /** Handled in ten seconds; commands a worker and second between 300 and 900 ms after a burst. */
       "100 a second": async () => {
-        await queue.enqueueMany(Array.from({ length: 2 * SECONDS * RATE.count }, () => payload));
+        await queue.enqueueMany(
+          Array.from({ length: 2 * SECONDS * RATE.count }, () => payload),
+        );
         let handled = 0;
         const workers = Array.from(
           { length: WORKERS },

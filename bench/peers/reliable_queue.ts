@@ -10,6 +10,10 @@ import { type OpenPeer, type Payload, payload } from "../peer.ts";
 const open: OpenPeer = (url, name) =>
   leasedPeer({ url, name, payload }, (redis) => {
     const queue = new ReliableQueue<Payload>(redis, name);
-    return { queue, kind: "ReliableQueue", enqueue: (payload, o) => queue.enqueue(payload, o) };
+    return {
+      queue,
+      kind: "ReliableQueue",
+      enqueue: (payload, o) => queue.enqueue(payload, o),
+    };
   });
 export default open;

@@ -4,7 +4,12 @@
  * @module
  */
 import { connect } from "@workshop/redis-patterns";
-import { type Task, TaskProducer, TaskQueue, TaskWorker } from "@workshop/redis-patterns/tasks";
+import {
+  type Task,
+  TaskProducer,
+  TaskQueue,
+  TaskWorker,
+} from "@workshop/redis-patterns/tasks";
 import deno from "../../deno.json" with { type: "json" };
 import { removeQueue } from "../leased_peer.ts";
 import {
@@ -29,7 +34,8 @@ const open: OpenPeer = async (url, name) => {
   const producer = new TaskProducer<Tasks>(redis, { name });
   const asker = new TaskProducer<Tasks>(redis, { name });
   const queue = new TaskQueue<Tasks>(redis, { name });
-  const fill = (work: Work) => singly(work, () => producer.add("send", payload));
+  const fill = (work: Work) =>
+    singly(work, () => producer.add("send", payload));
   const ways = CONCURRENCY.map((concurrency) =>
     [
       `TaskWorker, blocking, ${concurrency}`,
@@ -51,7 +57,9 @@ const open: OpenPeer = async (url, name) => {
           void worker.start();
         });
         await worker?.[Symbol.asyncDispose]();
-        const left = Object.values(await queue.counts()).reduce((sum, n) => sum + n);
+        const left = Object.values(await queue.counts()).reduce((sum, n) =>
+          sum + n
+        );
         if (left > 0) throw new Error(`${left} tasks are left`);
         return ms;
       },
@@ -64,7 +72,8 @@ const open: OpenPeer = async (url, name) => {
       name,
       handlers: {
         send: () => ({ sent: 1 }),
-        wait: () => new Promise((resolve) => finish = () => resolve(performance.now())),
+        wait: () =>
+          new Promise((resolve) => finish = () => resolve(performance.now())),
       },
     });
     void worker.start();
@@ -84,7 +93,10 @@ const open: OpenPeer = async (url, name) => {
     label: `tasks ${deno.version}`,
     enqueue: { "add, merged": fill },
     drain: Object.fromEntries(ways),
-    probe: { "result, blocking": asked("blocking"), "result, polling": asked("polling") },
+    probe: {
+      "result, blocking": asked("blocking"),
+      "result, polling": asked("polling"),
+    },
     fill,
     empty: () => removeQueue(redis, name),
     close: async () => {

@@ -10,14 +10,28 @@ import { denoRuntime } from "../runtimes.ts";
 import type { Bench, Report } from "../scenario.ts";
 
 const MODULES = ["reliable_queue", "priority_queue"];
-const WAYS = { enqueue: "enqueue, merged", drain: "Worker, blocking, 500" } as const;
+const WAYS = {
+  enqueue: "enqueue, merged",
+  drain: "Worker, blocking, 500",
+} as const;
 
 /** Runs the scenario. */
-export async function before({ url, load, redis, note, checkout }: Bench): Promise<Report> {
-  if (!checkout) throw new TypeError("before needs --checkout, the folder of another checkout");
+export async function before(
+  { url, load, redis, note, checkout }: Bench,
+): Promise<Report> {
+  if (!checkout) {
+    throw new TypeError(
+      "before needs --checkout, the folder of another checkout",
+    );
+  }
   const here = denoRuntime();
   const runtimes = [
-    { ...here, name: "before", cwd: await Deno.realPath(`${checkout}/bench`), kind: "" },
+    {
+      ...here,
+      name: "before",
+      cwd: await Deno.realPath(`${checkout}/bench`),
+      kind: "",
+    },
     { ...here, name: "now", kind: "" },
     { ...here, name: "now, stats: false", kind: "_bare" },
   ];
@@ -35,10 +49,20 @@ export async function before({ url, load, redis, note, checkout }: Bench): Promi
       const way = WAYS[verb];
       const contenders = peers.map((peer): Contender => ({ peer, verb, way }));
       const results = await interleave(contenders, load, redis);
-      const [then = NaN, now = NaN, bare = NaN] = results.map(({ rates }) => median(rates));
-      const change = (rate: number) => `${(100 * (rate / then - 1)).toFixed(1)} %`;
-      report.tables.push({ title: `${module} ${verb}`, results, baseline: then, than: "before" });
-      report.verdicts.push(`${module} ${verb}: ${change(now)}, with stats: false ${change(bare)}`);
+      const [then = NaN, now = NaN, bare = NaN] = results.map(({ rates }) =>
+        median(rates)
+      );
+      const change = (rate: number) =>
+        `${(100 * (rate / then - 1)).toFixed(1)} %`;
+      report.tables.push({
+        title: `${module} ${verb}`,
+        results,
+        baseline: then,
+        than: "before",
+      });
+      report.verdicts.push(
+        `${module} ${verb}: ${change(now)}, with stats: false ${change(bare)}`,
+      );
     }
   }
   return report;

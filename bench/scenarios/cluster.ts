@@ -8,7 +8,12 @@
  * @module
  */
 import process from "node:process";
-import { connect, PartitionedQueue, ReliableQueue, Worker } from "@workshop/redis-patterns";
+import {
+  connect,
+  PartitionedQueue,
+  ReliableQueue,
+  Worker,
+} from "@workshop/redis-patterns";
 import { RedisCluster } from "../../tools/redis_cluster.ts";
 import { goal } from "../cast.ts";
 import { type Costs, fit, simulate } from "../cluster_model.ts";
@@ -46,9 +51,18 @@ export async function cluster({ load, note }: Bench): Promise<Report> {
   for (let round = 1; round <= load.rounds; round++) {
     for (const concurrency of CONCURRENCIES) {
       for (const place of places) {
-        note(`Round ${round} of ${load.rounds}: ${place.masters} × Redis, ${concurrency} slots`);
-        const count = concurrency === LARGE ? load.count : Math.ceil(load.count / 4);
-        const done = await drain(place, name(round * 1_000 + concurrency), count, concurrency);
+        note(
+          `Round ${round} of ${load.rounds}: ${place.masters} × Redis, ${concurrency} slots`,
+        );
+        const count = concurrency === LARGE
+          ? load.count
+          : Math.ceil(load.count / 4);
+        const done = await drain(
+          place,
+          name(round * 1_000 + concurrency),
+          count,
+          concurrency,
+        );
         const { rounds } = place;
         rounds.set(concurrency, [...rounds.get(concurrency) ?? [], done]);
       }
@@ -61,34 +75,60 @@ export async function cluster({ load, note }: Bench): Promise<Report> {
   const all = places.flatMap(({ rounds }) => [...rounds.values()].flat());
   const large = (place: typeof one) => place.rounds.get(LARGE)!;
   const costs = costsOf(one.rounds);
-  const setting = { partitions: PARTITIONS, workers: 1, concurrency: LARGE, count: 20_000 };
+  const setting = {
+    partitions: PARTITIONS,
+    workers: 1,
+    concurrency: LARGE,
+    count: 20_000,
+  };
   const cores = navigator.hardwareConcurrency;
-  const told = [one, three].map(({ masters }) => simulate(costs, { ...setting, masters, cores }));
-  const [then, now] = [one, three].map((place) => median(large(place).map(({ rate }) => rate)));
+  const told = [one, three].map(({ masters }) =>
+    simulate(costs, { ...setting, masters, cores })
+  );
+  const [then, now] = [one, three].map((place) =>
+    median(large(place).map(({ rate }) => rate))
+  );
   const growth = { told: told[1]! / told[0]!, seen: now! / then! };
   const lost = all.filter(({ once }) => !once).length;
   const share = Math.max(...large(three).map(({ starved }) => starved));
   return {
-    load: `${load.count} messages, ${PARTITIONS} partitions, one worker, median of ${load.rounds}`,
+    load:
+      `${load.count} messages, ${PARTITIONS} partitions, one worker, median of ${load.rounds}`,
     tables: (["enqueue", "drain"] as const).map((verb) => {
       const results = [one, three].flatMap(({ masters, rounds }) =>
         (verb === "drain" ? CONCURRENCIES : [LARGE]).map((concurrency) => {
-          const way = verb === "drain" ? `Worker, ${concurrency} slots` : "enqueueMany(1,000)";
-          return resultOf(verb, `${masters} × Redis`, way, rounds.get(concurrency)!);
+          const way = verb === "drain"
+            ? `Worker, ${concurrency} slots`
+            : "enqueueMany(1,000)";
+          return resultOf(
+            verb,
+            `${masters} × Redis`,
+            way,
+            rounds.get(concurrency)!,
+          );
         })
       );
       const baseline = median(results[verb === "drain" ? 1 : 0]!.rates);
       return { title: verb, results, baseline, than: "one master" };
     }),
     verdicts: [
-      goal(`all messages once, in ${all.length} drains of up to ${load.count}`, lost === 0),
-      `each of three masters: ${perMaster(large(three))} messages/s, and it was busy for ` +
-      `${median(large(three).map(({ master }) => master)).toFixed(1)} µs a message`,
+      goal(
+        `all messages once, in ${all.length} drains of up to ${load.count}`,
+        lost === 0,
+      ),
+      `each of three masters: ${
+        perMaster(large(three))
+      } messages/s, and it was busy for ` +
+      `${
+        median(large(three).map(({ master }) => master)).toFixed(1)
+      } µs a message`,
       goal(
         `the slowest partition's share of the wait: ${
           (100 * share).toFixed(1)
         } % with a backlog, ` +
-          `${(100 * flow.share).toFixed(1)} % with a flow (an eighth is 12.5 %)`,
+          `${
+            (100 * flow.share).toFixed(1)
+          } % with a flow (an eighth is 12.5 %)`,
         Math.max(share, flow.share) < STARVED / PARTITIONS,
       ),
       `a message waits ${flow.p50} ms (median) and ${flow.p95} ms (p95) at ${FLOW.perSecond}/s; ` +
@@ -99,8 +139,12 @@ export async function cluster({ load, note }: Bench): Promise<Report> {
       } and ${costs.worker.message.toFixed(2)}`,
       ...[1, 3, 6, 12].map((masters) => growthOf(costs, masters)),
       goal(
-        `three masters on ${cores} cores: simulated ${growth.told.toFixed(2)} × one, measured ` +
-          `${growth.seen.toFixed(2)} ×; one: simulated ${k(told[0]!)}, measured ${k(then!)}`,
+        `three masters on ${cores} cores: simulated ${
+          growth.told.toFixed(2)
+        } × one, measured ` +
+          `${growth.seen.toFixed(2)} ×; one: simulated ${
+            k(told[0]!)
+          }, measured ${k(then!)}`,
         Math.abs(growth.told / growth.seen - 1) < TOLERANCE,
       ),
     ],
@@ -127,7 +171,10 @@ interface Round {
   masters: number[];
 }
 
-function queueOf(redis: Place["redis"], name: string): PartitionedQueue<number> {
+function queueOf(
+  redis: Place["redis"],
+  name: string,
+): PartitionedQueue<number> {
   return new PartitionedQueue<number>(redis, name, {
     partitions: PARTITIONS,
     make: (client, part) => new ReliableQueue<number>(client, part),
@@ -135,11 +182,18 @@ function queueOf(redis: Place["redis"], name: string): PartitionedQueue<number> 
 }
 
 /** Enqueues `count` messages, and takes them all. */
-async function drain(place: Place, name: string, count: number, slots: number): Promise<Round> {
+async function drain(
+  place: Place,
+  name: string,
+  count: number,
+  slots: number,
+): Promise<Round> {
   await using queue = queueOf(place.redis, name);
   const began = performance.now();
   for (let n = 0; n < count; n += 1_000) {
-    await queue.enqueueMany(Array.from({ length: Math.min(1_000, count - n) }, (_, i) => n + i));
+    await queue.enqueueMany(
+      Array.from({ length: Math.min(1_000, count - n) }, (_, i) => n + i),
+    );
   }
   const enqueueRate = count / (performance.now() - began) * 1_000;
   const seen = new Uint8Array(count);
@@ -161,10 +215,15 @@ async function drain(place: Place, name: string, count: number, slots: number): 
   const stats = await Promise.all(queue.partitions.map((part) => part.stats()));
   const sums = stats.map(({ waits }) => waits?.sumMs ?? 0);
   const homes = await Promise.all(
-    queue.partitions.map((part) => place.nodes.masterOf(`queue:{${part.name}}:ready`)),
+    queue.partitions.map((part) =>
+      place.nodes.masterOf(`queue:{${part.name}}:ready`)
+    ),
   );
   const masters = place.nodes.nodes.map((node) =>
-    stats.reduce((sum, { totals }, i) => homes[i] === node ? sum + totals.acked : sum, 0) / ms *
+    stats.reduce(
+      (sum, { totals }, i) => homes[i] === node ? sum + totals.acked : sum,
+      0,
+    ) / ms *
     1_000
   );
   await queue.dissolve();
@@ -181,13 +240,17 @@ async function drain(place: Place, name: string, count: number, slots: number): 
 }
 
 /** Scripts that masters ran, and for how many microseconds they were busy. */
-async function used({ nodes }: RedisCluster): Promise<{ scripts: number; us: number }> {
+async function used(
+  { nodes }: RedisCluster,
+): Promise<{ scripts: number; us: number }> {
   let [scripts, us] = [0, 0];
   for (const node of nodes) {
     const info = await node.cli("INFO", "everything");
     const field = (pattern: RegExp) => Number(pattern.exec(info)?.[1] ?? 0);
-    scripts += field(/^cmdstat_evalsha:calls=(\d+)/m) + field(/^cmdstat_eval:calls=(\d+)/m);
-    us += 1e6 * (field(/^used_cpu_sys:([\d.]+)/m) + field(/^used_cpu_user:([\d.]+)/m));
+    scripts += field(/^cmdstat_evalsha:calls=(\d+)/m) +
+      field(/^cmdstat_eval:calls=(\d+)/m);
+    us += 1e6 *
+      (field(/^used_cpu_sys:([\d.]+)/m) + field(/^used_cpu_user:([\d.]+)/m));
   }
   return { scripts, us };
 }
@@ -202,7 +265,9 @@ async function waits(redis: Place["redis"], name: string) {
   const start = performance.now();
   const stored: Promise<unknown>[] = [];
   for (let n = 0; n < count;) {
-    for (; n < count && start + n * every <= performance.now(); n++) stored.push(queue.enqueue(n));
+    for (; n < count && start + n * every <= performance.now(); n++) {
+      stored.push(queue.enqueue(n));
+    }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await Promise.all(stored);
@@ -239,10 +304,21 @@ function growthOf(costs: Costs, masters: number): string {
   const workers = 2 * masters;
   const partitions = Math.max(PARTITIONS, 3 * masters);
   const cores = masters + workers;
-  const setting = { masters, partitions, workers, concurrency: LARGE, cores, count: 50_000 };
+  const setting = {
+    masters,
+    partitions,
+    workers,
+    concurrency: LARGE,
+    cores,
+    count: 50_000,
+  };
   const rate = simulate(costs, setting);
-  return `simulated, ${masters} master${masters === 1 ? "" : "s"}, ${partitions} partitions, ` +
-    `${workers} workers, ${cores} cores: ${k(rate)} messages/s, ${k(rate / masters)} a master`;
+  return `simulated, ${masters} master${
+    masters === 1 ? "" : "s"
+  }, ${partitions} partitions, ` +
+    `${workers} workers, ${cores} cores: ${k(rate)} messages/s, ${
+      k(rate / masters)
+    } a master`;
 }
 
 function perMaster(rounds: Round[]): string {
@@ -258,12 +334,19 @@ function k(rate: number): string {
   return Math.round(rate).toLocaleString("en");
 }
 
-function resultOf(verb: "enqueue" | "drain", peer: string, way: string, rounds: Round[]): Result {
+function resultOf(
+  verb: "enqueue" | "drain",
+  peer: string,
+  way: string,
+  rounds: Round[],
+): Result {
   return {
     peer,
     runtime: denoRuntime().name,
     way,
-    rates: rounds.map(({ rate, enqueueRate }) => verb === "drain" ? rate : enqueueRate),
+    rates: rounds.map(({ rate, enqueueRate }) =>
+      verb === "drain" ? rate : enqueueRate
+    ),
     commands: rounds.map(({ scripts }) => verb === "drain" ? scripts : NaN),
     sent: NaN,
     bytes: [],

@@ -5,7 +5,11 @@
  *
  * @module
  */
-import { connect, type RedisClient, ReliableQueue } from "@workshop/redis-patterns";
+import {
+  connect,
+  type RedisClient,
+  ReliableQueue,
+} from "@workshop/redis-patterns";
 import { goal } from "../cast.ts";
 import { median } from "../measure.ts";
 import { PeerProcess } from "../peer_process.ts";
@@ -27,12 +31,19 @@ const BUSY_MS = 5_000;
 const BLOCKS = 3;
 const DRAINED = 6;
 
-const ERRORS = ["timeout after", "no such address", "connection refused by", "mailbox is full:"];
+const ERRORS = [
+  "timeout after",
+  "no such address",
+  "connection refused by",
+  "mailbox is full:",
+];
 
 /** Runs the scenario. */
 export async function dashboard({ url, load, note }: Bench): Promise<Report> {
   await using redis = await connect({ url });
-  await using queue = new ReliableQueue<unknown>(redis, NAME, { maxDead: 1_000_000 });
+  await using queue = new ReliableQueue<unknown>(redis, NAME, {
+    maxDead: 1_000_000,
+  });
   const server = await startServer(url);
   try {
     note(`${10 * load.count} ready and ${load.count} dead messages`);
@@ -55,7 +66,9 @@ export async function dashboard({ url, load, note }: Bench): Promise<Report> {
   }
 }
 
-async function startServer(redis: string): Promise<{ url: string; child: Deno.ChildProcess }> {
+async function startServer(
+  redis: string,
+): Promise<{ url: string; child: Deno.ChildProcess }> {
   const script = new URL("../../monitor/server.ts", import.meta.url).href;
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", script, "--port", "0", "--url", redis],
@@ -70,7 +83,10 @@ async function startServer(redis: string): Promise<{ url: string; child: Deno.Ch
   throw new Error(`The server did not start: ${text}`);
 }
 
-async function fill(queue: ReliableQueue<unknown>, count: number): Promise<void> {
+async function fill(
+  queue: ReliableQueue<unknown>,
+  count: number,
+): Promise<void> {
   const message = (n: number) => ({
     to: `user${n}@example.com`,
     type: "mail",
@@ -78,15 +94,21 @@ async function fill(queue: ReliableQueue<unknown>, count: number): Promise<void>
   });
   for (let from = 0; from < count; from += 1_000) {
     const n = Math.min(1_000, count - from);
-    await queue.enqueueMany(Array.from({ length: n }, (_, i) => message(from + i)));
+    await queue.enqueueMany(
+      Array.from({ length: n }, (_, i) => message(from + i)),
+    );
     const deliveries = await queue.receiveMany(n);
     await Promise.all(
-      deliveries.map((one, i) => one.deadLetter(`${ERRORS[i % 4]} ${1_000 + from + i}`)),
+      deliveries.map((one, i) =>
+        one.deadLetter(`${ERRORS[i % 4]} ${1_000 + from + i}`)
+      ),
     );
   }
   for (let from = 0; from < 10 * count; from += 10_000) {
     const n = Math.min(10_000, 10 * count - from);
-    await queue.enqueueMany(Array.from({ length: n }, (_, i) => message(from + i)));
+    await queue.enqueueMany(
+      Array.from({ length: n }, (_, i) => message(from + i)),
+    );
   }
 }
 
@@ -106,8 +128,14 @@ async function pageTimes(
     ["ready, in the middle", `${at}/messages?state=ready&cursor=500000`],
     ["dead, first page", `${at}/messages?state=dead`],
     ["dead, in the middle", `${at}/messages?state=dead&cursor=50000`],
-    ["search that finds", `${at}/messages?state=dead&q=error:timeout+payload.to:user`],
-    ["search that finds nothing", `${at}/messages?state=ready&q=payload.to:nobody`],
+    [
+      "search that finds",
+      `${at}/messages?state=dead&q=error:timeout+payload.to:user`,
+    ],
+    [
+      "search that finds nothing",
+      `${at}/messages?state=ready&q=payload.to:nobody`,
+    ],
     ["errors", `${at}/errors`],
     ["dead message", `${at}/messages/${letter!.id}?state=dead&payload=1`],
     ["ready message", `${at}/messages/${next!.id}?state=ready`],
@@ -121,12 +149,16 @@ async function pageTimes(
     const times: number[] = [];
     for (let i = 0; i < TIMES; i++) {
       times.push(await ask(server, path));
-      await new Promise((resolve) => setTimeout(resolve, i % 3 === 0 ? 400 : 20)); // kept, or not
+      await new Promise((resolve) =>
+        setTimeout(resolve, i % 3 === 0 ? 400 : 20)
+      ); // kept, or not
     }
     times.sort((a, b) => a - b);
     const [median, most] = [times[Math.floor(TIMES / 2)]!, times.at(-1)!];
     verdicts.push(goal(
-      `${what}: ${median.toFixed(1)} ms, ${most.toFixed(1)} at most (≤ ${PAGE_MS})`,
+      `${what}: ${median.toFixed(1)} ms, ${
+        most.toFixed(1)
+      } at most (≤ ${PAGE_MS})`,
       most <= PAGE_MS,
     ));
   }
@@ -140,7 +172,9 @@ async function ask(server: string, path: string): Promise<number> {
   });
   await response.body?.cancel();
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
-  return Number(/dur=([\d.]+)/.exec(response.headers.get("server-timing") ?? "")![1]);
+  return Number(
+    /dur=([\d.]+)/.exec(response.headers.get("server-timing") ?? "")![1],
+  );
 }
 
 /**
@@ -150,7 +184,10 @@ async function ask(server: string, path: string): Promise<number> {
 async function busy(server: string, redis: RedisClient): Promise<string> {
   const spent = async () => {
     const info = String(await redis.sendCommand(["INFO", "commandstats"]));
-    return [...info.matchAll(/usec=(\d+)/g)].reduce((sum, [, usec]) => sum + Number(usec), 0);
+    return [...info.matchAll(/usec=(\d+)/g)].reduce(
+      (sum, [, usec]) => sum + Number(usec),
+      0,
+    );
   };
   const during = async (run: () => Promise<unknown>) => {
     const before = await spent();
@@ -169,7 +206,9 @@ async function busy(server: string, redis: RedisClient): Promise<string> {
   await Promise.all(pages.map(({ over }) => over));
   const share = (seen - unseen) / 1_000 / BUSY_MS;
   return goal(
-    `two open pages take ${(100 * share).toFixed(2)} % of Redis's time (≤ ${100 * COST} %)`,
+    `two open pages take ${(100 * share).toFixed(2)} % of Redis's time (≤ ${
+      100 * COST
+    } %)`,
     share > 0 && share <= COST,
   );
 }
@@ -197,7 +236,9 @@ async function cost(
     await peer.order({ verb: "empty" });
     await peer.order({ verb: "fill", work });
     const stop = new AbortController();
-    const pages = (watched ? paths : []).map((path) => new Watcher(server + path, stop.signal));
+    const pages = (watched ? paths : []).map((path) =>
+      new Watcher(server + path, stop.signal)
+    );
     await Promise.all(pages.map(({ open }) => open)); // with its first frame
     const before = pages.reduce((sum, page) => sum + page.frames, 0);
     const ms = Number(await peer.order({ verb: "drain", way, work }));
@@ -214,24 +255,35 @@ async function cost(
   for (let block = 0; block < BLOCKS * load.rounds; block++) {
     const first = block % 2 === 0;
     const times = { true: 0, false: 0 };
-    for (const one of [first, !first, !first, first]) times[`${one}`] += await drain(one);
+    for (const one of [first, !first, !first, first]) {
+      times[`${one}`] += await drain(one);
+    }
     ratios.push(times.false / times.true);
     alone.push(times.false);
     watched.push(times.true);
     const rate = (ms: number) => Math.round(2 * work.count / ms * 1_000);
-    note(`alone ${rate(times.false)}, watched ${rate(times.true)} messages a second`);
+    note(
+      `alone ${rate(times.false)}, watched ${
+        rate(times.true)
+      } messages a second`,
+    );
   }
-  if (frames === 0) throw new Error("The pages were told nothing while the worker worked");
+  if (frames === 0) {
+    throw new Error("The pages were told nothing while the worker worked");
+  }
   ratios.sort((a, b) => a - b);
-  const lost = (share: number) => 100 * (1 - ratios[Math.round((ratios.length - 1) * share)]!);
+  const lost = (share: number) =>
+    100 * (1 - ratios[Math.round((ratios.length - 1) * share)]!);
   const perSecond = frames / watched.reduce((sum, ms) => sum + ms, 0) * 1_000;
   return goal(
     `two open pages, ${perSecond.toFixed(1)} frames a second, cost a worker ` +
       `${(100 * (1 - median(ratios))).toFixed(1)} % of ` +
-      `${Math.round(2 * work.count / median(alone) * 1_000)} messages a second (≤ ${
-        100 * COST
-      } %); ` +
-      `half of ${ratios.length} blocks: ${lost(0.75).toFixed(1)} to ${lost(0.25).toFixed(1)} %`,
+      `${
+        Math.round(2 * work.count / median(alone) * 1_000)
+      } messages a second (≤ ${100 * COST} %); ` +
+      `half of ${ratios.length} blocks: ${lost(0.75).toFixed(1)} to ${
+        lost(0.25).toFixed(1)
+      } %`,
     1 - median(ratios) <= COST,
   );
 }
@@ -259,7 +311,9 @@ class Watcher {
     try {
       const response = await fetch(url, { signal });
       if (!response.ok) throw new Error(`${url}: ${response.status}`);
-      for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      for await (
+        const chunk of response.body!.pipeThrough(new TextDecoderStream())
+      ) {
         this.frames += chunk.split("\n\n").length - 1;
         if (this.frames > 0) this.#opened();
       }

@@ -29,7 +29,11 @@ export async function inspection({ url, load, note }: Bench): Promise<Report> {
   const verdicts: string[] = [];
   for (const way of peer.introduction.probe) {
     note(`${count} messages, ${way}`);
-    const figures = await peer.order({ verb: "probe", way, work: { ...load, count } }) as number[];
+    const figures = await peer.order({
+      verb: "probe",
+      way,
+      work: { ...load, count },
+    }) as number[];
     LOOKS.forEach(({ what, most }, i) => {
       const [ms = NaN, longest = NaN] = figures.slice(2 * i, 2 * i + 2);
       verdicts.push(goal(

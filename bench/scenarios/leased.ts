@@ -49,7 +49,10 @@ const OURS = [
 export async function leased(bench: Bench): Promise<Report> {
   const { load, redis, note } = bench;
   const inDeno = denoRuntime();
-  const inNode = await nodeOrNone(["bullmq", "bullmq_priorities", "bee_queue"], note);
+  const inNode = await nodeOrNone(
+    ["bullmq", "bullmq_priorities", "bee_queue"],
+    note,
+  );
   await using stack = new AsyncDisposableStack();
   const peers = await startPeers(
     [
@@ -75,7 +78,10 @@ export async function leased(bench: Bench): Promise<Report> {
   const all = (verb: "enqueue" | "drain") => {
     const each = peers.map((peer) => ways(peer, verb));
     const most = Math.max(...each.map(({ length }) => length));
-    return Array.from({ length: most }, (_, i) => each.flatMap((ways) => ways[i] ?? [])).flat();
+    return Array.from(
+      { length: most },
+      (_, i) => each.flatMap((ways) => ways[i] ?? []),
+    ).flat();
   };
 
   note(`Enqueuing: ${load.rounds} rounds`);
@@ -85,28 +91,48 @@ export async function leased(bench: Bench): Promise<Report> {
 
   const plain = /^BullMQ \d/;
   return {
-    load: `${load.count} messages of 100 bytes (others: ${Math.ceil(load.count / SHARE)}), ` +
+    load:
+      `${load.count} messages of 100 bytes (others: ${
+        Math.ceil(load.count / SHARE)
+      }), ` +
       `${load.atATime} at a time, median of ${load.rounds}`,
     tables: [
-      { title: "enqueue", results: enqueue, baseline: median(best(enqueue, plain, /./).rates) },
-      { title: "drain", results: drain, baseline: median(best(drain, plain, /./).rates) },
+      {
+        title: "enqueue",
+        results: enqueue,
+        baseline: median(best(enqueue, plain, /./).rates),
+      },
+      {
+        title: "drain",
+        results: drain,
+        baseline: median(best(drain, plain, /./).rates),
+      },
     ],
-    verdicts: OURS.flatMap(({ name, rival, pattern, least, commands: few, bytes: most }) => {
-      const added = best(enqueue, new RegExp(`^${name}`), /./);
-      const drained = best(drain, new RegExp(`^${name}`), /./);
-      const times = median(drained.rates) / median(best(drain, pattern, /./).rates);
-      const commands = median(added.commands) + median(drained.commands);
-      const sent = added.sent + drained.sent;
-      const bytes = median(added.bytes);
-      return [
-        goal(`${name} drains ${times.toFixed(1)} × ${rival} (≥ ${least} ×)`, times >= least),
-        goal(
-          `${name}: ${commands.toFixed(3)} commands a message in and out, ` +
-            `${sent.toFixed(3)} of them sent (≤ ${few})`,
-          commands <= few,
-        ),
-        goal(`${name}: ${bytes.toFixed(0)} bytes a waiting message (≤ ${most})`, bytes <= most),
-      ];
-    }),
+    verdicts: OURS.flatMap(
+      ({ name, rival, pattern, least, commands: few, bytes: most }) => {
+        const added = best(enqueue, new RegExp(`^${name}`), /./);
+        const drained = best(drain, new RegExp(`^${name}`), /./);
+        const times = median(drained.rates) /
+          median(best(drain, pattern, /./).rates);
+        const commands = median(added.commands) + median(drained.commands);
+        const sent = added.sent + drained.sent;
+        const bytes = median(added.bytes);
+        return [
+          goal(
+            `${name} drains ${times.toFixed(1)} × ${rival} (≥ ${least} ×)`,
+            times >= least,
+          ),
+          goal(
+            `${name}: ${commands.toFixed(3)} commands a message in and out, ` +
+              `${sent.toFixed(3)} of them sent (≤ ${few})`,
+            commands <= few,
+          ),
+          goal(
+            `${name}: ${bytes.toFixed(0)} bytes a waiting message (≤ ${most})`,
+            bytes <= most,
+          ),
+        ];
+      },
+    ),
   };
 }

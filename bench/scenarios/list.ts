@@ -35,7 +35,11 @@ export async function list(bench: Bench): Promise<Report> {
   );
   const all = (verb: "enqueue" | "drain"): Contender[] =>
     peers.flatMap((peer) =>
-      peer.introduction[verb].filter((way) => !OTHERS.test(way)).map((way) => ({ peer, verb, way }))
+      peer.introduction[verb].filter((way) => !OTHERS.test(way)).map((way) => ({
+        peer,
+        verb,
+        way,
+      }))
     );
 
   note(`Enqueuing: ${load.rounds} rounds`);
@@ -54,7 +58,9 @@ export async function list(bench: Bench): Promise<Report> {
     ],
     verdicts: [
       `list: Worker is ${worker.toFixed(1)} × BullMQ Worker`,
-      `list: merged enqueue is ${merged.toFixed(1)} × BullMQ add (goal ${GOAL} ×)`,
+      `list: merged enqueue is ${
+        merged.toFixed(1)
+      } × BullMQ add (goal ${GOAL} ×)`,
     ],
   };
 }

@@ -9,7 +9,9 @@ import { denoRuntime } from "../runtimes.ts";
 import type { Bench, Report } from "../scenario.ts";
 
 /** Runs the scenario. */
-export async function options({ url, load, redis, note }: Bench): Promise<Report> {
+export async function options(
+  { url, load, redis, note }: Bench,
+): Promise<Report> {
   const runtime = denoRuntime();
   await using peer = await PeerProcess.start(runtime, {
     module: "options",
@@ -18,7 +20,11 @@ export async function options({ url, load, redis, note }: Bench): Promise<Report
   });
   const measure = async (verb: "enqueue" | "drain") => {
     note(`${verb}: ${load.rounds} rounds`);
-    const ways = peer.introduction[verb].map((way): Contender => ({ peer, verb, way }));
+    const ways = peer.introduction[verb].map((way): Contender => ({
+      peer,
+      verb,
+      way,
+    }));
     const results = await interleave(ways, load, redis);
     const none = results.find(({ way }) => way === "none")!;
     return { title: verb, results, baseline: median(none.rates), than: "none" };
@@ -30,11 +36,13 @@ export async function options({ url, load, redis, note }: Bench): Promise<Report
   };
   return {
     tables,
-    verdicts: peer.introduction.enqueue.filter((way) => way !== "none").map((way) => {
-      const costs = tables.map(({ title, results, baseline }) =>
-        `${title} ${cost(results, way, baseline)}`
-      );
-      return `${way} costs: ${costs.join(", ")}`;
-    }),
+    verdicts: peer.introduction.enqueue.filter((way) => way !== "none").map(
+      (way) => {
+        const costs = tables.map(({ title, results, baseline }) =>
+          `${title} ${cost(results, way, baseline)}`
+        );
+        return `${way} costs: ${costs.join(", ")}`;
+      },
+    ),
   };
 }

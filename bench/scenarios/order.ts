@@ -23,22 +23,38 @@ export async function order({ url, load, note }: Bench): Promise<Report> {
         name: "redis-patterns-bench-priority_order",
       }),
     );
-  const [consumers, ...producers] = [await start(), await start(), await start()];
+  const [consumers, ...producers] = [
+    await start(),
+    await start(),
+    await start(),
+  ];
   const verdicts: string[] = [];
   for (const way of consumers!.introduction.probe) {
     note(`${load.count} messages, ${way}`);
     const work = { ...load, count: Math.ceil(load.count / producers.length) };
     await Promise.all(
-      producers.map((producer) => producer.order({ verb: "enqueue", way: "numbered", work })),
+      producers.map((producer) =>
+        producer.order({ verb: "enqueue", way: "numbered", work })
+      ),
     );
     const count = work.count * producers.length;
-    const found = await consumers!.order({ verb: "probe", way, work: { ...work, count } });
+    const found = await consumers!.order({
+      verb: "probe",
+      way,
+      work: { ...work, count },
+    });
     const wrong = found as number[];
     const text = wrong.map((n, i) => `${n} ${WHAT[i]}`).join(", ");
-    verdicts.push(goal(`order, ${way}: ${count} messages, ${text}`, wrong.every((n) => n === 0)));
+    verdicts.push(
+      goal(
+        `order, ${way}: ${count} messages, ${text}`,
+        wrong.every((n) => n === 0),
+      ),
+    );
   }
   return {
-    load: `two producers in their own processes, two workers in a third, priorities 1 to 3`,
+    load:
+      `two producers in their own processes, two workers in a third, priorities 1 to 3`,
     tables: [],
     verdicts,
   };

@@ -23,7 +23,11 @@ export async function rate({ url, load, note }: Bench): Promise<Report> {
   const verdicts: string[] = [];
   for (let round = 0; round < load.rounds; round++) {
     note(`Round ${round + 1} of ${load.rounds}: 10 s`);
-    const figures = await peer.order({ verb: "probe", way: "100 a second", work: load });
+    const figures = await peer.order({
+      verb: "probe",
+      way: "100 a second",
+      work: load,
+    });
     const [handled = NaN, commands = NaN] = figures as number[];
     verdicts.push(
       goal(
@@ -31,11 +35,17 @@ export async function rate({ url, load, note }: Bench): Promise<Report> {
         Math.abs(handled - EXPECTED) <= EXPECTED * TOLERANCE,
       ),
       goal(
-        `${commands.toFixed(1)} commands a second a worker while it waits (≤ ${COMMANDS})`,
+        `${
+          commands.toFixed(1)
+        } commands a second a worker while it waits (≤ ${COMMANDS})`,
         commands <= COMMANDS,
       ),
     );
     await peer.order({ verb: "empty" });
   }
-  return { load: "4 workers of 10 slots, rateLimit 100 a second", tables: [], verdicts };
+  return {
+    load: "4 workers of 10 slots, rateLimit 100 a second",
+    tables: [],
+    verdicts,
+  };
 }

@@ -20,37 +20,58 @@ const LATE_MS = 10;
 const COMMANDS = 2.2;
 
 /** Runs the scenario. */
-export async function schedules({ url, redis, load, note }: Bench): Promise<Report> {
+export async function schedules(
+  { url, redis, load, note }: Bench,
+): Promise<Report> {
   await using stack = new AsyncDisposableStack();
   const name = "redis-patterns-bench-schedules";
   const start = async () =>
     stack.use(
-      await PeerProcess.start(denoRuntime(), { module: "task_scheduler", url, name }),
+      await PeerProcess.start(denoRuntime(), {
+        module: "task_scheduler",
+        url,
+        name,
+      }),
     );
   const first = await start();
   const verdicts: string[] = [];
 
   note(`One scheduler, ${TICKS} ticks`);
-  const alone = await probe([first], "a tick every 100 ms", { rounds: load.rounds, count: TICKS });
+  const alone = await probe([first], "a tick every 100 ms", {
+    rounds: load.rounds,
+    count: TICKS,
+  });
   const late = p99(alone[0]!);
-  verdicts.push(goal(`p99 ${late} ms late, one scheduler (≤ ${LATE_MS})`, late <= LATE_MS));
+  verdicts.push(
+    goal(`p99 ${late} ms late, one scheduler (≤ ${LATE_MS})`, late <= LATE_MS),
+  );
   await first.order({ verb: "empty" });
   const work = { count: SECONDS, atATime: 1 };
-  const [idle = NaN] = await first.order({ verb: "probe", way: "idle", work }) as number[];
+  const [idle = NaN] = await first.order({
+    verb: "probe",
+    way: "idle",
+    work,
+  }) as number[];
   verdicts.push(
     goal(
-      `${idle.toFixed(1)} commands a second while nothing is due (≤ ${COMMANDS})`,
+      `${
+        idle.toFixed(1)
+      } commands a second while nothing is due (≤ ${COMMANDS})`,
       idle <= COMMANDS,
     ),
   );
   await first.order({ verb: "empty" });
 
   note(`Starting ${SCHEDULERS - 1} more`);
-  const others = await Promise.all(Array.from({ length: SCHEDULERS - 1 }, start));
+  const others = await Promise.all(
+    Array.from({ length: SCHEDULERS - 1 }, start),
+  );
   note(`${SCHEDULERS} schedulers, ${SECONDS} s`);
   const way = "cron, a tick a second";
   const told = await Promise.all(
-    [first, ...others].map((peer) => peer.order({ verb: "probe", way, work }) as Promise<number[]>),
+    [first, ...others].map((peer) =>
+      peer.order({ verb: "probe", way, work }) as Promise<number[]>
+    ),
   );
   const ticks = (await redis.xRange(queueKeys(name).ready, "-", "+") ?? [])
     .map(({ message }) => Number(/ second@(\d+)\n/.exec(message["m"]!)?.[1]));
@@ -64,7 +85,14 @@ export async function schedules({ url, redis, load, note }: Bench): Promise<Repo
         told.map((late) => late.length).join(", "),
       wrong.every((n) => n === 0) && Math.abs(seconds - SECONDS) <= 1,
     ),
-    `p50 ${median(told.flat())} ms late, the latest ${Math.max(...told.flat())} ms`,
+    `p50 ${median(told.flat())} ms late, the latest ${
+      Math.max(...told.flat())
+    } ms`,
   );
-  return { load: `a tick a second, and one every 100 ms`, tables: [], times: alone, verdicts };
+  return {
+    load: `a tick a second, and one every 100 ms`,
+    tables: [],
+    times: alone,
+    verdicts,
+  };
 }

@@ -30,14 +30,22 @@ export async function tasks(bench: Bench): Promise<Report> {
   const inNode = await nodeOrNone(["bullmq"], note);
   await using stack = new AsyncDisposableStack();
   const peers = await startPeers(
-    [["stream_queue", inDeno], ["tasks", inDeno], ["bullmq", inDeno], ["bullmq", inNode]],
+    [["stream_queue", inDeno], ["tasks", inDeno], ["bullmq", inDeno], [
+      "bullmq",
+      inNode,
+    ]],
     bench,
     stack,
   );
   const contenders = peers.flatMap((peer) => {
     const own = /^(Stream|tasks)/.test(peer.introduction.label);
     const count = own ? load.count : Math.ceil(load.count / SHARE);
-    return peer.introduction.drain.map((way): Contender => ({ peer, verb: "drain", way, count }));
+    return peer.introduction.drain.map((way): Contender => ({
+      peer,
+      verb: "drain",
+      way,
+      count,
+    }));
   });
   note(`Draining: ${load.rounds} rounds`);
   const drain = await interleave(contenders, load, redis);
@@ -54,17 +62,26 @@ export async function tasks(bench: Bench): Promise<Report> {
   const rival = median(best(drain, plain, /./).rates);
   const late = p99(times[0]!);
   return {
-    load: `${load.count} messages of 100 bytes (BullMQ: ${Math.ceil(load.count / SHARE)}), ` +
+    load:
+      `${load.count} messages of 100 bytes (BullMQ: ${
+        Math.ceil(load.count / SHARE)
+      }), ` +
       `median of ${load.rounds}; results at least 15 ms apart`,
     tables: [{ title: "drain", results: drain, baseline: rival }],
     times,
     verdicts: [
       ...OURS.map(({ name, what, least }) => {
-        const ratio = median(best(drain, new RegExp(`^${name}`), /./).rates) / rival;
-        return goal(`${what}: ${ratio.toFixed(1)} × BullMQ (≥ ${least} ×)`, ratio >= least);
+        const ratio = median(best(drain, new RegExp(`^${name}`), /./).rates) /
+          rival;
+        return goal(
+          `${what}: ${ratio.toFixed(1)} × BullMQ (≥ ${least} ×)`,
+          ratio >= least,
+        );
       }),
       goal(
-        `a result is there ${p50(times[0]!).toFixed(2)} ms (p50) and ${late.toFixed(2)} ms (p99) ` +
+        `a result is there ${p50(times[0]!).toFixed(2)} ms (p50) and ${
+          late.toFixed(2)
+        } ms (p99) ` +
           `after the handler's return (≤ ${LATE_MS} ms)`,
         late <= LATE_MS,
       ),

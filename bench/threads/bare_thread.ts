@@ -7,8 +7,11 @@
 import { parentPort } from "node:worker_threads";
 import { burn } from "./handlers.ts";
 
-parentPort!.on("message", ({ tasks, turns }: { tasks: number; turns: number }) => {
-  for (let task = 0; task < tasks; task++) burn(turns);
-  parentPort!.postMessage("done");
-});
+parentPort!.on(
+  "message",
+  ({ tasks, turns }: { tasks: number; turns: number }) => {
+    for (let task = 0; task < tasks; task++) burn(turns);
+    parentPort!.postMessage("done");
+  },
+);
 parentPort!.postMessage("ready");

@@ -34,7 +34,11 @@ export class ScalingBench implements AsyncDisposable {
   readonly #pools: [one: ThreadPool, all: ThreadPool];
   readonly #bare: Thread[];
 
-  private constructor(load: ThreadLoad, pools: [ThreadPool, ThreadPool], bare: Thread[]) {
+  private constructor(
+    load: ThreadLoad,
+    pools: [ThreadPool, ThreadPool],
+    bare: Thread[],
+  ) {
     this.#load = load;
     this.#pools = pools;
     this.#bare = bare;
@@ -43,7 +47,9 @@ export class ScalingBench implements AsyncDisposable {
   /** Starts the threads and warms them up. */
   static async start(load: ThreadLoad): Promise<ScalingBench> {
     const module = new URL("./handlers.ts", import.meta.url);
-    const [one, all] = [1, load.threads].map((threads) => new ThreadPool({ module, threads }));
+    const [one, all] = [1, load.threads].map((threads) =>
+      new ThreadPool({ module, threads })
+    );
     await Promise.all([one!.start(), all!.start()]);
     const bare = Array.from(
       { length: load.threads },
@@ -85,7 +91,9 @@ export class ScalingBench implements AsyncDisposable {
   async #pool(pool: ThreadPool): Promise<number> {
     const { tasks, turns } = this.#load;
     const startedAt = performance.now();
-    await Promise.all(Array.from({ length: tasks }, () => pool.run("burn", turns)));
+    await Promise.all(
+      Array.from({ length: tasks }, () => pool.run("burn", turns)),
+    );
     return performance.now() - startedAt;
   }
 
