@@ -149,41 +149,33 @@ export const MessagesTable: FC<{
     </div>
   );
   if (buttons.length === 0) return <div class="card">{table}</div>;
-  const all = query ? "all that fit" : "all";
+  const all = query ? "all that fit" : inAll === undefined ? "all" : `all ${whole(inAll)}`;
   return (
     <Change action={`${path}/plan`} token={visit.formToken} class="card">
       <input type="hidden" name="state" value={state} />
       <input type="hidden" name="q" value={query} />
       <div class="bulk">
+        {/* A purge knows no search. */}
         {buttons.flatMap(([verb, words, scopes]) =>
-          scopes.map((scope) => (
-            scope === "selected"
-              ? (
-                <button
-                  type="submit"
-                  name="act"
-                  value={`${verb}:selected`}
-                  class={isDanger(verb) ? "danger" : undefined}
-                  data-selected=""
-                  title={title(verb)}
-                >
-                  {words} selected<output></output>
-                </button>
-              )
-              : verb === "purge" && query
-              ? null // it knows no search
-              : (
-                <button
-                  type="submit"
-                  name="act"
-                  value={`${verb}:matching`}
-                  class={isDanger(verb) ? "danger" : undefined}
-                  title={title(verb)}
-                >
-                  {words} {all}
-                  {inAll !== undefined && !query && ` ${whole(inAll)}`} …
-                </button>
-              )
+          scopes.filter((scope) => scope === "selected" || !(query && verb === "purge")).map((
+            scope,
+          ) => (
+            <button
+              type="submit"
+              name="act"
+              value={`${verb}:${scope}`}
+              class={isDanger(verb) ? "danger" : undefined}
+              data-selected={scope === "selected" ? "" : undefined}
+              title={title(verb)}
+            >
+              {scope === "selected"
+                ? (
+                  <>
+                    {words} selected<output></output>
+                  </>
+                )
+                : `${words} ${all} …`}
+            </button>
           ))
         )}
       </div>
