@@ -141,6 +141,8 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
   };
   /** What Redis has confirmed on this connection. */
   readonly #live = { channel: new Set<string>(), pattern: new Set<string>() };
+  /** What it has refused, since that was asked for last. */
+  readonly #refused = { channel: new Map<string, Error>(), pattern: new Map<string, Error>() };
   #turn: Promise<void> = Promise.resolve();
   readonly #inbox: Inbox<PubSubMessage<T>>;
   readonly #heartbeatMs: number;
@@ -278,15 +280,26 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     if (this.#failure) throw this.#failure;
     if (this.#closing.signal.aborted) throw new TypeError("The subscriber is closed");
     if (this.#sharded) await this.#settleIn(kind, channels);
-    for (const channel of channels) this.#wanted[kind].set(channel.name, channel);
+    const wanted = this.#wanted[kind];
+    const before = new Map(channels.map(({ name }) => [name, wanted.get(name)]));
+    for (const channel of channels) {
+      wanted.set(channel.name, channel);
+      this.#refused[kind].delete(channel.name);
+    }
     if (this.#client) {
       try {
-        return await this.#reconcile(this.#client);
+        return await this.#reconcile(this.#client, { kind, names: [...before.keys()] });
       } catch (error) {
-        // Refused by Redis: asked for again on the next connection, it would end them all.
-        if (!isRetryable(error)) {
-          for (const { name } of channels) this.#wanted[kind].delete(name);
+        if (isRetryable(error)) throw error;
+        // One was refused: what stood before goes on, and what came with it is left again.
+        for (const channel of channels) {
+          const { name } = channel;
+          if (wanted.get(name) !== channel) continue; // somebody else's meanwhile
+          const old = before.get(name);
+          if (old) wanted.set(name, old);
+          else wanted.delete(name);
         }
+        await this.#leave();
         throw error;
       }
     }
@@ -323,6 +336,11 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
 
   async #remove(kind: Kind, targets: (string | Channel<T>)[]): Promise<void> {
     for (const target of targets) this.#wanted[kind].delete(asChannel(target).name);
+    await this.#leave();
+  }
+
+  /** Leaves what is wanted no more. */
+  async #leave(): Promise<void> {
     if (!this.#client) return;
     await this.#reconcile(this.#client).catch((error) => {
       // A connection that is lost has no subscriptions, and the next one makes none of these.
@@ -349,8 +367,12 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     let heard = false;
     try {
       const client = await this.#connection.client(this.#closing.signal);
-      for (const kind of KINDS) this.#live[kind].clear();
+      for (const kind of KINDS) {
+        this.#live[kind].clear();
+        this.#refused[kind].clear();
+      }
       do await this.#reconcile(client); while (!this.#isSettled); // more may be wanted meanwhile
+      for (const kind of KINDS) for (const error of this.#refused[kind].values()) throw error;
       heard = true;
       this.#client = client;
       this.#subscribed.resolve();
@@ -391,9 +413,19 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     }
   }
 
-  /** Makes what is subscribed what is wanted; one after the other, since calls may cross. */
-  #reconcile(client: NodeClient): Promise<void> {
-    const turn = this.#turn.then(() => this.#subscribeAndLeave(client));
+  /**
+   * Makes what is subscribed what is wanted; one after the other, since calls may cross. Throws if one of
+   * `names` was refused, by this call or by one before.
+   */
+  #reconcile(
+    client: NodeClient,
+    { kind, names }: { kind: Kind; names: string[] } = { kind: "channel", names: [] },
+  ): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      await this.#subscribeAndLeave(client);
+      const refused = names.map((name) => this.#refused[kind].get(name)).find(Boolean);
+      if (refused) throw refused;
+    });
     this.#turn = turn.catch(() => {}); // thrown to whoever asked for it
     return turn;
   }
@@ -403,13 +435,17 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
       const [wanted, live] = [this.#wanted[kind], this.#live[kind]];
       const missing = [...wanted.keys()].filter((name) => !live.has(name));
       const left = [...live].filter((name) => !wanted.has(name));
-      // A listener each: it knows the pattern by which a message came.
-      const subscribing = missing.map((name) => {
-        const hear = (raw: Buffer, from: Buffer) => this.#hear(kind, name, raw, from);
-        if (kind === "pattern") return client.pSubscribe(name, hear, true);
-        return this.#sharded
-          ? client.sSubscribe(name, hear, true)
-          : client.subscribe(name, hear, true);
+      const subscribing = missing.map(async (name) => {
+        try {
+          await this.#subscribe(client, kind, name);
+          live.add(name);
+        } catch (cause) {
+          const error = explain(cause, addressOf(this.#parent)) as Error;
+          if (isRetryable(error)) throw error;
+          // Refused by Redis: asked for again on the next connection, it would end them all.
+          wanted.delete(name);
+          this.#refused[kind].set(name, error);
+        }
       });
       const leaving = left.length === 0
         ? undefined
@@ -425,9 +461,16 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
           ? this.#unconfirmed()
           : explain(error, addressOf(this.#parent));
       }
-      for (const name of missing) live.add(name);
       for (const name of left) live.delete(name);
     }
+  }
+
+  /** A listener for each name: it knows the pattern by which a message came. */
+  #subscribe(client: NodeClient, kind: Kind, name: string): Promise<void> {
+    const hear = (raw: Buffer, from: Buffer) => this.#hear(kind, name, raw, from);
+    if (kind === "pattern") return client.pSubscribe(name, hear, true);
+    if (this.#sharded) return client.sSubscribe(name, hear, true);
+    return client.subscribe(name, hear, true);
   }
 
   get #isSettled(): boolean {
@@ -462,12 +505,18 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     client.on("end", onEnd); // thrown away, since another server has the channel
     client.on("sharded-channel-moved", onEnd);
     this.#closing.signal.addEventListener("abort", onClose);
+    // In the turn in which it was ready nobody listened yet.
+    if (this.#closing.signal.aborted) onClose();
+    else if (!client.isReady) leave(this.#gone("the connection was closed"));
     try {
       while (!gone.signal.aborted) {
         await sleep(this.#heartbeatMs, gone.signal);
         if (gone.signal.aborted) break;
         const ping = client.sendCommand(["PING"], { timeout: 0 });
-        if (!await settlesWithin(ping, this.#heartbeatMs)) leave(this.#silent());
+        const isAnswered = await settlesWithin(ping, this.#heartbeatMs);
+        if (!isAnswered) leave(this.#gone(`no answer to PING within ${this.#heartbeatMs} ms`));
+        // A PING on a closed client fails at once, which is no answer.
+        else if (!client.isReady) leave(this.#gone("the connection was closed"));
       }
     } finally {
       this.#closing.signal.removeEventListener("abort", onClose);
@@ -475,16 +524,13 @@ export class Subscriber<T = unknown> implements AsyncDisposable, AsyncIterable<P
     return gone.signal.reason;
   }
 
-  #silent(): RedisConnectionError {
-    return new RedisConnectionError(`no answer to PING within ${this.#heartbeatMs} ms`, {
-      address: addressOf(this.#parent),
-    });
+  #gone(message: string): RedisConnectionError {
+    return new RedisConnectionError(message, { address: addressOf(this.#parent) });
   }
 
   #moved(): RedisConnectionError {
     routeOf(this.#parent)?.doubt();
-    const address = addressOf(this.#parent);
-    return new RedisConnectionError("the channel is at another server now", { address });
+    return this.#gone("the channel is at another server now");
   }
 
   #unconfirmed(): RedisConnectionError {

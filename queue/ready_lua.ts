@@ -150,7 +150,7 @@ const PLAIN_LET_GO = `
 local function let_go_of() end
 local function forget_hand() end`;
 
-/** For scripts that only settle. let_go_of(lease, indexes, ids): what an ack names leaves the hand next. */
+/** For scripts that only settle. let_go_of(lease, indexes, ids, held): what an ack names has left the hand, where it held so many of them. */
 export const LET_GO: Record<ReadyKind, string> = {
   list: PLAIN_LET_GO,
   priority: PLAIN_LET_GO,

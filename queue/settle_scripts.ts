@@ -66,9 +66,9 @@ while i <= #ARGV do
       fields_of(lease, tonumber(from), tonumber(to) or tonumber(from), fields)
     end
     local done, results = acked_of(fields, i + ${ACK_ARGS[ACK_SAYS[kind]].lease}, looks)
-    let_go_of(lease, ranges, ARGV[i + 5])
     if looks == "1" then gone = look(fields, lease, received)
     else gone = redis.call("HDEL", leased, unpack(fields)) end
+    let_go_of(lease, ranges, ARGV[i + 5], gone)
     end_acked(done, results, received, looks)
     acked = acked + gone
   end

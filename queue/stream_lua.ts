@@ -24,6 +24,12 @@
  * @module
  */
 
+/**
+ * Stands among the hands where entries of somebody else lost their place in the group's books, and says up to
+ * which id that may be; and then it is the consumer that they are on record under.
+ */
+const STRUCK = "struck";
+
 /** What is in a hand, and what the group has on record of it. */
 const HAND = `
 local function check_hands() redis.call("HLEN", leased); redis.call("HLEN", pending) end
@@ -59,12 +65,39 @@ local function let_go(lease, indexes)
   forget_ids(some)
 end
 
--- With all that it has on record. pcall: the group may be gone.
-local function dismiss(consumer) redis.pcall("XGROUP", "DELCONSUMER", ready, group, consumer) end
+-- Up to which id the group has handed out what is in the stream; false where there is no group.
+local handed_out
+local function last_handed_out()
+  if handed_out == nil then
+    handed_out = false
+    for _, info in ipairs(redis.pcall("XINFO", "GROUPS", ready)) do
+      local of = {}
+      for i = 1, #info, 2 do of[info[i]] = info[i + 1] end
+      if of.name == group then handed_out = of["last-delivered-id"] end
+    end
+  end
+  return handed_out
+end
+
+-- With all that it has on record, of which \`ours\` is ours. What is more somebody has read or claimed by the
+-- name of our hand: with nobody on record it would look acknowledged. pcall: the group may be gone.
+local function dismiss(consumer, ours)
+  local gone = redis.pcall("XGROUP", "DELCONSUMER", ready, group, consumer)
+  if type(gone) == "number" and gone > ours and last_handed_out() then
+    redis.call("HSET", pending, "${STRUCK}", handed_out)
+  end
+  return gone
+end
 
 local function forget_hand(lease)
   redis.call("HDEL", pending, lease)
-  dismiss(lease)
+  local gone = dismiss(lease, 0)
+  -- An account that may not would leave consumers without end: it is told so.
+  local refused = type(gone) == "table" and gone.err or ""
+  if string.find(refused, "can't run", 1, true) or string.find(refused, "permission", 1, true)
+    or string.find(refused, "NOPERM", 1, true) then
+    redis.call("XGROUP", "DELCONSUMER", ready, group, lease)
+  end
 end`;
 
 /** What an ack says in the place of ids: the hand ends as a whole. */
@@ -73,10 +106,12 @@ export const WHOLE_HAND = "*";
 /** See LET_GO. A consumer that claimed them tells the ids; else they are looked up. */
 export const STREAM_LET_GO = `${HAND}
 
-local function let_go_of(lease, ranges, ids_told)
-  if ids_told == "${WHOLE_HAND}" then return dismiss(lease) end
+local function let_go_of(lease, ranges, ids_told, held)
+  -- Fewer: somebody has taken them over, or this account may not.
+  local gone = ids_told == "${WHOLE_HAND}" and dismiss(lease, held)
+  if type(gone) == "number" and gone >= held then return end
   local some = {}
-  if ids_told == "" then
+  if ids_told == "" or gone then
     for from, to in string.gmatch(ranges, "(%d+)%-?(%d*)") do
       for i = tonumber(from), tonumber(to) or tonumber(from) do some[#some + 1] = i end
     end
@@ -97,18 +132,8 @@ local function is_after(id, other)
   return a > b
 end
 
--- Up to which id the group has handed out what is in the stream; false where there is no group.
-local handed_out
 local function begins()
-  if handed_out == nil then
-    handed_out = false
-    for _, info in ipairs(redis.pcall("XINFO", "GROUPS", ready)) do
-      local of = {}
-      for i = 1, #info, 2 do of[info[i]] = info[i + 1] end
-      if of.name == group then handed_out = of["last-delivered-id"] end
-    end
-  end
-  if not handed_out then return "-" end
+  if not last_handed_out() then return "-" end
   -- Behind the last id there is, Redis finds no interval.
   return handed_out == "18446744073709551615-18446744073709551615" and "+" or "(" .. handed_out
 end
@@ -117,8 +142,7 @@ local strange
 local function has_strangers()
   if strange == nil then
     local first = redis.call("XRANGE", ready, "-", "+", "COUNT", 1)[1]
-    begins()
-    strange = first and handed_out and not is_after(first[1], handed_out) or false
+    strange = first and last_handed_out() and not is_after(first[1], handed_out) or false
   end
   return strange
 end
@@ -159,7 +183,9 @@ end
 local function in_group(run)
   local reply = run("pcall")
   if not reply or not reply.err then return reply end
-  redis.pcall("XGROUP", "CREATE", ready, group, "0")  -- NOGROUP: it is new, or somebody removed it
+  if string.find(reply.err, "NOGROUP", 1, true) then  -- it is new, or somebody removed it
+    redis.call("XGROUP", "CREATE", ready, group, "0")
+  end
   return run("call")
 end
 
@@ -169,7 +195,7 @@ local function read(n, lease)
     return redis[how]("XREADGROUP", "GROUP", group, lease, "COUNT", n, "STREAMS", ready, ">")
   end)
   if reply then return reply[1][2] end
-  if #ids_taken == 0 then dismiss(lease) end  -- asking made the consumer
+  if #ids_taken == 0 then dismiss(lease, 0) end  -- asking made the consumer
   return {}
 end
 
@@ -256,11 +282,19 @@ end`;
 /** See ADOPT. At most a hundred at a time. */
 export const STREAM_ADOPT = `
 local function adopt()
-  if not has_strangers() then return end
+  if not has_strangers() then
+    redis.call("HDEL", pending, "${STRUCK}")
+    return
+  end
+  local struck, last = string.match(redis.call("HGET", pending, "${STRUCK}") or "", "^%d+%-%d+$"), "-"
   for _, entry in ipairs(strangers(100)) do
     local id = entry[1]
+    last = "(" .. id
     local given = redis.call("XPENDING", ready, group, id, id, 1)[1]
-    if not given then
+    if not given and struck and not is_after(id, struck) then
+      -- Whether it was acknowledged nobody knows: rather twice than never.
+      redis.call("XCLAIM", ready, group, "${STRUCK}", 0, id, "FORCE", "JUSTID")
+    elseif not given then
       -- Acknowledged by somebody who leaves what is done; or skipped. What it holds would be held for ever.
       redis.call("XDEL", ready, id)
       local h = parse(message_of(entry))
@@ -271,8 +305,11 @@ local function adopt()
       redis.call("XDEL", ready, id)
       fell(parse(message_of(entry)), (string.gsub(given[2], "[^%w_.-]", "")))
       local holds = redis.call("XPENDING", ready, group, "-", "+", 1, given[2])
-      if #holds == 0 then dismiss(given[2]) end
+      if #holds == 0 then dismiss(given[2], 0) end
     end
+  end
+  if struck and not redis.call("XRANGE", ready, last, struck, "COUNT", 1)[1] then
+    redis.call("HDEL", pending, "${STRUCK}")
   end
   strange = nil
 end`;

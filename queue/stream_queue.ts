@@ -46,7 +46,7 @@ export interface StreamQueueOptions<T, I = T> extends LeasedQueueOptions<T, I> {
  * attempt counted; what another program read from the group and left, when it was idle for a lease. A
  * hand in which nothing is left leaves the group. Where somebody removes the group or trims the stream,
  * work goes on with what is left, and nothing in a hand is touched. What another program
- * acknowledged, or made the group skip, is deleted.
+ * acknowledged, or made the group skip, is deleted. The account has to be allowed `XGROUP`.
  * **Choose another** when only this library uses the queue: a list is faster and smaller.
  *
  * @typeParam T What a payload is to a consumer.

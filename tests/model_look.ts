@@ -73,7 +73,13 @@ export async function look(
 ): Promise<Snapshot> {
   const names = KEYS.map((name) => keys[name]);
   const command = ["EVAL", LOOK[kind], String(names.length), ...names];
-  const reply = await call(redis, command, { raw: true }) as [...Buffer[][], number, Buffer[]];
+  const reply = await call(redis, command, { raw: true }) as [
+    ...Buffer[][],
+    number,
+    Buffer[],
+    Buffer[],
+  ];
+  const consumers = (reply.pop() as Buffer[]).map(String);
   const known = (reply.pop() as Buffer[]).map(String);
   const tokens = reply.pop() as number;
   const [
@@ -146,6 +152,8 @@ export async function look(
     add("leased", held, String(field));
   }
   assertEquals(known.sort(), onRecord.sort(), "who holds what, as the group knows it");
+  const left = consumers.filter((consumer) => !now.leases.has(consumer));
+  assertEquals(left, [], "consumers of the group whose lease is gone");
   for (const [id, record] of pairs(dead!)) {
     add("dead", record.subarray(record.indexOf(10) + 1), String(id));
   }
@@ -173,11 +181,14 @@ const KEYS = [
 /** What all tasks of the model are called. */
 export const TASK = "count";
 
-/** In a stream, also what the group has on record: ids and hands. */
+/** In a stream, also what the group has on record: ids and hands, and the consumers that it knows. */
 const STREAM = script(`
 for i, entry in ipairs(redis.call("XRANGE", KEYS[1], "-", "+")) do ready[i] = entry[2][2] end
 local pending = redis.pcall("XPENDING", KEYS[1], "workers", "-", "+", 10000)
-for i, entry in ipairs(pending) do on_record[i] = entry[1] .. " " .. entry[2] end`);
+for i, entry in ipairs(pending) do on_record[i] = entry[1] .. " " .. entry[2] end
+for i, consumer in ipairs(redis.pcall("XINFO", "CONSUMERS", KEYS[1], "workers")) do
+  consumers[i] = consumer[2]
+end`);
 
 const LOOK = {
   list: script(`ready = redis.call("LRANGE", KEYS[1], 0, -1)`),
@@ -187,14 +198,14 @@ const LOOK = {
 };
 
 function script(ready: string): string {
-  return `local ready, on_record = {}, {}
+  return `local ready, on_record, consumers = {}, {}, {}
 ${ready}
 return {ready, redis.call("LRANGE", KEYS[2], 0, -1), redis.call("HGETALL", KEYS[3]),
 redis.call("ZRANGE", KEYS[4], 0, -1), redis.call("HGETALL", KEYS[5]),
 redis.call("ZRANGE", KEYS[6], 0, -1), redis.call("HGETALL", KEYS[7]),
 redis.call("ZRANGE", KEYS[8], 0, -1), redis.call("HGETALL", KEYS[9]), redis.call("HGETALL", KEYS[10]),
 redis.call("ZRANGE", KEYS[11], 0, -1, "WITHSCORES"), redis.call("HGETALL", KEYS[13]),
-redis.call("LLEN", KEYS[12]), on_record}`;
+redis.call("LLEN", KEYS[12]), on_record, consumers}`;
 }
 
 function pairs(flat: Buffer[]): [Buffer, Buffer][] {

@@ -10,6 +10,7 @@ import {
 import {
   channel,
   connect,
+  type ConnectedClient,
   DecodeError,
   Publisher,
   RedisConnectionError,
@@ -17,7 +18,14 @@ import {
   type SubscriberEvent,
 } from "@workshop/redis-patterns";
 import { FaultyProxy } from "./proxy.ts";
-import { commandsDuring, connectedClients, eventually, redisTest, serverTest } from "./support.ts";
+import {
+  commandsDuring,
+  connectedClients,
+  eventually,
+  limit,
+  redisTest,
+  serverTest,
+} from "./support.ts";
 
 interface Order {
   order_id: number;
@@ -158,6 +166,23 @@ redisTest("Subscriber.close ends a subscription that is being made", async (test
   await closing;
 });
 
+redisTest("Subscriber.close ends at whatever moment it comes", async (test) => {
+  const redis = await test.connect();
+  for (let i = 0; i < 300; i++) {
+    const subscriber = new Subscriber(redis, { sharded: i % 2 === 0 });
+    const heard = (async () => {
+      for await (const _ of subscriber) assert(false);
+    })();
+    const calls = [subscriber.subscribe("{a}"), subscriber.subscribe("{a}b", "{a}c")];
+    const settled = Promise.allSettled([...calls, subscriber.unsubscribe("{a}b")]);
+    // By time, and by whether promises have had their turns.
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
+    for (let turns = i % 17; turns > 0; turns--) await null;
+    await limit(subscriber.close(), `close() number ${i}`, 2_000);
+    await limit(Promise.all([heard, settled]), "who waited", 2_000);
+  }
+});
+
 redisTest("channel refuses a bad payload at both ends", async (test) => {
   const orders = channel<Order>(test.name, { parse: orderOf });
   const publisher = new Publisher(test.redis);
@@ -234,6 +259,31 @@ redisTest(
   },
 );
 
+redisTest("Subscriber notices by its heartbeat what nobody told it of", async (test) => {
+  const redis = await test.connect();
+  const made: ConnectedClient[] = [];
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = ((...args: Parameters<typeof duplicate>) => {
+    made.push(duplicate(...args) as unknown as ConnectedClient);
+    return made.at(-1);
+  }) as typeof redis.duplicate;
+  const events: string[] = [];
+  await using subscriber = new Subscriber<string>(redis, {
+    heartbeatMs: 100,
+    onEvent: (event) => void events.push(event.type),
+  });
+  await subscriber.subscribe(test.name);
+  // As when it is given up in the very turn in which the subscription was confirmed.
+  const [client] = made;
+  for (const name of ["error", "end"]) {
+    client!.off(name, client!.listeners(name).at(-1) as () => void); // the subscriber's
+  }
+  client!.destroy();
+  await eventually(() => assertEquals(events, ["lost", "gap"]));
+  assertEquals(await new Publisher(test.redis).publish(test.name, "again"), 1);
+  await taken(subscriber, 1);
+});
+
 serverTest("Subscriber notices a half-open connection", async (server) => {
   await using proxy = await FaultyProxy.start({ port: server.port });
   const redis = await connect({ url: proxy.url, heartbeatMs: 200 });
@@ -296,6 +346,48 @@ redisTest("Subscriber ends with an error that no waiting mends", async (test) =>
     await test.redis.aclDelUser(user);
   }
 });
+
+redisTest(
+  "Subscriber keeps what it has where more is refused, and hears nothing twice",
+  async (test) => {
+    const [user, a, b] = [test.name.replaceAll(":", "_"), `${test.name}:a`, `${test.name}:b`];
+    const rights = ["-@all", "+subscribe", "+unsubscribe", "+psubscribe", `&${a}`, `&${b}`];
+    await test.redis.aclSetUser(user, ["on", ">secret", ...rights]);
+    try {
+      const few = await test.connect({ url: test.url, username: user, password: "secret" });
+      await using subscriber = new Subscriber<number>(few);
+      const publisher = new Publisher(test.redis);
+      await subscriber.subscribe(a);
+      const text = channel<number>(a, { parse: () => -1 });
+      await assertRejects(() => subscriber.subscribe(text, b, "secret"), Error, "NOPERM");
+      assertEquals(await publisher.publish(a, 1), 1);
+      assertEquals(await publisher.publish(b, 2), 0, "what came with it was left again");
+      assertEquals(await taken(subscriber, 1), [{ channel: a, payload: 1 }]);
+      // Calls that cross: each hears of its own.
+      const [one, two, three, four] = await Promise.allSettled([
+        subscriber.subscribe("secret"),
+        subscriber.subscribe(b),
+        subscriber.subscribe("secret", b),
+        subscriber.psubscribe("secret*"),
+      ]);
+      assertEquals(
+        [one, two, three, four].map(({ status }) => status),
+        ["rejected", "fulfilled", "rejected", "rejected"],
+      );
+      assertEquals(await publisher.publish(b, 3), 1);
+      await test.redis.sendCommand(["CLIENT", "KILL", "TYPE", "pubsub"]);
+      await eventually(async () => assertEquals(await publisher.publish(b, 4), 1));
+      assertEquals(await publisher.publish(a, 5), 1);
+      assertEquals(await taken(subscriber, 3), [
+        { channel: b, payload: 3 },
+        { channel: b, payload: 4 },
+        { channel: a, payload: 5 },
+      ]);
+    } finally {
+      await test.redis.aclDelUser(user);
+    }
+  },
+);
 
 redisTest("Subscriber ends with the client it was made from", async (test) => {
   const client = await test.connect();

@@ -4,7 +4,15 @@
  *
  * @module
  */
-import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreaterOrEqual,
+  assertLess,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { connect, type ConnectedClient, StreamQueue, Worker } from "@workshop/redis-patterns";
 import { queueKeys } from "../redis/keys.ts";
 import { drain, leasedTests, MODES, payloads, take, waitMs } from "./leased_support.ts";
@@ -282,6 +290,121 @@ test("StreamQueue loses nothing to a foreign XAUTOCLAIM, and keeps its hand", as
   await Promise.all(hand.map((delivery) => delivery.ack()));
   assertEquals(await drain(queue), [3, 4]);
   assertEquals(await test.sizes(), {});
+});
+
+for (const how of ["is acknowledged as a whole", "is acknowledged one by one", "lapses"]) {
+  test(`StreamQueue loses nothing that somebody read by the name of a hand that ${how}`, async (test) => {
+    const queue = test.queue<number>({ leaseMs: 200, maxAttempts: 9 });
+    const key = test.key("ready");
+    await queue.enqueueMany(numbers(9));
+    const hand = await queue.receiveMany(3);
+    const lease = hand[0]!.token.split(":").slice(0, 3).join(":");
+    // As one goes on with a consumer of one's own after a crash; and one that stood there with somebody else.
+    assertEquals((await foreignRead(test.redis, key, 2, lease)).length, 2);
+    const [id] = await foreignRead(test.redis, key, 1);
+    await test.redis.xClaimJustId(key, GROUP, lease, 0, id!);
+    const isLapsing = how === "lapses";
+    if (how.endsWith("whole")) await Promise.all(hand.map((delivery) => delivery.ack()));
+    else if (!isLapsing) { for (const delivery of hand) await delivery.ack(); }
+    else await test.lapse();
+    const seen = await drain(queue);
+    await eventually(async () => {
+      seen.push(...await drain(queue));
+      assertEquals(seen.toSorted(), numbers(isLapsing ? 9 : 6, isLapsing ? 0 : 3));
+    });
+    await queue.receive();
+    assertEquals(await books(test.redis, key), { entries: 0, pending: 0, consumers: ["other"] });
+    assertEquals(await test.sizes(), {});
+    assertEquals(await test.redis.exists(test.key("pending")), 0);
+    // What is acknowledged by others is deleted again, and not handed out.
+    await queue.enqueueMany([20, 21]);
+    await test.redis.xAck(key, GROUP, await foreignRead(test.redis, key, 1));
+    assertEquals(await drain(queue), [21]);
+    await queue.receive();
+    assertEquals((await books(test.redis, key)).entries, 0);
+  });
+}
+
+test("Worker on StreamQueue does everything, whatever redis-cli does to its group", async (test) => {
+  const options = { leaseMs: 400, maxAttempts: 100, backoff: { baseMs: 0 } };
+  const queue = test.queue<number>(options);
+  const [redis, key] = [test.redis, test.key("ready")];
+  const seen = new Set<number>();
+  await using worker = new Worker(queue, async (n) => {
+    await pause(Math.random() * 5);
+    if (Math.random() < 0.1) throw new Error("once more");
+    seen.add(n);
+  }, { concurrency: 20, onEvent: () => {} });
+  worker.start();
+  const hands = async () =>
+    (await redis.xInfoConsumers(key, GROUP)).map(({ name }) => String(name)).filter((name) =>
+      name.includes(":")
+    );
+  const read = (consumer: string, COUNT: number) =>
+    redis.xReadGroup(GROUP, consumer, [{ key, id: ">" }], { COUNT });
+  const acts = [
+    () => redis.sendCommand(["XGROUP", "SETID", key, GROUP, "0"]),
+    () => read("thief", 3),
+    () => redis.xAutoClaim(key, GROUP, "thief", 0, "0"),
+    async () => await read((await hands())[0] ?? "nobody", 2),
+    async () => {
+      const theirs = await redis.xPendingRange(key, GROUP, "-", "+", 5, { consumer: "thief" });
+      const [hand] = await hands();
+      if (!hand || theirs.length === 0) return;
+      await redis.xClaimJustId(key, GROUP, hand, 0, theirs.map(({ id }) => id));
+    },
+    async () => {
+      for (const hand of await hands()) {
+        const holds = await redis.xPendingRange(key, GROUP, "-", "+", 99, { consumer: hand });
+        const waits = await redis.xRange(key, "-", "+");
+        // One that holds what stands in the stream would take it along: that is said of XGROUP, not of us.
+        const ids = new Set(waits!.map(({ id }) => String(id)));
+        if (holds.some(({ id }) => ids.has(id))) continue;
+        if (Math.random() < 0.2) await redis.xGroupDelConsumer(key, GROUP, hand);
+      }
+    },
+    async () => {
+      await redis.xGroupDestroy(key, GROUP);
+      await redis.xGroupCreate(key, GROUP, "0");
+    },
+  ];
+  let sent = 0;
+  for (let round = 0; round < 60; round++) {
+    await queue.enqueueMany(numbers(20, sent));
+    sent += 20;
+    // The worker's first claim makes the group, and whatever comes between two of these may be gone.
+    await acts[round % acts.length]!().catch((error) =>
+      assertMatch(String(error), /NOGROUP|BUSYGROUP/)
+    );
+  }
+  await eventually(() => assertEquals(seen.size, sent), 10_000);
+  await eventually(async () => assertEquals(await queue.counts(), NONE));
+  await worker.stop();
+  await queue.receive();
+  const { entries, pending, consumers } = await books(redis, key);
+  assertEquals({ entries, pending }, { entries: 0, pending: 0 });
+  assertEquals(consumers.filter((name) => name.includes(":")), []);
+});
+
+test("StreamQueue says so where its account may not make or remove consumers", async (test) => {
+  const user = test.name.replaceAll(":", "_");
+  await test.redis.aclSetUser(user, ["on", ">secret", "~*", "&*", "+@all", "-xgroup"]);
+  try {
+    const few = await test.connect({ url: test.url, username: user, password: "secret" });
+    const queue = test.queue<number>({}, few);
+    const key = test.key("ready");
+    await queue.enqueueMany(numbers(6));
+    await assertRejects(() => queue.receive(), Error, "script can't run this command");
+    assertEquals((await queue.counts()).ready, 6, "nothing was taken");
+    await test.redis.xGroupCreate(key, GROUP, "0");
+    await Promise.all((await queue.receiveMany(3)).map((delivery) => delivery.ack()));
+    assertEquals((await books(test.redis, key)).pending, 0, "what is done is off the books");
+    await assertRejects(() => queue.receive(), Error, "script can't run this command");
+    const { ready, leased } = await queue.counts();
+    assertEquals({ ready, leased }, { ready: 3, leased: 0 });
+  } finally {
+    await test.redis.aclDelUser(user);
+  }
 });
 
 for (const how of ["XGROUP DESTROY", "DEL"]) {

@@ -189,3 +189,20 @@ taskTest("asking fails clearly when nobody may listen", async (test) => {
   client.destroy();
   await test.redis.sendCommand(["ACL", "DELUSER", user]);
 });
+
+serverTest(
+  "nobody who asks for a result of what was closed leaves a timer behind",
+  async (server) => {
+    const redis = await connect({ url: server.url });
+    const producer = new TaskProducer<Tasks>(redis, { name: "t" });
+    const task = await producer.add("slow", { ms: 0 });
+    const asking = assertRejects(() => task.result({ waitMs: 10_000 }), TypeError, "closed");
+    await eventually(async () => {
+      assertMatch(await server.cli("PUBSUB", "CHANNELS", "*"), /\{t\}/);
+    });
+    await producer.close();
+    await asking;
+    await assertRejects(() => task.result({ waitMs: 10_000 }), TypeError, "closed");
+    await redis.close(); // what is left now Deno tells
+  },
+);

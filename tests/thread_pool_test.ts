@@ -57,6 +57,17 @@ Deno.test("ThreadPool takes the default export where there are no handlers", asy
   assertMatch(String(await pool.run("hi", "ann")), /^\(\) => 1ann$/); // `this` is the object
 });
 
+Deno.test("ThreadPool is not disturbed by what a module itself says on the thread's port", async () => {
+  const module = moduleOf(`import { parentPort } from "node:worker_threads";
+    parentPort.postMessage({ kind: "ready", names: [] });
+    export const handlers = { say(what) { parentPort.postMessage(what); return "said"; } }`);
+  await using pool = new ThreadPool({ module, threads: 1 });
+  await limit(pool.start(), "start");
+  for (const what of ["hello", null, { type: "loaded" }, { kind: "done", call: 99 }]) {
+    assertEquals(await limit(pool.run("say", what), "say"), "said");
+  }
+});
+
 poolTest("ThreadPool hands over id, type, attempt and what a clone can carry", async (pool) => {
   const context = { id: "t1", attempt: 3 };
   assertEquals(await pool.run("context", null, context), {

@@ -211,6 +211,7 @@ class Ends {
       if (this.#asking.size > 0) return;
       clearInterval(this.#rechecking);
       this.#rechecking = undefined;
+      if (this.#closing.signal.aborted) return;
       this.#lingering = setNodeTimeout(() => {
         this.#lingering = undefined;
         this.#left();

@@ -19,6 +19,7 @@ import { THREAD_URL } from "./thread.ts";
 import {
   type FromThread,
   pack,
+  saidBy,
   type ThreadOrders,
   type ToThread,
   unpack,
@@ -79,7 +80,7 @@ export class LiveThread {
     this.#thread = new Thread(new URL(`data:text/javascript,${encodeURIComponent(begin)}`), {
       workerData,
     });
-    this.#thread.on("message", (message: FromThread) => this.#hear(message));
+    this.#thread.on("message", (message) => this.#hear(saidBy(message)));
     this.#thread.on("messageerror", (error) => this.#crash(toText(error), error));
     this.#thread.on("error", (error) => this.#crash(toText(error), error));
     this.#thread.on("exit", (code) => this.#crash(`it ended itself with exit code ${code}`));
@@ -134,8 +135,8 @@ export class LiveThread {
     await this.#ending;
   }
 
-  #hear(message: FromThread): void {
-    if (this.#over) return; // said before it was over, heard after
+  #hear(message: FromThread | undefined): void {
+    if (!message || this.#over) return; // not ours; or said before it was over, heard after
     switch (message.kind) {
       case "ready":
         return this.#names(new Set(message.names));

@@ -13,6 +13,7 @@ import type { TaskContext } from "./task_map.ts";
 import {
   type FromThread,
   pack,
+  type Said,
   type ThreadOrders,
   type ToThread,
   unpack,
@@ -78,7 +79,7 @@ async function outcome(call: Call, handler: AnyHandler): Promise<FromThread> {
 }
 
 function say(message: FromThread): void {
-  parentPort!.postMessage(message);
+  parentPort!.postMessage({ redisPatternsThread: message } satisfies Said);
 }
 
 /** One task at work. */

@@ -36,6 +36,16 @@ export type FromThread =
   | { kind: "progress"; call: number; progress: number; value: string }
   | { kind: "crashed"; error: Thrown };
 
+/** A message from a thread: a handler's module may speak on the same port, to somebody that it knows of. */
+export interface Said {
+  readonly redisPatternsThread: FromThread;
+}
+
+/** What a thread of a pool has said; undefined for what somebody else says in it. */
+export function saidBy(message: unknown): FromThread | undefined {
+  return (message as Partial<Said> | null | undefined)?.redisPatternsThread;
+}
+
 /** What was thrown, in a form that threads can hand over. */
 export type Thrown =
   | { name: string; message: string; stack?: string; code?: string | number }
