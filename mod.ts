@@ -83,16 +83,15 @@ export type { AttemptError } from "./queue/envelope.ts";
 export type { Backoff, BackoffOptions } from "./queue/backoff.ts";
 export type { FeedOptions } from "./queue/feed.ts";
 export type { ConsumeEvent, Message, Mode, Page, Peeked, ReceiveOptions } from "./queue/message.ts";
-export {
-  type Ended,
-  type Handler,
-  type HandlerContext,
-  type Health,
-  Worker,
-  type WorkerEvent,
-  type WorkerOptions,
-  type WorkerSource,
-} from "./queue/worker.ts";
+export type { Ended, WorkerSource } from "./queue/intake.ts";
+export { Worker } from "./queue/worker.ts";
+export type {
+  Handler,
+  HandlerContext,
+  Health,
+  WorkerEvent,
+  WorkerOptions,
+} from "./queue/worker_types.ts";
 
 export { type Channel, channel, type ChannelOptions } from "./pubsub/channel.ts";
 export { Publisher, type PublisherOptions } from "./pubsub/publisher.ts";

@@ -4,18 +4,8 @@
  *
  * @module
  */
-import {
-  type ConnectedClient,
-  type Delivery,
-  Worker,
-} from "@workshop/redis-patterns";
-import {
-  pause,
-  type Payload,
-  payload,
-  type Probe,
-  untilCalled,
-} from "./peer.ts";
+import { type ConnectedClient, type Delivery, Worker } from "@workshop/redis-patterns";
+import { pause, type Payload, payload, type Probe, untilCalled } from "./peer.ts";
 import type { LeasedUnderTest } from "./leased_peer.ts";
 
 type Options = Pick<LeasedUnderTest, "queue" | "enqueue"> & {
@@ -90,9 +80,7 @@ export function blockedProbes(
     if (Math.random() < 0.5) return;
     const waiting = (await redis.sendCommand(["CLIENT", "LIST"]) as string)
       .split("\n")
-      .filter((line) =>
-        line.includes(` name=${name} `) && line.includes(" cmd=blpop")
-      )
+      .filter((line) => line.includes(` name=${name} `) && line.includes(" cmd=blpop"))
       .map((line) => line.match(/^id=(\d+)/)![1]!);
     const unlucky = Math.random() < 0.2 ? waiting : waiting.slice(0, 1);
     await Promise.all(
@@ -103,8 +91,7 @@ export function blockedProbes(
   return {
     "due within 5 s": async ({ count }) => {
       const late: number[] = [];
-      const handle = ({ sentAt }: Payload) =>
-        void late.push(wallClock() - sentAt!);
+      const handle = ({ sentAt }: Payload) => void late.push(wallClock() - sentAt!);
       await beside(1, handle, async () => {
         const from = Date.now() + 50; // while they are stored, none is due
         await Promise.all(Array.from({ length: count }, () => {

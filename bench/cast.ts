@@ -44,9 +44,7 @@ export async function startPeers(
 
 /** The fastest among what matches: others count where they are at their best. */
 export function best(results: Result[], peer: RegExp, way: RegExp): Result {
-  const matching = results.filter((result) =>
-    peer.test(result.peer) && way.test(result.way)
-  );
+  const matching = results.filter((result) => peer.test(result.peer) && way.test(result.way));
   return matching.reduce((a, b) => median(b.rates) > median(a.rates) ? b : a);
 }
 

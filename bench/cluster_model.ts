@@ -141,9 +141,7 @@ class Machine {
 export function fit(
   runs: readonly { scriptsEach: number; usEach: number }[],
 ): Cost {
-  const [few, many] = runs.toSorted((a, b) =>
-    a.scriptsEach - b.scriptsEach
-  ) as [
+  const [few, many] = runs.toSorted((a, b) => a.scriptsEach - b.scriptsEach) as [
     typeof runs[0],
     typeof runs[0],
   ];

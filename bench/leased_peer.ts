@@ -14,14 +14,7 @@ import {
 import deno from "../deno.json" with { type: "json" };
 import { queueKeys, REGISTRY_KEY } from "../redis/keys.ts";
 import { blockedProbes } from "./blocked_probes.ts";
-import {
-  type Payload,
-  type Peer,
-  singly,
-  spaced,
-  untilCalled,
-  type Work,
-} from "./peer.ts";
+import { type Payload, type Peer, singly, spaced, untilCalled, type Work } from "./peer.ts";
 
 /** A queue, and its way to take a message. */
 export interface LeasedUnderTest {

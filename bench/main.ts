@@ -43,8 +43,7 @@ const scenarios: Record<string, Scenario> = {
   before,
 };
 
-const HELP =
-  `Compares this package with others; every figure is a median of interleaved rounds.
+const HELP = `Compares this package with others; every figure is a median of interleaved rounds.
 
   deno task bench list      enqueue and drain of a plain queue: ListQueue, BullMQ, bee-queue, LPUSH
   deno task bench leased    the same at least once: our three queues with leases, BullMQ, bee-queue
@@ -87,9 +86,7 @@ async function main(): Promise<number> {
   const [rounds, count, atATime] = [args.rounds, args.count, args["at-a-time"]]
     .map(Number);
   const load = { rounds: rounds!, count: count!, atATime: atATime! };
-  const bad = Object.entries(load).filter(([, value]) =>
-    !(Number.isInteger(value) && value > 0)
-  );
+  const bad = Object.entries(load).filter(([, value]) => !(Number.isInteger(value) && value > 0));
   if (!scenario || more.length > 0 || unknown.length > 0 || bad.length > 0) {
     const numbers = bad.map(([name, value]) => `${name} ${value}`);
     console.error(
@@ -126,9 +123,7 @@ async function bench(
   const header = await conditions(redis, { load, report });
   if (json) console.log(JSON.stringify({ ...header, ...report }, null, 2));
   else {console.log(
-      `\n${Object.values(header).filter(Boolean).join("\n")}\n\n${
-        toText(report)
-      }`,
+      `\n${Object.values(header).filter(Boolean).join("\n")}\n\n${toText(report)}`,
     );}
 }
 

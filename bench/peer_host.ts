@@ -8,13 +8,7 @@
 
 import process from "node:process";
 import { createInterface } from "node:readline";
-import {
-  type Answer,
-  ANSWER_MARK,
-  type Introduction,
-  type OpenPeer,
-  type Order,
-} from "./peer.ts";
+import { type Answer, ANSWER_MARK, type Introduction, type OpenPeer, type Order } from "./peer.ts";
 
 async function host([module, url, name]: string[]): Promise<void> {
   const { default: open } = await import(`./peers/${module}.ts`) as {

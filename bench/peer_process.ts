@@ -4,12 +4,7 @@
  *
  * @module
  */
-import {
-  type Answer,
-  ANSWER_MARK,
-  type Introduction,
-  type Order,
-} from "./peer.ts";
+import { type Answer, ANSWER_MARK, type Introduction, type Order } from "./peer.ts";
 import type { Runtime } from "./runtimes.ts";
 
 const START_MS = 120_000; // the first start downloads packages

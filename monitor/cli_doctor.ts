@@ -6,7 +6,7 @@
  */
 import { type Command, type Context, EXIT } from "./cli_context.ts";
 import { paint, print, printJson, type Style } from "./cli_print.ts";
-import { duration, inert, whole } from "./format.ts";
+import { ago, duration, inert, whole } from "./format.ts";
 import { messageOf } from "./snapshot.ts";
 
 /** What came of a look. */
@@ -143,7 +143,7 @@ function persistence(info: Record<string, string>): Finding {
   }
   if (aof) return { level: "ok", what, says: "a log of all writes (AOF)" };
   const saved = Number(info["rdb_last_save_time"] ?? 0) * 1_000;
-  const since = saved > 0 ? `, the last ${duration(Math.max(0, Date.now() - saved))} ago` : "";
+  const since = saved > 0 ? `, the last ${ago(Date.now() - saved)}` : "";
   const says =
     `snapshots at most${since}: a crash forgets what came after (appendonly yes keeps it)`;
   return { level: "warn", what, says };

@@ -46,8 +46,11 @@ export interface Row {
   readonly task?: TaskRecord | undefined;
 }
 
-/** The queue of a message. */
-export const inQueue: Column<Row> = { head: "queue", of: ({ queue }) => queue };
+/** The queue of a message, a consumer, a schedule. */
+export const inQueue: Column<{ readonly queue: string }> = {
+  head: "queue",
+  of: ({ queue }) => queue,
+};
 
 /** Its id. */
 export const idColumn: Column<Row> = { head: "id", of: ({ message }) => message.id };

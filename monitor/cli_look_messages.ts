@@ -17,8 +17,9 @@ import {
   show,
   textOf,
 } from "./cli_look.ts";
-import { duration, instant } from "./format.ts";
+import { ago, duration, instant } from "./format.ts";
 import { shapeOf } from "./message_text.ts";
+import { pagesOf } from "./paging.ts";
 import { recordsOf } from "./records.ts";
 
 /** The first messages of a state, of all chosen queues. */
@@ -26,21 +27,13 @@ async function first(context: Context, state: PeekState): Promise<Row[]> {
   const rows: Row[] = [];
   const limit = context.asked.limit ?? LIST;
   for (const registered of await chosen(context)) {
-    const queue = context.monitor.open(registered);
-    let cursor: string | undefined;
-    for (let left = limit; left > 0;) {
-      const page = await queue.peek(state, {
-        limit: Math.min(PAGE, left),
-        ...(cursor && { cursor }),
-      });
-      const records = await recordsOf(context.monitor.tasks(registered), page.messages);
-      rows.push(...page.messages.map((message) => {
-        const { name: queue, kind } = registered;
+    const { name: queue, kind } = registered;
+    const open = context.monitor.open(registered);
+    for await (const messages of pagesOf(open, state, { page: PAGE, most: limit })) {
+      const records = await recordsOf(context.monitor.tasks(registered), messages);
+      rows.push(...messages.map((message) => {
         return { queue, kind, message, task: records.get(message.id) };
       }));
-      left -= page.messages.length;
-      cursor = page.cursor;
-      if (!cursor) break;
     }
   }
   return rows;
@@ -151,7 +144,7 @@ export const dead: Command = {
         idColumn,
         {
           head: "died",
-          of: ({ message }) => `${duration(Math.max(0, now - message.deadAt!))} ago`,
+          of: ({ message }) => ago(now - message.deadAt!),
           right: true,
         },
         { head: "attempts", of: ({ message }) => message.attempts, right: true, spare: 2 },
@@ -177,14 +170,10 @@ async function deadByError(context: Context): Promise<number> {
   >();
   for (const registered of await chosen(context)) {
     const queue = context.monitor.open(registered);
-    let cursor: string | undefined;
-    for (let left = context.asked.limit ?? GROUPED; left > 0;) {
-      const page = await queue.peek("dead", {
-        limit: Math.min(PAGE, left),
-        payloads: false,
-        ...(cursor && { cursor }),
-      });
-      for (const message of page.messages) {
+    const most = context.asked.limit ?? GROUPED;
+    const pages = pagesOf(queue, "dead", { page: PAGE, most, payloads: false });
+    for await (const messages of pages) {
+      for (const message of messages) {
         const error = shapeOf(message);
         const key = `${registered.name}\n${error}`;
         const group = groups.get(key) ??
@@ -192,9 +181,6 @@ async function deadByError(context: Context): Promise<number> {
         group.count++;
         groups.set(key, group);
       }
-      left -= page.messages.length;
-      cursor = page.cursor;
-      if (!cursor) break;
     }
   }
   show(context, {
@@ -203,7 +189,7 @@ async function deadByError(context: Context): Promise<number> {
     json: (group) => group,
     columns: [
       { head: "count", of: ({ count }) => count, right: true },
-      { head: "queue", of: ({ queue }) => queue },
+      inQueue,
       { head: "error", of: ({ error }) => error, elastic: true, style: () => "red" },
       { head: "such as", of: ({ example }) => example, spare: 1 },
     ],

@@ -5,9 +5,9 @@
  */
 import type { RegisteredQueue } from "@workshop/redis-patterns";
 import { type Command, EXIT } from "./cli_context.ts";
-import { chosen, show } from "./cli_look.ts";
+import { chosen, inQueue, show } from "./cli_look.ts";
 import { type Column, note, onTerminal, paint, print, printJson, table } from "./cli_print.ts";
-import { duration, inert, instant, rate, whenOf } from "./format.ts";
+import { ago, duration, inert, instant, rate, whenOf } from "./format.ts";
 import { HANDS, holdersOf } from "./holders.ts";
 import { hasLimits, judge } from "./probe.ts";
 import { kindName } from "./message_text.ts";
@@ -188,7 +188,7 @@ export const consumers: Command = {
       none: "No consumer is there.",
       json: ({ info, ...holder }) => ({ silent: info === undefined, ...info, ...holder }),
       columns: [
-        { head: "queue", of: ({ queue }) => queue },
+        inQueue,
         { head: "consumer", of: ({ consumer }) => consumer, elastic: true },
         { head: "host", of: ({ info }) => info?.host ?? "", spare: 1 },
         { head: "pid", of: ({ info }) => info ? String(info.pid) : "", right: true, spare: 4 },
@@ -201,7 +201,7 @@ export const consumers: Command = {
         },
         {
           head: "seen",
-          of: ({ info }) => info ? `${duration(info.seenMs)} ago` : "silent",
+          of: ({ info }) => info ? ago(info.seenMs) : "silent",
           right: true,
           style: ({ info }) => info ? undefined : "red",
         },
@@ -240,7 +240,7 @@ export const schedules: Command = {
       none: "There is no schedule.",
       json: (schedule) => schedule,
       columns: [
-        { head: "queue", of: ({ queue }) => queue },
+        inQueue,
         { head: "schedule", of: ({ name }) => name, elastic: true },
         { head: "task", of: ({ type }) => type ?? "", spare: 3 },
         { head: "when", of: whenOf },
@@ -273,5 +273,5 @@ export const schedules: Command = {
 const LATE_MS = 5_000;
 
 function fromNow(at: number, now: number): string {
-  return at > now ? `in ${duration(at - now)}` : `${duration(now - at)} ago`;
+  return at > now ? `in ${duration(at - now)}` : ago(now - at);
 }

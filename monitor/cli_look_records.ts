@@ -4,9 +4,9 @@
  * @module
  */
 import { type Command, EXIT } from "./cli_context.ts";
-import { jsonOf, LIST, PAGE, payloadColumn, show } from "./cli_look.ts";
+import { inQueue, jsonOf, LIST, PAGE, payloadColumn, show } from "./cli_look.ts";
 import { note, print, printJson } from "./cli_print.ts";
-import { duration, inert } from "./format.ts";
+import { ago, duration, inert } from "./format.ts";
 import { attemptOf, describe, STATE_STYLES, valueText } from "./message_text.ts";
 import { type MessageRecord, QueueRecords } from "./records.ts";
 
@@ -35,22 +35,13 @@ export const recent: Command = {
       none: "Nothing has happened yet, or nothing is kept of it.",
       json: jsonOfRecord,
       columns: [
-        { head: "when", of: ({ at }) => `${duration(Math.max(0, now - at))} ago`, right: true },
-        { head: "queue", of: ({ queue }) => queue },
+        { head: "when", of: ({ at }) => ago(now - at), right: true },
+        inQueue,
         { head: "id", of: ({ id }) => id },
         { head: "state", of: ({ state }) => state, style: ({ state }) => STATE_STYLES[state] },
         { head: "attempt", of: attemptOf, right: true, spare: 2 },
-        {
-          head: "took",
-          of: tookOf,
-          right: true,
-          spare: 1,
-        },
-        {
-          head: "payload, task or error",
-          of: whatOf,
-          elastic: true,
-        },
+        { head: "took", of: tookOf, right: true, spare: 1 },
+        { head: "payload, task or error", of: whatOf, elastic: true },
       ],
     });
     return EXIT.ok;

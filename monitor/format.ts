@@ -35,7 +35,12 @@ export function duration(ms: number): string {
   return words.join(" ");
 }
 
-/** The same in as few columns as tell it: `0.4ms`, `4s`, `3m`, `2d`. */
+/** How long ago something was: `4.2 s ago`; by a clock that is ahead, `0 ms ago`. */
+export function ago(ms: number): string {
+  return `${duration(ms)} ago`;
+}
+
+/** A time in as few columns as tell it: `0.4ms`, `4s`, `3m`, `2d`. */
 export function shortDuration(ms: number): string {
   if (ms < 10) return `${Math.round(Math.max(0, ms) * 10) / 10}ms`;
   if (Math.round(ms) < 1_000) return `${Math.round(ms)}ms`;

@@ -9,6 +9,7 @@
  */
 import type { FoundState, PeekState, RegisteredQueue, Waiting } from "@workshop/redis-patterns";
 import { NoTaskEventsError, type TaskRecord, type TaskState } from "@workshop/redis-patterns/tasks";
+import { pagesOf } from "./paging.ts";
 import type { AnyQueue, AnyTasks, Monitor } from "./snapshot.ts";
 
 /** Where a message is, or what became of it; a task has words of its own for that. */
@@ -183,12 +184,8 @@ async function inLog(
   id: string,
 ): Promise<Waiting<unknown>[]> {
   const found: Waiting<unknown>[] = [];
-  let cursor: string | undefined;
-  for (let seen = 0; seen < LOG_MOST; seen += LOG_PAGE) {
-    const page = await queue.peek(state, { limit: LOG_PAGE, ...(cursor && { cursor }) });
-    found.push(...page.messages.filter((message) => message.id === id));
-    cursor = page.cursor;
-    if (!cursor) break;
+  for await (const messages of pagesOf(queue, state, { page: LOG_PAGE, most: LOG_MOST })) {
+    found.push(...messages.filter((message) => message.id === id));
   }
   return found;
 }

@@ -21,6 +21,7 @@ import {
   StreamQueue,
 } from "@workshop/redis-patterns";
 import { type Schedule, TaskMonitor, TaskScheduler } from "@workshop/redis-patterns/tasks";
+import { pagesOf } from "./paging.ts";
 
 /** A queue of any kind, as the monitor sees it: payloads are whatever they are. */
 export type AnyQueue = LeasedQueue<unknown>;
@@ -320,15 +321,11 @@ async function oldestInHand(
   most: number,
 ): Promise<number | undefined> {
   let oldest: number | undefined;
-  for (let seen = 0, cursor: string | undefined; seen < most;) {
-    const limit = Math.min(HANDS_PAGE, most - seen);
-    const page = await queue.peek("leased", { limit, payloads: false, ...(cursor && { cursor }) });
-    for (const { readyAt } of page.messages) {
+  const pages = pagesOf(queue, "leased", { page: HANDS_PAGE, most, payloads: false });
+  for await (const messages of pages) {
+    for (const { readyAt } of messages) {
       if (readyAt > 0) oldest = Math.max(oldest ?? 0, at - readyAt);
     }
-    seen += page.messages.length;
-    cursor = page.cursor;
-    if (!cursor) break;
   }
   return oldest;
 }

@@ -6,6 +6,7 @@
  */
 import type { Waiting } from "@workshop/redis-patterns";
 import { inert, whole } from "./format.ts";
+import { pagesOf } from "./paging.ts";
 import type { AnyQueue, Monitor } from "./snapshot.ts";
 import { matching, type Tab } from "./terminal_feed.ts";
 
@@ -136,12 +137,9 @@ async function idsOf(
   matches: (message: Waiting<unknown>) => boolean,
 ): Promise<string[]> {
   const ids: string[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await queue.peek(tab, { limit: PAGE, ...(cursor && { cursor }) });
-    ids.push(...page.messages.filter(matches).map(({ id }) => id).filter((id) => id !== ""));
-    cursor = page.cursor;
-  } while (cursor);
+  for await (const messages of pagesOf(queue, tab, { page: PAGE })) {
+    ids.push(...messages.filter(matches).map(({ id }) => id).filter((id) => id !== ""));
+  }
   return [...new Set(ids)];
 }
 

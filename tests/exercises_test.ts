@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect } from "@workshop/redis-patterns";
 import { ROOT } from "../tools/example.ts";
-import { Checker, listExercises, parseHints, readFailure } from "../tools/exercise.ts";
+import { Checker, listExercises, parseHints, readFailure, stepIn } from "../tools/exercise.ts";
 import { Progress } from "../tools/learn_progress.ts";
 import { bar, screen } from "../tools/learn_view.ts";
 import { kill, run } from "../tools/run.ts";
@@ -342,6 +342,84 @@ Deno.test("deno task learn --once says what is solved, and by its exit code", as
   const wrong = await once("99");
   assertStringIncludes(wrong.stderr, "There is no exercise 99. There are:");
   assertStringIncludes(wrong.stderr, "07 · Reliable queue");
+});
+
+Deno.test("deno task learn, piped, tells on standard error what is going on, a line each", async () => {
+  const { ok, stdout, stderr } = await run(
+    Deno.execPath(),
+    ["run", "-A", "tools/learn.ts", "--once", "02", "--from", "solutions"],
+    {
+      cwd: ROOT.pathname,
+      env: { NO_COLOR: "1", FORCE_COLOR: "", REDIS_URL: "" },
+      deadlineMs: 60_000,
+    },
+  );
+  assertEquals([ok, stdout], [true, "✓ 02 · List queue: solved"], stderr);
+  // Packages are fetched only where the machine has none of them yet.
+  const lines = stderr.split("\n").filter((line) => !/Download|: fetching /.test(line));
+  assertEquals(lines, [
+    "redis-patterns: starting Redis",
+    "redis-patterns: 02: loading",
+    "redis-patterns: 02: running",
+    "redis-patterns: 02: compiling",
+  ]);
+});
+
+Deno.test("deno task learn, in a terminal, tells what is going on in a line that changes", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "redis-patterns-" });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  for (const { name } of exercises) {
+    await Deno.copyFile(new URL(`exercises/${name}.ts`, ROOT), `${folder}/${name}.ts`);
+  }
+  const name = "02_list_queue";
+  // Its check goes on for as long as the test wants to look.
+  const hang = `for (;;) {
+    try {
+      Deno.statSync(${JSON.stringify(`${folder}/go`)});
+      break;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }`;
+  const solution = await read(`solutions/${name}.ts`);
+  await Deno.writeTextFile(`${folder}/${name}.ts`, `${solution}\n${hang}\n`);
+  const env = { REDIS_URL: "", FORCE_COLOR: "" };
+  const terminal = stack.use(await Terminal.open({ columns: 100, rows: 30, env }));
+  const see = (text: string | RegExp) => terminal.see(text, 40_000);
+  const learn = `${Deno.execPath()} run -A ${ROOT.pathname}tools/learn.ts --from ${folder}`;
+  await terminal.run(`clear; ${learn} --once 02; echo ended with $?`);
+  await see("…  02: loading");
+  await Deno.writeTextFile(`${folder}/go`, "");
+  const once = await see("ended with 0");
+  assertMatch(once, /^✓ 02 · List queue: solved\nended with 0$/m);
+  for (const over of ["…", "loading", "running", "compiling", "starting"]) {
+    assert(!once.includes(over), `${over} is still there:\n${once}`);
+  }
+
+  await Deno.remove(`${folder}/go`);
+  await terminal.run(`clear; ${learn} 02`);
+  const screen = await see("…  being checked: loading");
+  assertStringIncludes(screen, "02 · List queue");
+  await Deno.writeTextFile(`${folder}/go`, "");
+  await see("03 · Several workers");
+  await terminal.press("q");
+});
+
+Deno.test("stepIn() tells which package is fetched, whatever registry it is of", () => {
+  const fetched = {
+    "Download https://npm.example.com/redis": "redis",
+    "Download https://npm.example.com/@redis%2fclient": "@redis/client",
+    "Download https://npm.example.com/@redis/client/-/client-6.3.1.tgz": "@redis/client",
+    "Download https://example.com/mirror/npm/redis/-/redis-6.3.1.tgz": "redis",
+    "Download https://jsr.example.com/@std/assert/1.0.1/equals.ts": "@std/assert",
+  };
+  for (const [line, name] of Object.entries(fetched)) {
+    assertEquals(stepIn(line), `fetching ${name}`);
+  }
+  assertEquals(stepIn("running 1 test from ./exercises/checks/02_list_queue.ts"), "running");
+  assertEquals(stepIn("Check file:///exercises/02_list_queue.ts"), "compiling");
+  assertEquals(stepIn("ok | 1 passed | 0 failed (90ms)"), undefined);
 });
 
 Deno.test("deno task hint says what it does not understand, and which exercises there are", async () => {

@@ -242,7 +242,8 @@ redisTest(
     await using queue = new StreamQueue<string>(test.redis, test.name);
     await using other = new StreamQueue<string>(test.redis, test.name);
     await queue.enqueueMany(["a", "b", "c"]);
-    const mine = await queue.receiveMany(2);
+    // Two hands, as a worker's are.
+    const mine = [(await queue.receive())!, (await queue.receive())!];
     const theirs = (await other.receive())!;
     const consumer = mine[0]!.token.split(":")[0]!;
     await using server = serve({ redis: test.url });

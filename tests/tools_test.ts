@@ -174,6 +174,21 @@ Deno.test("run() kills what is not done at the deadline", async () => {
   assertEquals(stderr, "sleep: killed after 50 ms");
 });
 
+Deno.test("run() tells each line as soon as it is said", async () => {
+  await using folder = await temporary();
+  const heard: string[] = [];
+  const file = `${folder.path}/heard`;
+  const script = 'echo begun >&2; while [ ! -e "$0" ]; do sleep 0.02; done; echo one; printf two';
+  const result = await run("sh", ["-c", script, file], {
+    onLine: (line) => {
+      heard.push(line);
+      if (line === "begun") Deno.writeTextFileSync(file, ""); // else it would go on to the deadline
+    },
+  });
+  assertEquals(result, { ok: true, stdout: "one\ntwo", stderr: "begun" });
+  assertEquals(heard, ["begun", "one", "two"]);
+});
+
 Deno.test("findRedis() names the command that helps when there is nothing", async () => {
   await using folder = await temporary();
   const script = `await (await import("${TOOLS}provision.ts")).findRedis();`;

@@ -34,6 +34,14 @@ export type Verdict = { solved: true } | {
   detail: string[];
 };
 
+/** What somebody may want who has a check run. */
+export interface CheckOptions {
+  /** Ends the check when it aborts. */
+  signal?: AbortSignal;
+  /** Told what the check is doing, as it happens: `loading`, `fetching redis`, `running`, `compiling`. */
+  onStep?: (step: string) => void;
+}
+
 const CHECK_MS = 60_000;
 
 /** The exercises, in the order of the steps. */
@@ -82,24 +90,32 @@ export class Checker implements AsyncDisposable {
   }
 
   /** Whether an exercise is solved: whether it does what it should, and then whether it compiles. */
-  async check(exercise: Pick<Exercise, "name">, signal?: AbortSignal): Promise<Verdict> {
-    const verdict = await this.behaves(exercise, signal);
+  async check(exercise: Pick<Exercise, "name">, options: CheckOptions = {}): Promise<Verdict> {
+    const verdict = await this.behaves(exercise, options);
     // The types come last, since that takes longer than all the rest.
-    return verdict.solved ? await this.#compiles(exercise, signal) : verdict;
+    return verdict.solved ? await this.#compiles(exercise, options) : verdict;
   }
 
   /** Whether it does what it should. */
-  async behaves({ name }: Pick<Exercise, "name">, signal?: AbortSignal): Promise<Verdict> {
+  async behaves(
+    { name }: Pick<Exercise, "name">,
+    options: CheckOptions = {},
+  ): Promise<Verdict> {
+    options.onStep?.("loading");
     const args = ["test", "-A", "--no-check", "--fail-fast", "--import-map", this.#map];
     const check = `exercises/checks/${name}.ts`;
-    const { ok, stdout, stderr } = await this.#deno([...args, check], signal);
+    const { ok, stdout, stderr } = await this.#deno([...args, check], options);
     return ok ? { solved: true } : readFailure(`${stdout}\n${stderr}`, name);
   }
 
-  async #compiles({ name }: Pick<Exercise, "name">, signal?: AbortSignal): Promise<Verdict> {
+  async #compiles(
+    { name }: Pick<Exercise, "name">,
+    options: CheckOptions,
+  ): Promise<Verdict> {
+    options.onStep?.("compiling");
     const file = new URL(`${name}.ts`, this.#folder).href;
     const config = fileURLToPath(new URL("deno.json", ROOT)); // the file may be elsewhere
-    const { ok, stderr } = await this.#deno(["check", "--config", config, file], signal);
+    const { ok, stderr } = await this.#deno(["check", "--config", config, file], options);
     return ok ? { solved: true } : readFailure(stderr, name);
   }
 
@@ -108,15 +124,33 @@ export class Checker implements AsyncDisposable {
     await Deno.remove(this.#map);
   }
 
-  #deno(args: string[], signal?: AbortSignal): Promise<RunResult> {
+  #deno(args: string[], { signal, onStep }: CheckOptions): Promise<RunResult> {
     const plain = { NO_COLOR: "1", FORCE_COLOR: "", DENO_NO_UPDATE_CHECK: "1" };
     return run(Deno.execPath(), args, {
       cwd: fileURLToPath(ROOT),
       env: { REDIS_URL: this.#redisUrl, ...plain },
       deadlineMs: CHECK_MS,
       signal,
+      onLine: (line) => {
+        const step = stepIn(line);
+        if (step) onStep?.(step);
+      },
     });
   }
+}
+
+/** What `deno` has begun, if this line of it says so. */
+export function stepIn(line: string): string | undefined {
+  const [, url] = /^Download (\S+)/.exec(line) ?? [];
+  if (url) return `fetching ${packageIn(decodeURIComponent(url))}`;
+  if (/^running \d+ tests? from /.test(line)) return "running";
+  return line.startsWith("Check ") ? "compiling" : undefined;
+}
+
+/** The package at an address, whatever registry that is of: `…/@redis/client/-/client-6.3.1.tgz`. */
+function packageIn(url: string): string {
+  return /((?:@[^/]+\/)?[^/]+)\/-\//.exec(url)?.[1] ?? /@[^/]+\/[^/]+/.exec(url)?.[0] ??
+    url.slice(url.lastIndexOf("/") + 1);
 }
 
 /**

@@ -13,12 +13,19 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "@std/cli/parse-args";
 import { ROOT } from "./example.ts";
 import { listenForInterrupts, paint, terminalWidth } from "./example_stage.ts";
-import { Checker, type Exercise, listExercises, type Verdict } from "./exercise.ts";
+import {
+  Checker,
+  type CheckOptions,
+  type Exercise,
+  listExercises,
+  type Verdict,
+} from "./exercise.ts";
 import { Progress } from "./learn_progress.ts";
 import { bar, overview, screen } from "./learn_view.ts";
 import { findRedis } from "./provision.ts";
 import { RedisServer } from "./redis_server.ts";
 import { say } from "./run.ts";
+import { StatusLine } from "./status_line.ts";
 
 const HELP = `The exercises. Edit the file that it names, save it, and it is checked again.
 
@@ -67,11 +74,14 @@ async function main(): Promise<number> {
     console.log(["", ...overview(exercises, course.solved), ""].join("\n"));
     return 0;
   }
+  const status = new StatusLine();
   await findRedis(); // says what it does, if there is something to do
+  status.tell("starting Redis");
   await using server = await RedisServer.start();
+  status.clear();
   await using checker = await Checker.of(course.folder, server.url);
-  if (args.once) return await checkOnce(course, checker, number);
-  return await learn(course, checker, number);
+  if (args.once) return await checkOnce(course, checker, { number, status });
+  return await learn(course, checker, { number, status });
 }
 
 /** The exercises, where their files are, and how far somebody is. */
@@ -119,9 +129,9 @@ class Course {
   }
 
   /** Checks an exercise, and notes it if it is solved. */
-  async check(exercise: Exercise, checker: Checker, signal?: AbortSignal): Promise<Verdict> {
+  async check(exercise: Exercise, checker: Checker, options: CheckOptions): Promise<Verdict> {
     const text = await this.text(exercise);
-    const verdict = await checker.check(exercise, signal);
+    const verdict = await checker.check(exercise, options);
     this.solved[this.exercises.indexOf(exercise)] = verdict.solved;
     if (verdict.solved) await this.progress.noteSolved(exercise.name, text);
     return verdict;
@@ -134,15 +144,23 @@ class Course {
   }
 }
 
+/** With which exercise to begin, and where to tell what is going on. */
+interface Session {
+  number: string | undefined;
+  status: StatusLine;
+}
+
 async function checkOnce(
   course: Course,
   checker: Checker,
-  number: string | undefined,
+  { number, status }: Session,
 ): Promise<number> {
   let failed = 0;
   for (const exercise of course.exercises) {
     if (number !== undefined && exercise.number !== number) continue;
-    const verdict = await course.check(exercise, checker);
+    const onStep = (step: string) => status.tell(`${exercise.number}: ${step}`);
+    const verdict = await course.check(exercise, checker, { onStep });
+    status.clear();
     const what = verdict.solved ? "solved" : verdict.sentence;
     const mark = verdict.solved ? paint("green", "✓") : paint("red", "✗");
     console.log(`${mark} ${exercise.number} · ${exercise.title}: ${what}`);
@@ -157,7 +175,7 @@ type Event = "changed" | "quit" | "hint" | "next" | "previous";
 async function learn(
   course: Course,
   checker: Checker,
-  number: string | undefined,
+  { number, status }: Session,
 ): Promise<number> {
   using desk = new Desk(course.folder);
   const { exercises, progress } = course;
@@ -165,16 +183,22 @@ async function learn(
   let at: number | undefined = first < 0 ? course.nextFrom(0) : first;
   while (at !== undefined) {
     const exercise: Exercise = exercises[at]!;
-    const show = (verdict?: Verdict) => {
+    const show = (verdict?: Verdict, step?: string) => {
       const hints = exercise.hints.slice(0, progress.hints(exercise.name));
       const width = terminalWidth() ?? 100;
       const { solved } = course;
       const path = course.path(exercise);
-      desk.show(screen({ exercise, path, solved, verdict, hints, keys: desk.hasKeys, width }));
+      const keys = desk.hasKeys;
+      desk.show(screen({ exercise, path, solved, verdict, step, hints, keys, width }));
     };
     if (desk.hasKeys) show();
     const text = await course.text(exercise);
-    const verdict = await course.check(exercise, checker, desk.leaving);
+    const verdict = await course.check(exercise, checker, {
+      signal: desk.leaving,
+      onStep: (step) =>
+        desk.hasKeys ? show(undefined, step) : status.tell(`${exercise.number}: ${step}`),
+    });
+    status.clear();
     if (desk.leaving.aborted) return 0;
     show(verdict);
     if (verdict.solved) {
@@ -223,10 +247,11 @@ class Desk implements Disposable {
     return this.#leaving.signal;
   }
 
-  /** Clears the screen, where there is one, and shows these lines. */
+  /** Shows these lines, and nothing else where there is a screen. */
   show(lines: string[]): void {
-    const clear = Deno.stdout.isTerminal() ? "\x1b[2J\x1b[3J\x1b[H" : "";
-    console.log(clear + lines.join("\n"));
+    if (!Deno.stdout.isTerminal()) return console.log(lines.join("\n"));
+    // Line over line, since a screen that was cleared in between would flicker.
+    console.log(`\x1b[H${lines.join("\x1b[K\n")}\x1b[K\x1b[J\x1b[3J`);
   }
 
   /** The next thing that happens; undefined if nothing does for `ms`. */

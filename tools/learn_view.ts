@@ -18,6 +18,8 @@ export interface View {
   solved: boolean[];
   /** What was found; undefined while it is checked. */
   verdict: Verdict | undefined;
+  /** What the check is doing, meanwhile. */
+  step?: string | undefined;
   /** The hints to show. */
   hints: string[];
   /** Whether there are keys to press. */
@@ -28,7 +30,7 @@ export interface View {
 
 /** The lines of the screen. */
 export function screen(view: View): string[] {
-  const { exercise, path, verdict, width } = view;
+  const { exercise, path, width } = view;
   const inner = Math.min(width, 100) - 4;
   const lines = [
     "",
@@ -37,7 +39,7 @@ export function screen(view: View): string[] {
     `  ${paint("bold", `${exercise.number} · ${exercise.title}`)}`,
     `  ${paint("cyan", path)}`,
     "",
-    ...resultOf(verdict, inner),
+    ...resultOf(view, inner),
     "",
   ];
   for (const [i, hint] of view.hints.entries()) {
@@ -48,8 +50,11 @@ export function screen(view: View): string[] {
   return [...lines, ...footer(view, inner)];
 }
 
-function resultOf(verdict: Verdict | undefined, width: number): string[] {
-  if (!verdict) return [`  ${paint("dim", "…  being checked")}`];
+function resultOf({ verdict, step }: View, width: number): string[] {
+  if (!verdict) {
+    const what = `…  being checked${step ? `: ${step}` : ""}`;
+    return [`  ${paint("dim", fit(what, width).trimEnd())}`];
+  }
   if (verdict.solved) return [`  ${paint("green", "✓  Solved")}`];
   const [first, ...rest] = wrap(verdict.sentence, width - 3);
   return [

@@ -16,6 +16,8 @@ export interface RunOptions {
   deadlineMs?: number;
   /** Kills the process when it aborts. */
   signal?: AbortSignal;
+  /** Told each line that it says, on standard output and standard error, as it comes. */
+  onLine?: (line: string) => void;
 }
 
 /** What a subprocess left behind. */
@@ -32,7 +34,7 @@ export interface RunResult {
 export async function run(
   command: string,
   args: string[],
-  { env = {}, cwd, deadlineMs = 10_000, signal }: RunOptions = {},
+  { env = {}, cwd, deadlineMs = 10_000, signal, onLine }: RunOptions = {},
 ): Promise<RunResult> {
   let child: Deno.ChildProcess;
   try {
@@ -56,18 +58,36 @@ export async function run(
     // Children of its own may outlive it and hold the pipes open: they are not waited for.
     setTimeout(giveUp, deadlineMs + 500),
   ];
-  const output = await Promise.race([child.output(), gaveUp]);
+  const ended = Promise.all([
+    child.status,
+    textOf(child.stdout, onLine),
+    textOf(child.stderr, onLine),
+  ]);
+  const output = await Promise.race([ended, gaveUp]);
   timers.forEach(clearTimeout);
   signal?.removeEventListener("abort", end);
-  const killed = !output || output.signal === "SIGKILL";
+  const [status, stdout = "", stderr = ""] = output ?? [];
+  const killed = !status || status.signal === "SIGKILL";
   const why = signal?.aborted ? "when it was called off" : `after ${deadlineMs} ms`;
   const late = killed ? `\n${command}: killed ${why}` : "";
-  const text = (bytes?: Uint8Array) => new TextDecoder().decode(bytes);
-  return {
-    ok: output?.success ?? false,
-    stdout: text(output?.stdout).trim(),
-    stderr: (text(output?.stderr) + late).trim(),
-  };
+  return { ok: status?.success ?? false, stdout: stdout.trim(), stderr: (stderr + late).trim() };
+}
+
+/** All that comes, and each line as soon as it is whole. */
+async function textOf(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onLine?: (line: string) => void,
+): Promise<string> {
+  let text = "";
+  let told = 0;
+  for await (const part of stream.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    for (let end; onLine && (end = text.indexOf("\n", told)) >= 0; told = end + 1) {
+      onLine(text.slice(told, end));
+    }
+  }
+  if (told < text.length) onLine?.(text.slice(told));
+  return text;
 }
 
 /** Sends `signal` to a process that may be gone already; false if it was. */

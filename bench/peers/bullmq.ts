@@ -47,8 +47,7 @@ export async function bullmq(
   return {
     label: `${label} ${version}`,
     enqueue: {
-      add: (work) =>
-        singly(work, () => queue.add("mail", payload, options?.())),
+      add: (work) => singly(work, () => queue.add("mail", payload, options?.())),
       addBulk: (work) => inBulk(work, item, (items) => queue.addBulk(items)),
     },
     drain: Object.fromEntries(

@@ -4,20 +4,10 @@
  *
  * @module
  */
-import {
-  connect,
-  PriorityQueue,
-  ReliableQueue,
-} from "@workshop/redis-patterns";
+import { connect, PriorityQueue, ReliableQueue } from "@workshop/redis-patterns";
 import deno from "../../deno.json" with { type: "json" };
 import { removeQueue } from "../leased_peer.ts";
-import {
-  type OpenPeer,
-  type Payload,
-  payload,
-  type Probe,
-  singly,
-} from "../peer.ts";
+import { type OpenPeer, type Payload, payload, type Probe, singly } from "../peer.ts";
 
 const open: OpenPeer = async (url, name) => {
   const redis = await connect({ url, name });
@@ -57,8 +47,7 @@ const open: OpenPeer = async (url, name) => {
       const looks = [
         () => queue.counts(),
         () => queue.peek("ready", { limit: 100 }),
-        () =>
-          queue.peek("ready", { limit: 100, cursor: String(work.count / 2) }),
+        () => queue.peek("ready", { limit: 100, cursor: String(work.count / 2) }),
         async () => {
           if ((await queue.find(id))?.state !== "ready") {
             throw new Error("not found");

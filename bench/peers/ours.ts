@@ -22,8 +22,7 @@ const open: OpenPeer = async (url, name) => {
     label: `ListQueue ${deno.version}`,
     enqueue: {
       "enqueue, merged": (work) => singly(work, () => queue.enqueue(payload)),
-      enqueueMany: (work) =>
-        inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
+      enqueueMany: (work) => inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
     },
     drain: {
       "receiveMany(100), polling": async ({ count }) => {
@@ -60,8 +59,7 @@ const open: OpenPeer = async (url, name) => {
           return await Promise.resolve(() => worker.stop());
         }),
     },
-    fill: (work) =>
-      inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
+    fill: (work) => inBulk(work, () => payload, (items) => queue.enqueueMany(items)),
     empty: async () => void await queue.purge(),
     close: async () => {
       await queue.close();

@@ -4,12 +4,7 @@
  *
  * @module
  */
-import {
-  connect,
-  type Delivery,
-  PriorityQueue,
-  Worker,
-} from "@workshop/redis-patterns";
+import { connect, type Delivery, PriorityQueue, Worker } from "@workshop/redis-patterns";
 import { queueKeys } from "../../redis/keys.ts";
 import { type OpenPeer, singly } from "../peer.ts";
 

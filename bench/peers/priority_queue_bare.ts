@@ -14,8 +14,7 @@ const open: OpenPeer = (url, name) =>
     return {
       queue,
       kind: "PriorityQueue",
-      enqueue: (payload, options) =>
-        queue.enqueue(payload, { ...options, priority: 1 + n++ % 3 }),
+      enqueue: (payload, options) => queue.enqueue(payload, { ...options, priority: 1 + n++ % 3 }),
     };
   });
 export default open;

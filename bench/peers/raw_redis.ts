@@ -19,8 +19,7 @@ const open: OpenPeer = async (url, name) => {
   return {
     label: `redis ${version}`,
     enqueue: {
-      "lPush, one command each": (work) =>
-        singly(work, () => redis.lPush(name, text())),
+      "lPush, one command each": (work) => singly(work, () => redis.lPush(name, text())),
     },
     drain: {},
     fill: (work) => inBulk(work, text, (items) => redis.lPush(name, items)),

@@ -4,12 +4,7 @@
  * @module
  */
 import { connect } from "@workshop/redis-patterns";
-import {
-  type Task,
-  TaskProducer,
-  TaskQueue,
-  TaskWorker,
-} from "@workshop/redis-patterns/tasks";
+import { type Task, TaskProducer, TaskQueue, TaskWorker } from "@workshop/redis-patterns/tasks";
 import deno from "../../deno.json" with { type: "json" };
 import { removeQueue } from "../leased_peer.ts";
 import {
@@ -34,8 +29,7 @@ const open: OpenPeer = async (url, name) => {
   const producer = new TaskProducer<Tasks>(redis, { name });
   const asker = new TaskProducer<Tasks>(redis, { name });
   const queue = new TaskQueue<Tasks>(redis, { name });
-  const fill = (work: Work) =>
-    singly(work, () => producer.add("send", payload));
+  const fill = (work: Work) => singly(work, () => producer.add("send", payload));
   const ways = CONCURRENCY.map((concurrency) =>
     [
       `TaskWorker, blocking, ${concurrency}`,
@@ -57,9 +51,7 @@ const open: OpenPeer = async (url, name) => {
           void worker.start();
         });
         await worker?.[Symbol.asyncDispose]();
-        const left = Object.values(await queue.counts()).reduce((sum, n) =>
-          sum + n
-        );
+        const left = Object.values(await queue.counts()).reduce((sum, n) => sum + n);
         if (left > 0) throw new Error(`${left} tasks are left`);
         return ms;
       },
@@ -72,8 +64,7 @@ const open: OpenPeer = async (url, name) => {
       name,
       handlers: {
         send: () => ({ sent: 1 }),
-        wait: () =>
-          new Promise((resolve) => finish = () => resolve(performance.now())),
+        wait: () => new Promise((resolve) => finish = () => resolve(performance.now())),
       },
     });
     void worker.start();

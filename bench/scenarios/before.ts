@@ -49,11 +49,8 @@ export async function before(
       const way = WAYS[verb];
       const contenders = peers.map((peer): Contender => ({ peer, verb, way }));
       const results = await interleave(contenders, load, redis);
-      const [then = NaN, now = NaN, bare = NaN] = results.map(({ rates }) =>
-        median(rates)
-      );
-      const change = (rate: number) =>
-        `${(100 * (rate / then - 1)).toFixed(1)} %`;
+      const [then = NaN, now = NaN, bare = NaN] = results.map(({ rates }) => median(rates));
+      const change = (rate: number) => `${(100 * (rate / then - 1)).toFixed(1)} %`;
       report.tables.push({
         title: `${module} ${verb}`,
         results,

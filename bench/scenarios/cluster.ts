@@ -8,12 +8,7 @@
  * @module
  */
 import process from "node:process";
-import {
-  connect,
-  PartitionedQueue,
-  ReliableQueue,
-  Worker,
-} from "@workshop/redis-patterns";
+import { connect, PartitionedQueue, ReliableQueue, Worker } from "@workshop/redis-patterns";
 import { RedisCluster } from "../../tools/redis_cluster.ts";
 import { goal } from "../cast.ts";
 import { type Costs, fit, simulate } from "../cluster_model.ts";
@@ -54,9 +49,7 @@ export async function cluster({ load, note }: Bench): Promise<Report> {
         note(
           `Round ${round} of ${load.rounds}: ${place.masters} × Redis, ${concurrency} slots`,
         );
-        const count = concurrency === LARGE
-          ? load.count
-          : Math.ceil(load.count / 4);
+        const count = concurrency === LARGE ? load.count : Math.ceil(load.count / 4);
         const done = await drain(
           place,
           name(round * 1_000 + concurrency),
@@ -82,24 +75,17 @@ export async function cluster({ load, note }: Bench): Promise<Report> {
     count: 20_000,
   };
   const cores = navigator.hardwareConcurrency;
-  const told = [one, three].map(({ masters }) =>
-    simulate(costs, { ...setting, masters, cores })
-  );
-  const [then, now] = [one, three].map((place) =>
-    median(large(place).map(({ rate }) => rate))
-  );
+  const told = [one, three].map(({ masters }) => simulate(costs, { ...setting, masters, cores }));
+  const [then, now] = [one, three].map((place) => median(large(place).map(({ rate }) => rate)));
   const growth = { told: told[1]! / told[0]!, seen: now! / then! };
   const lost = all.filter(({ once }) => !once).length;
   const share = Math.max(...large(three).map(({ starved }) => starved));
   return {
-    load:
-      `${load.count} messages, ${PARTITIONS} partitions, one worker, median of ${load.rounds}`,
+    load: `${load.count} messages, ${PARTITIONS} partitions, one worker, median of ${load.rounds}`,
     tables: (["enqueue", "drain"] as const).map((verb) => {
       const results = [one, three].flatMap(({ masters, rounds }) =>
         (verb === "drain" ? CONCURRENCIES : [LARGE]).map((concurrency) => {
-          const way = verb === "drain"
-            ? `Worker, ${concurrency} slots`
-            : "enqueueMany(1,000)";
+          const way = verb === "drain" ? `Worker, ${concurrency} slots` : "enqueueMany(1,000)";
           return resultOf(
             verb,
             `${masters} × Redis`,
@@ -116,19 +102,13 @@ export async function cluster({ load, note }: Bench): Promise<Report> {
         `all messages once, in ${all.length} drains of up to ${load.count}`,
         lost === 0,
       ),
-      `each of three masters: ${
-        perMaster(large(three))
-      } messages/s, and it was busy for ` +
-      `${
-        median(large(three).map(({ master }) => master)).toFixed(1)
-      } µs a message`,
+      `each of three masters: ${perMaster(large(three))} messages/s, and it was busy for ` +
+      `${median(large(three).map(({ master }) => master)).toFixed(1)} µs a message`,
       goal(
         `the slowest partition's share of the wait: ${
           (100 * share).toFixed(1)
         } % with a backlog, ` +
-          `${
-            (100 * flow.share).toFixed(1)
-          } % with a flow (an eighth is 12.5 %)`,
+          `${(100 * flow.share).toFixed(1)} % with a flow (an eighth is 12.5 %)`,
         Math.max(share, flow.share) < STARVED / PARTITIONS,
       ),
       `a message waits ${flow.p50} ms (median) and ${flow.p95} ms (p95) at ${FLOW.perSecond}/s; ` +
@@ -139,12 +119,8 @@ export async function cluster({ load, note }: Bench): Promise<Report> {
       } and ${costs.worker.message.toFixed(2)}`,
       ...[1, 3, 6, 12].map((masters) => growthOf(costs, masters)),
       goal(
-        `three masters on ${cores} cores: simulated ${
-          growth.told.toFixed(2)
-        } × one, measured ` +
-          `${growth.seen.toFixed(2)} ×; one: simulated ${
-            k(told[0]!)
-          }, measured ${k(then!)}`,
+        `three masters on ${cores} cores: simulated ${growth.told.toFixed(2)} × one, measured ` +
+          `${growth.seen.toFixed(2)} ×; one: simulated ${k(told[0]!)}, measured ${k(then!)}`,
         Math.abs(growth.told / growth.seen - 1) < TOLERANCE,
       ),
     ],
@@ -215,9 +191,7 @@ async function drain(
   const stats = await Promise.all(queue.partitions.map((part) => part.stats()));
   const sums = stats.map(({ waits }) => waits?.sumMs ?? 0);
   const homes = await Promise.all(
-    queue.partitions.map((part) =>
-      place.nodes.masterOf(`queue:{${part.name}}:ready`)
-    ),
+    queue.partitions.map((part) => place.nodes.masterOf(`queue:{${part.name}}:ready`)),
   );
   const masters = place.nodes.nodes.map((node) =>
     stats.reduce(
@@ -313,12 +287,8 @@ function growthOf(costs: Costs, masters: number): string {
     count: 50_000,
   };
   const rate = simulate(costs, setting);
-  return `simulated, ${masters} master${
-    masters === 1 ? "" : "s"
-  }, ${partitions} partitions, ` +
-    `${workers} workers, ${cores} cores: ${k(rate)} messages/s, ${
-      k(rate / masters)
-    } a master`;
+  return `simulated, ${masters} master${masters === 1 ? "" : "s"}, ${partitions} partitions, ` +
+    `${workers} workers, ${cores} cores: ${k(rate)} messages/s, ${k(rate / masters)} a master`;
 }
 
 function perMaster(rounds: Round[]): string {
@@ -344,9 +314,7 @@ function resultOf(
     peer,
     runtime: denoRuntime().name,
     way,
-    rates: rounds.map(({ rate, enqueueRate }) =>
-      verb === "drain" ? rate : enqueueRate
-    ),
+    rates: rounds.map(({ rate, enqueueRate }) => verb === "drain" ? rate : enqueueRate),
     commands: rounds.map(({ scripts }) => verb === "drain" ? scripts : NaN),
     sent: NaN,
     bytes: [],

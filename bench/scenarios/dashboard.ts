@@ -5,11 +5,7 @@
  *
  * @module
  */
-import {
-  connect,
-  type RedisClient,
-  ReliableQueue,
-} from "@workshop/redis-patterns";
+import { connect, type RedisClient, ReliableQueue } from "@workshop/redis-patterns";
 import { goal } from "../cast.ts";
 import { median } from "../measure.ts";
 import { PeerProcess } from "../peer_process.ts";
@@ -99,9 +95,7 @@ async function fill(
     );
     const deliveries = await queue.receiveMany(n);
     await Promise.all(
-      deliveries.map((one, i) =>
-        one.deadLetter(`${ERRORS[i % 4]} ${1_000 + from + i}`)
-      ),
+      deliveries.map((one, i) => one.deadLetter(`${ERRORS[i % 4]} ${1_000 + from + i}`)),
     );
   }
   for (let from = 0; from < 10 * count; from += 10_000) {
@@ -149,16 +143,12 @@ async function pageTimes(
     const times: number[] = [];
     for (let i = 0; i < TIMES; i++) {
       times.push(await ask(server, path));
-      await new Promise((resolve) =>
-        setTimeout(resolve, i % 3 === 0 ? 400 : 20)
-      ); // kept, or not
+      await new Promise((resolve) => setTimeout(resolve, i % 3 === 0 ? 400 : 20)); // kept, or not
     }
     times.sort((a, b) => a - b);
     const [median, most] = [times[Math.floor(TIMES / 2)]!, times.at(-1)!];
     verdicts.push(goal(
-      `${what}: ${median.toFixed(1)} ms, ${
-        most.toFixed(1)
-      } at most (≤ ${PAGE_MS})`,
+      `${what}: ${median.toFixed(1)} ms, ${most.toFixed(1)} at most (≤ ${PAGE_MS})`,
       most <= PAGE_MS,
     ));
   }
@@ -206,9 +196,7 @@ async function busy(server: string, redis: RedisClient): Promise<string> {
   await Promise.all(pages.map(({ over }) => over));
   const share = (seen - unseen) / 1_000 / BUSY_MS;
   return goal(
-    `two open pages take ${(100 * share).toFixed(2)} % of Redis's time (≤ ${
-      100 * COST
-    } %)`,
+    `two open pages take ${(100 * share).toFixed(2)} % of Redis's time (≤ ${100 * COST} %)`,
     share > 0 && share <= COST,
   );
 }
@@ -236,9 +224,7 @@ async function cost(
     await peer.order({ verb: "empty" });
     await peer.order({ verb: "fill", work });
     const stop = new AbortController();
-    const pages = (watched ? paths : []).map((path) =>
-      new Watcher(server + path, stop.signal)
-    );
+    const pages = (watched ? paths : []).map((path) => new Watcher(server + path, stop.signal));
     await Promise.all(pages.map(({ open }) => open)); // with its first frame
     const before = pages.reduce((sum, page) => sum + page.frames, 0);
     const ms = Number(await peer.order({ verb: "drain", way, work }));
@@ -263,27 +249,22 @@ async function cost(
     watched.push(times.true);
     const rate = (ms: number) => Math.round(2 * work.count / ms * 1_000);
     note(
-      `alone ${rate(times.false)}, watched ${
-        rate(times.true)
-      } messages a second`,
+      `alone ${rate(times.false)}, watched ${rate(times.true)} messages a second`,
     );
   }
   if (frames === 0) {
     throw new Error("The pages were told nothing while the worker worked");
   }
   ratios.sort((a, b) => a - b);
-  const lost = (share: number) =>
-    100 * (1 - ratios[Math.round((ratios.length - 1) * share)]!);
+  const lost = (share: number) => 100 * (1 - ratios[Math.round((ratios.length - 1) * share)]!);
   const perSecond = frames / watched.reduce((sum, ms) => sum + ms, 0) * 1_000;
   return goal(
     `two open pages, ${perSecond.toFixed(1)} frames a second, cost a worker ` +
       `${(100 * (1 - median(ratios))).toFixed(1)} % of ` +
-      `${
-        Math.round(2 * work.count / median(alone) * 1_000)
-      } messages a second (≤ ${100 * COST} %); ` +
-      `half of ${ratios.length} blocks: ${lost(0.75).toFixed(1)} to ${
-        lost(0.25).toFixed(1)
-      } %`,
+      `${Math.round(2 * work.count / median(alone) * 1_000)} messages a second (≤ ${
+        100 * COST
+      } %); ` +
+      `half of ${ratios.length} blocks: ${lost(0.75).toFixed(1)} to ${lost(0.25).toFixed(1)} %`,
     1 - median(ratios) <= COST,
   );
 }

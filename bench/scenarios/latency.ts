@@ -37,8 +37,7 @@ export async function latency(bench: Bench): Promise<Report> {
     bench,
     stack,
   );
-  const having = (way: string) =>
-    peers.filter((peer) => peer.introduction.probe.includes(way));
+  const having = (way: string) => peers.filter((peer) => peer.introduction.probe.includes(way));
   const time = (way: string, rounds: number, count: number) => {
     note(`${way}: ${rounds} rounds of ${count} messages`);
     return probe(having(way) as PeerProcess[], way, { rounds, count });
@@ -60,16 +59,13 @@ export async function latency(bench: Bench): Promise<Report> {
   ) =>
     times.filter(({ peer }) => /^(Reliable|Priority)/.test(peer)).map((times) =>
       goal(
-        `${times.peer} ${text}: ${of(times).toFixed(2)} ms (≤ ${
-          most.toFixed(2)
-        })`,
+        `${times.peer} ${text}: ${of(times).toFixed(2)} ms (≤ ${most.toFixed(2)})`,
         of(times) <= most,
       )
     );
   const max = ({ max }: Times) => median(max);
   return {
-    load:
-      `single messages at least 3 ms apart; medians of ${rounds} interleaved rounds`,
+    load: `single messages at least 3 ms apart; medians of ${rounds} interleaved rounds`,
     tables: [],
     times: [...single, ...due, ...soon, ...eight, ...killed],
     verdicts: [

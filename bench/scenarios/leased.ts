@@ -91,10 +91,7 @@ export async function leased(bench: Bench): Promise<Report> {
 
   const plain = /^BullMQ \d/;
   return {
-    load:
-      `${load.count} messages of 100 bytes (others: ${
-        Math.ceil(load.count / SHARE)
-      }), ` +
+    load: `${load.count} messages of 100 bytes (others: ${Math.ceil(load.count / SHARE)}), ` +
       `${load.atATime} at a time, median of ${load.rounds}`,
     tables: [
       {

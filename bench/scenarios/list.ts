@@ -58,9 +58,7 @@ export async function list(bench: Bench): Promise<Report> {
     ],
     verdicts: [
       `list: Worker is ${worker.toFixed(1)} × BullMQ Worker`,
-      `list: merged enqueue is ${
-        merged.toFixed(1)
-      } × BullMQ add (goal ${GOAL} ×)`,
+      `list: merged enqueue is ${merged.toFixed(1)} × BullMQ add (goal ${GOAL} ×)`,
     ],
   };
 }

@@ -33,9 +33,7 @@ export async function order({ url, load, note }: Bench): Promise<Report> {
     note(`${load.count} messages, ${way}`);
     const work = { ...load, count: Math.ceil(load.count / producers.length) };
     await Promise.all(
-      producers.map((producer) =>
-        producer.order({ verb: "enqueue", way: "numbered", work })
-      ),
+      producers.map((producer) => producer.order({ verb: "enqueue", way: "numbered", work })),
     );
     const count = work.count * producers.length;
     const found = await consumers!.order({
@@ -53,8 +51,7 @@ export async function order({ url, load, note }: Bench): Promise<Report> {
     );
   }
   return {
-    load:
-      `two producers in their own processes, two workers in a third, priorities 1 to 3`,
+    load: `two producers in their own processes, two workers in a third, priorities 1 to 3`,
     tables: [],
     verdicts,
   };

@@ -35,9 +35,7 @@ export async function rate({ url, load, note }: Bench): Promise<Report> {
         Math.abs(handled - EXPECTED) <= EXPECTED * TOLERANCE,
       ),
       goal(
-        `${
-          commands.toFixed(1)
-        } commands a second a worker while it waits (≤ ${COMMANDS})`,
+        `${commands.toFixed(1)} commands a second a worker while it waits (≤ ${COMMANDS})`,
         commands <= COMMANDS,
       ),
     );

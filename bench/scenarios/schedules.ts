@@ -54,9 +54,7 @@ export async function schedules(
   }) as number[];
   verdicts.push(
     goal(
-      `${
-        idle.toFixed(1)
-      } commands a second while nothing is due (≤ ${COMMANDS})`,
+      `${idle.toFixed(1)} commands a second while nothing is due (≤ ${COMMANDS})`,
       idle <= COMMANDS,
     ),
   );
@@ -69,9 +67,7 @@ export async function schedules(
   note(`${SCHEDULERS} schedulers, ${SECONDS} s`);
   const way = "cron, a tick a second";
   const told = await Promise.all(
-    [first, ...others].map((peer) =>
-      peer.order({ verb: "probe", way, work }) as Promise<number[]>
-    ),
+    [first, ...others].map((peer) => peer.order({ verb: "probe", way, work }) as Promise<number[]>),
   );
   const ticks = (await redis.xRange(queueKeys(name).ready, "-", "+") ?? [])
     .map(({ message }) => Number(/ second@(\d+)\n/.exec(message["m"]!)?.[1]));
@@ -85,9 +81,7 @@ export async function schedules(
         told.map((late) => late.length).join(", "),
       wrong.every((n) => n === 0) && Math.abs(seconds - SECONDS) <= 1,
     ),
-    `p50 ${median(told.flat())} ms late, the latest ${
-      Math.max(...told.flat())
-    } ms`,
+    `p50 ${median(told.flat())} ms late, the latest ${Math.max(...told.flat())} ms`,
   );
   return {
     load: `a tick a second, and one every 100 ms`,

@@ -62,10 +62,7 @@ export async function tasks(bench: Bench): Promise<Report> {
   const rival = median(best(drain, plain, /./).rates);
   const late = p99(times[0]!);
   return {
-    load:
-      `${load.count} messages of 100 bytes (BullMQ: ${
-        Math.ceil(load.count / SHARE)
-      }), ` +
+    load: `${load.count} messages of 100 bytes (BullMQ: ${Math.ceil(load.count / SHARE)}), ` +
       `median of ${load.rounds}; results at least 15 ms apart`,
     tables: [{ title: "drain", results: drain, baseline: rival }],
     times,
@@ -79,9 +76,7 @@ export async function tasks(bench: Bench): Promise<Report> {
         );
       }),
       goal(
-        `a result is there ${p50(times[0]!).toFixed(2)} ms (p50) and ${
-          late.toFixed(2)
-        } ms (p99) ` +
+        `a result is there ${p50(times[0]!).toFixed(2)} ms (p50) and ${late.toFixed(2)} ms (p99) ` +
           `after the handler's return (≤ ${LATE_MS} ms)`,
         late <= LATE_MS,
       ),

@@ -23,9 +23,7 @@ export async function threads(
     const scaling = await bench.round();
     scalings.push(scaling);
     note(
-      `round ${round}: ${scaling.pool.toFixed(2)} ×, bare threads ${
-        scaling.bare.toFixed(2)
-      } ×`,
+      `round ${round}: ${scaling.pool.toFixed(2)} ×, bare threads ${scaling.bare.toFixed(2)} ×`,
     );
   }
   const [pool, bare, rate] = (["pool", "bare", "rate"] as const)
@@ -40,17 +38,13 @@ export async function threads(
     load: `${LOAD.tasks} tasks of ${LOAD.turns} turns, median of ${rounds}`,
     tables: [],
     verdicts: [
-      `${LOAD.threads} bare threads: ${bare.toFixed(2)} × one; ThreadPool ${
-        pool.toFixed(2)
-      } × ` +
+      `${LOAD.threads} bare threads: ${bare.toFixed(2)} × one; ThreadPool ${pool.toFixed(2)} × ` +
       `(best ${best.toFixed(2)} ×), ${rate.toFixed(0)} tasks/s of ${
         (LOAD.threads * 1_000 / rate).toFixed(1)
       } ms`,
       `A task there and back: ${(handOverMs * 1_000).toFixed(0)} µs`,
       goal(
-        `ThreadPool, ${LOAD.threads} threads: ${
-          pool.toFixed(2)
-        } × one (≥ ${GOAL})`,
+        `ThreadPool, ${LOAD.threads} threads: ${pool.toFixed(2)} × one (≥ ${GOAL})`,
         pool >= GOAL,
       ),
     ],

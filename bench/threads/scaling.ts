@@ -47,9 +47,7 @@ export class ScalingBench implements AsyncDisposable {
   /** Starts the threads and warms them up. */
   static async start(load: ThreadLoad): Promise<ScalingBench> {
     const module = new URL("./handlers.ts", import.meta.url);
-    const [one, all] = [1, load.threads].map((threads) =>
-      new ThreadPool({ module, threads })
-    );
+    const [one, all] = [1, load.threads].map((threads) => new ThreadPool({ module, threads }));
     await Promise.all([one!.start(), all!.start()]);
     const bare = Array.from(
       { length: load.threads },

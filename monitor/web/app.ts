@@ -1,15 +1,14 @@
 /**
- * The routes: pages for people, their live parts, the buttons, metrics, and the job queue server.
+ * The routes: pages for people, their live parts, metrics, and beside them the buttons and the job queue server.
  *
  * @module
  */
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { METRICS_TYPE, metricsText } from "../metrics.ts";
-import { type Guard, isSafe, type Visitor } from "../server/guard.ts";
-import { jobRoutes, type RequestEnv } from "../server/jobs.ts";
+import { type Guard, isSafe } from "../server/guard.ts";
+import { jobRoutes } from "../server/jobs.ts";
 import {
-  asking,
   badRequest,
   notFound,
   Problem,
@@ -20,12 +19,13 @@ import {
 import type { Queues } from "../server/queues.ts";
 import type { Source } from "../server/source.ts";
 import { asset } from "./assets.ts";
+import { buttonRoutes } from "./buttons.ts";
 import { AWAY, type Page, render, type Visit } from "./layout.tsx";
 import { type Frame, liveResponse } from "./live.ts";
-import { type Operations, verbsOf } from "./operations.ts";
+import type { Operations } from "./operations.ts";
 import { errorsPage } from "./pages/errors.tsx";
 import { messagePage } from "./pages/message.tsx";
-import { messagesPage, stateOf } from "./pages/messages.tsx";
+import { messagesPage } from "./pages/messages.tsx";
 import { operationPage, operationsPage } from "./pages/operations.tsx";
 import { overview } from "./pages/overview.tsx";
 import { queuePage } from "./pages/queue.tsx";
@@ -33,7 +33,7 @@ import { schedulesPage } from "./pages/schedules.tsx";
 import { streamsPage } from "./pages/streams.tsx";
 import { awayPage, loginPage, problemPage } from "./pages/trouble.tsx";
 import { workersPage } from "./pages/workers.tsx";
-import { pathOf } from "./parts.tsx";
+import { type Env, formOf, isHere, limited, wantsHtml } from "./requests.ts";
 import type { Schedules } from "./schedules.ts";
 import { SearchError } from "./search.ts";
 import type { Watch } from "./watch.ts";
@@ -63,10 +63,6 @@ export interface Parts {
   onError: (error: unknown) => void;
   /** What the server counts of itself. */
   figures: { reconnects: number; streams: number; waiting: number };
-}
-
-interface Env extends RequestEnv {
-  Variables: { visitor: Visitor };
 }
 
 /** How long a frame may take, in milliseconds; then Redis does not answer. */
@@ -227,83 +223,7 @@ export function appOf(parts: Parts): Hono<Env> {
     return operationPage(visit, operation, kind);
   });
 
-  /** A button: a form of ours, and then back to a page. */
-  const button = (path: string, press: (c: Context<Env>, form: Form) => Promise<string>) => {
-    app.post(path, async (c) => {
-      const form = await formOf(c);
-      guard.checkForm(c.get("visitor"), form["_token"]);
-      const to = await press(c, form);
-      watch.forget();
-      return c.redirect(to, 303);
-    });
-  };
-  for (const how of ["pause", "resume"] as const) {
-    button(`/queues/:name/${how}`, async (c) => {
-      const name = c.req.param("name")!;
-      await (await watch.queue(name))[how]();
-      return pathOf("queues", name);
-    });
-  }
-  for (const how of ["pause", "resume"] as const) {
-    button(`/queues/:name/workers/:consumer/${how}`, async (c, form) => {
-      const [name, consumer] = [c.req.param("name")!, c.req.param("consumer")!];
-      const queue = await watch.queue(name);
-      const there = await asking(() => queue[`${how}Consumer`](consumer));
-      if (!there) {
-        throw notFound(`There is no worker ${JSON.stringify(consumer)} in ${JSON.stringify(name)}`);
-      }
-      return isHere(form["back"]) ? form["back"] : "/workers";
-    });
-  }
-  button("/queues/:name/plan", async (c, form) => {
-    const name = c.req.param("name")!;
-    const state = stateOf(form["state"]);
-    const [verb = "", scope = ""] = (form["act"] ?? "").split(":");
-    const known = verbsOf(state).find((one) => one === verb);
-    if (!known) {
-      throw badRequest(
-        `${JSON.stringify(verb)} is nothing that can be done with ${state} messages`,
-      );
-    }
-    if (scope !== "selected" && scope !== "matching") {
-      throw badRequest(`There is no scope ${JSON.stringify(scope)}`);
-    }
-    const ids = form.ids;
-    if (scope === "selected" && ids.length === 0) throw badRequest("No message is selected");
-    const tasks = (await watch.registered(name)).kind === "tasks";
-    const operation = operations.plan(await watch.queue(name), {
-      queue: name,
-      verb: known,
-      state,
-      query: scope === "matching" ? form["q"] ?? "" : "",
-      ...(scope === "selected" && { ids }),
-    }, { tasks });
-    return pathOf("operations", operation.id);
-  });
-  button("/operations/:id/run", (c, form) => {
-    const perSecond = form["perSecond"] ? Number(form["perSecond"]) : undefined;
-    if (perSecond !== undefined && !(perSecond > 0)) {
-      throw badRequest(
-        `perSecond must be a number above 0, but is ${JSON.stringify(form["perSecond"])}`,
-      );
-    }
-    const most = form["most"] ? Number(form["most"]) : undefined;
-    if (most !== undefined && !(Number.isInteger(most) && most >= 1)) {
-      throw badRequest(
-        `most must be a whole number from 1, but is ${JSON.stringify(form["most"])}`,
-      );
-    }
-    operations.run(c.req.param("id")!, {
-      ...(perSecond !== undefined && { perSecond }),
-      ...(most !== undefined && { most }),
-    });
-    return Promise.resolve(pathOf("operations", c.req.param("id")!));
-  });
-  button("/operations/:id/stop", (c) => {
-    operations.stop(c.req.param("id")!);
-    return Promise.resolve(pathOf("operations", c.req.param("id")!));
-  });
-
+  buttonRoutes(app, parts);
   app.route("/", jobRoutes({ queues, maxWaiting: parts.maxWaiting, closing, figures }));
   return app;
 }
@@ -314,37 +234,6 @@ const timing: MiddlewareHandler = async (c, next) => {
   await next();
   c.header("server-timing", `total;dur=${(performance.now() - startedAt).toFixed(1)}`);
 };
-
-/**
- * Refuses a body that is too large, as soon as that is known, and reads no more of it. (hono's own limit
- * leaves it half read.)
- */
-async function limited(c: Context, most: number): Promise<void> {
-  const { body, headers } = c.req.raw;
-  if (!body) return;
-  const refuse = () => {
-    const detail = `The body may have ${most} bytes at most`;
-    return new Problem({ status: 413, kind: "too-large", title: "Too large", detail });
-  };
-  if (headers.has("content-length") && !headers.has("transfer-encoding")) {
-    if (Number(headers.get("content-length")) <= most) return;
-    await body.cancel();
-    throw refuse();
-  }
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body) { // leaving the loop cancels it
-    bytes += chunk.length;
-    if (bytes > most) throw refuse();
-    chunks.push(chunk);
-  }
-  const { url, method } = c.req.raw;
-  c.req.raw = new Request(url, {
-    method,
-    headers,
-    body: new Blob(chunks as Uint8Array<ArrayBuffer>[]),
-  });
-}
 
 /** What is made, or an error that says that Redis does not answer: it may have just gone, or stand still. */
 async function soon(page: Page | Promise<Page>): Promise<Page> {
@@ -358,18 +247,6 @@ async function soon(page: Page | Promise<Page>): Promise<Page> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** A form's fields, and the ids that are selected in it. */
-type Form = Record<string, string | undefined> & { ids: string[] };
-
-async function formOf(c: Context): Promise<Form> {
-  const type = c.req.header("content-type") ?? "";
-  if (!type.startsWith("application/x-www-form-urlencoded")) {
-    throw badRequest(`This takes a form of a page, not ${type || "a body without a type"}`);
-  }
-  const params = new URLSearchParams(await c.req.text());
-  return { ...Object.fromEntries(params), ids: params.getAll("id") } as Form;
 }
 
 function visitOf(c: Context<Env>, guard: Guard, path: string): Visit {
@@ -428,13 +305,4 @@ function denied(c: Context): Response {
       headers: { "www-authenticate": "Bearer" },
     }),
   );
-}
-
-function wantsHtml(c: Context): boolean {
-  return (c.req.header("accept") ?? "").includes("text/html");
-}
-
-/** Where to go after signing in; never to another server. */
-function isHere(path: string | undefined): path is string {
-  return path !== undefined && /^\/(?![/\\])/.test(path);
 }

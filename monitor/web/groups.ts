@@ -7,6 +7,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { pagesOf } from "../paging.ts";
 import type { AnyQueue } from "../snapshot.ts";
 
 /** One error, and how many died of it. */
@@ -110,14 +111,9 @@ export class ErrorIndex {
     const groups = new Map<string, ErrorGroup>();
     const isFirst = !this.#known.complete;
     let seen = 0;
-    let cursor: string | undefined;
-    do {
-      const page = await this.#queue.peek("dead", {
-        limit: PAGE,
-        payloads: false,
-        ...(cursor && { cursor }),
-      });
-      for (const { id, reason = "", deadAt = 0 } of page.messages) {
+    const pages = pagesOf(this.#queue, "dead", { page: PAGE, payloads: false });
+    for await (const messages of pages) {
+      for (const { id, reason = "", deadAt = 0 } of messages) {
         const { key, title } = groups.size < MAX_GROUPS ? groupOf(reason) : others(groups, reason);
         const group = groups.get(key);
         const example = { reason: reason.slice(0, 500), id, at: deadAt };
@@ -128,11 +124,10 @@ export class ErrorIndex {
           group.firstAt = Math.min(group.firstAt, deadAt);
         }
       }
-      seen += page.messages.length;
-      cursor = page.cursor;
+      seen += messages.length;
       // The first time, something is better than nothing.
       if (isFirst) this.#known = { groups: sorted(groups), seen, complete: false };
-    } while (cursor);
+    }
     this.#known = { groups: sorted(groups), seen, complete: true };
     this.#again = performance.now() + REST * (performance.now() - startedAt);
   }

@@ -15,6 +15,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
+import { pagesOf } from "../paging.ts";
 import { notFound, Problem, unavailable } from "../server/problem.ts";
 import { type AnyQueue, messageOf } from "../snapshot.ts";
 import { type Match, readSearch, readsPayloads } from "./search.ts";
@@ -237,23 +238,17 @@ export class Operations {
     } else {
       const wanted = operation.ids && new Set(operation.ids);
       operation.inAll = (await queue.counts())[state as "dead"] ?? 0;
-      let cursor: string | undefined;
-      do {
-        const page = await queue.peek(state, {
-          limit: PAGE,
-          payloads,
-          ...(cursor && { cursor }),
-        });
+      for await (const messages of pagesOf(queue, state, { page: PAGE, payloads })) {
         own.stop.signal.throwIfAborted();
-        for (const message of page.messages) {
+        for (const message of messages) {
           operation.looked++;
           if (wanted ? !wanted.has(message.id) : query !== "" && !match(message)) continue;
           ids.push(message.id);
           if (message.token) own.tokens.set(message.id, message.token);
           operation.total++;
         }
-        cursor = page.cursor;
-      } while (cursor && operation.total < MAX_IDS);
+        if (operation.total >= MAX_IDS) break;
+      }
     }
     operation.phase = "asking";
   }

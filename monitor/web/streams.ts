@@ -7,9 +7,9 @@
 import { queueKeys, type RedisClient } from "@workshop/redis-patterns";
 import { messageOf } from "../snapshot.ts";
 
-/** One consumer of a group. */
+/** One consumer of a group, or all hands of one of ours: to the group each hand is a consumer. */
 export interface StreamConsumer {
-  /** Its name. */
+  /** Its name; of one of ours the one by which it is found among the workers. */
   readonly name: string;
   /** How many entries it was given and has not acknowledged. */
   readonly unacked: number;
@@ -73,13 +73,28 @@ export async function lookAtStream(client: RedisClient, name: string): Promise<S
       ...(lag !== null && lag !== undefined && { lag: Number(lag) }),
       unacked: Number(group.get("pending")),
       lastId: String(group.get("last-delivered-id")),
-      consumers: consumers.map(fieldsOf).map((one) => ({
-        name: String(one.get("name")),
-        unacked: Number(one.get("pending")),
-        idleMs: Number(one.get("idle")),
-      })).sort((a, b) => b.unacked - a.unacked).slice(0, CONSUMERS),
+      consumers: consumersOf(consumers.map(fieldsOf)),
     };
   }
+}
+
+/** What a hand is called in the group: by its lease, which begins with the consumer. */
+const HAND = /^([a-z0-9-]+):\d+:\d+$/i;
+
+/** Those with most in front, the hands of one consumer together. */
+function consumersOf(fields: readonly Map<string, unknown>[]): StreamConsumer[] {
+  const consumers = new Map<string, StreamConsumer>();
+  for (const one of fields) {
+    const called = String(one.get("name"));
+    const name = HAND.exec(called)?.[1] ?? called;
+    const { unacked = 0, idleMs = Infinity } = consumers.get(name) ?? {};
+    consumers.set(name, {
+      name,
+      unacked: unacked + Number(one.get("pending")),
+      idleMs: Math.min(idleMs, Number(one.get("idle"))),
+    });
+  }
+  return [...consumers.values()].sort((a, b) => b.unacked - a.unacked).slice(0, CONSUMERS);
 }
 
 /** Names and values, in turns (RESP2) or as an object (RESP3). */

@@ -70,9 +70,5 @@ export {
 export type { CallContext } from "./live_thread.ts";
 export { ThreadPool, type ThreadPoolEvent, type ThreadPoolOptions } from "./thread_pool.ts";
 export { TaskScheduler } from "./task_scheduler.ts";
-export {
-  TaskCancelledError,
-  TaskWorker,
-  type TaskWorkerEvent,
-  type TaskWorkerOptions,
-} from "./task_worker.ts";
+export { TaskCancelledError } from "./running_task.ts";
+export { TaskWorker, type TaskWorkerEvent, type TaskWorkerOptions } from "./task_worker.ts";

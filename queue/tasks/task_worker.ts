@@ -13,19 +13,19 @@ import { Merger } from "../../redis/merge.ts";
 import { checkOptions, checkSignal, type OptionNames } from "../../redis/options.ts";
 import { show } from "../../redis/show.ts";
 import { checkCount } from "../../redis/timers.ts";
-import { type Delivery, END, WORKED } from "../delivery.ts";
-import { LeaseLostError } from "../hand.ts";
+import { type Delivery, END } from "../delivery.ts";
 import { type Progressed, progressScript } from "../task_scripts.ts";
+import { Worker } from "../worker.ts";
 import {
   type HandlerContext,
   type Health,
-  Worker,
   WORKER_OPTIONS,
   type WorkerEvent,
   type WorkerOptions,
-} from "../worker.ts";
+} from "../worker_types.ts";
 import { type HandlerSource, ownHandlers, ResultError } from "./handler_source.ts";
-import type { TaskContext, TaskHandlers, TaskMap } from "./task_map.ts";
+import { type Report, RunningTask } from "./running_task.ts";
+import type { TaskHandlers, TaskMap } from "./task_map.ts";
 import {
   type AnyTask,
   INSIDE,
@@ -33,7 +33,6 @@ import {
   TaskQueue,
   type TaskQueueOptions,
 } from "./task_queue.ts";
-import { writeProgress } from "./task_record.ts";
 import { ThreadPool, type ThreadPoolEvent } from "./thread_pool.ts";
 
 const json = codecOf<unknown>("json");
@@ -87,27 +86,6 @@ const TASK_WORKER_OPTIONS: OptionNames = new Set([
   "threads",
   "maxResultBytes",
 ]);
-
-/**
- * A task was cancelled while its handler ran: the reason of its signal.
- *
- * @example Tell it from other reasons
- * ```ts
- * import { TaskCancelledError } from "@workshop/redis-patterns/tasks";
- *
- * const reason = new TaskCancelledError("0mb3k");
- * console.log(reason.message); // Task "0mb3k" was cancelled
- * ```
- */
-export class TaskCancelledError extends Error {
-  /** The name that stack traces show. */
-  override readonly name = "TaskCancelledError";
-
-  /** Makes the error. */
-  constructor(id: string) {
-    super(`Task ${JSON.stringify(id)} was cancelled`);
-  }
-}
 
 /**
  * Runs your handlers for the tasks of a queue. What a handler returns is the task's result; when it throws, the
@@ -166,7 +144,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   #beginning: AbortController | undefined;
   readonly #worker: Worker<Delivery<AnyTask<T>>>;
   readonly #maxResultBytes: number;
-  readonly #running = new Set<Running>();
+  readonly #running = new Set<RunningTask>();
   readonly #progress: Merger<Report, Progressed>;
   #cancelTimer: ReturnType<typeof setInterval> | undefined;
   /** Resolves when the threads of the last run are gone, too. */
@@ -303,7 +281,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
         `no handler for ${JSON.stringify(type)}: there is one for ${names}`,
       );
     }
-    const running = new Running(context, type, (report) => this.#progress.add(report));
+    const running = new RunningTask(context, type, (report) => this.#progress.add(report));
     const result = this.#source.run(type, payload, running) as PromiseLike<unknown> | undefined;
     if (typeof result?.then !== "function") return this.#end(running, result);
     this.#running.add(running);
@@ -323,7 +301,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
     for (const running of this.#running) this.#over(running);
   }
 
-  #over(running: Running): void {
+  #over(running: RunningTask): void {
     this.#running.delete(running);
     if (this.#running.size > 0) return;
     clearInterval(this.#cancelTimer);
@@ -331,7 +309,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
   }
 
   /** The result goes with the ack. One that cannot be kept is no better the next time. */
-  #end(running: Running, result: unknown): Promise<void> | undefined {
+  #end(running: RunningTask, result: unknown): Promise<void> | undefined {
     try {
       const written = writeResult(result, this.#maxResultBytes);
       running.delivery[END]({ id: running.id, result: written });
@@ -341,7 +319,7 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
     }
   }
 
-  #lost({ delivery, type }: Running, error: Error): Promise<void> {
+  #lost({ delivery, type }: RunningTask, error: Error): Promise<void> {
     error.message = error.message.replace(/(?<=cannot carry (the )?)payload/, "result"); // the codec's word
     return delivery.deadLetter(`the result of ${type} is lost: ${error.message}`, { error });
   }
@@ -362,96 +340,6 @@ export class TaskWorker<T extends TaskMap<T>> implements AsyncDisposable {
       // What keeps Redis from answering this keeps it from answering claims, and there it is told.
     }
   }
-}
-
-/** A report of progress, as it is sent. */
-interface Report {
-  words: readonly string[];
-  length: number;
-}
-
-/** What a handler is told, and what its end is written from. */
-class Running implements TaskContext {
-  readonly delivery: Delivery<{ readonly type: string; readonly payload: unknown }>;
-  readonly type: string;
-  readonly begunAt = performance.now();
-  readonly #context: { readonly signal: AbortSignal };
-  readonly #report: (report: Report) => Promise<Progressed>;
-  #cancelled: TaskCancelledError | undefined;
-
-  constructor(
-    context: HandlerContext<Delivery<{ readonly type: string; readonly payload: unknown }>>,
-    type: string,
-    report: (report: Report) => Promise<Progressed>,
-  ) {
-    this.delivery = context.delivery;
-    this.#context = context;
-    this.type = type;
-    this.#report = report;
-  }
-
-  get id(): string {
-    return this.delivery.id;
-  }
-
-  get attempt(): number {
-    return this.delivery.attempt;
-  }
-
-  /** The worker's, and not the delivery's own: it may have aborted before it is first looked at. */
-  get signal(): AbortSignal {
-    const { signal } = this.#context;
-    if (this.#cancelled) this.delivery[WORKED]().abort(this.#cancelled);
-    return signal;
-  }
-
-  /** A function of its own, since handlers take it out of the context. */
-  get progress(): TaskContext["progress"] {
-    return (value) => {
-      let text: string;
-      try {
-        text = writeProgress(value);
-      } catch (error) {
-        return Promise.reject(error);
-      }
-      const telling = this.#tell(text);
-      // Whoever does not wait for it may be at its end before it is there. That, or a Redis that is away, must
-      // not end the program by a rejection that nobody handles, and with it all other tasks that it has.
-      telling.catch(() => {});
-      return telling;
-    };
-  }
-
-  async #tell(text: string): Promise<void> {
-    const { delivery, id } = this;
-    const [lease, index] = splitToken(delivery.token);
-    const words = [lease, index, id, this.#told(lease), this.#times(), text];
-    const said = await this.#report({ words, length: text.length });
-    if (said === "cancelled") {
-      this.cancel();
-      throw new TaskCancelledError(id);
-    }
-    if (said === "lost") throw new LeaseLostError(lease);
-  }
-
-  cancel(): void {
-    this.#cancelled ??= new TaskCancelledError(this.id);
-    this.delivery[WORKED]().abort(this.#cancelled);
-  }
-
-  #told(lease: string): string {
-    return `${this.type}\t${this.attempt}\t${lease.slice(0, lease.indexOf(":"))}`;
-  }
-
-  #times(): string {
-    return `${this.delivery.enqueuedAt}\t${this.delivery.receivedAt}`;
-  }
-}
-
-/** The lease, which has colons itself, and the index in the hand. */
-function splitToken(token: string): [lease: string, index: string] {
-  const [consumer, asked, count, index] = token.split(":");
-  return [`${consumer}:${asked}:${count}`, index!];
 }
 
 /**

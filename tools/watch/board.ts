@@ -5,27 +5,13 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import "@workshop/redis-patterns/tasks"; // for the names of all scripts that there are
-import { scriptNames } from "../../redis/script.ts";
 import { type Card, cardOf } from "./card.ts";
 import { Channels, matches } from "./channels.ts";
+import { CommandLog, type Line } from "./command_log.ts";
 import { type Declared, keysOf, type Role } from "./declared.ts";
 import { Lists } from "./lists.ts";
 import type { Hand, Look, Structure } from "./look.ts";
 import { isHousekeeping, type Sent } from "./wire.ts";
-
-/** A command as it is shown. */
-export interface Line {
-  /** What was sent, long arguments cut. */
-  text: string;
-  /** Sent by a script inside the server. */
-  isInLua: boolean;
-  /** By whom. */
-  who: string;
-  /** How often in a row. */
-  times: number;
-}
 
 /** Somebody who works or listens. */
 export interface Box {
@@ -71,7 +57,6 @@ export type NameOf = (who: { pid?: number; port?: number }) => string | undefine
 /** Above this many moves a second there is nothing to follow. */
 export const DENSE = 10;
 const WINDOW_MS = 2_000;
-const LINES = 40;
 const GONE_MS = 4_000;
 /** How long a message that was published stays at the speaker before it is at those who heard it. */
 export const MOUTH_MS = 450;
@@ -84,12 +69,6 @@ const ARRIVALS: Record<string, (args: string[]) => number> = {
   XADD: () => 1,
 };
 
-/** Inside a script these only look. Many in a row are told in one line, so that what changes stands out. */
-const LOOKS = new Set(
-  "EXISTS GET HEXISTS HGET HGETALL HLEN HMGET HSCAN LINDEX LLEN LRANGE SCARD SISMEMBER STRLEN TIME TYPE XINFO XLEN XPENDING XRANGE ZCARD ZRANGE ZSCORE"
-    .split(" "),
-);
-
 const WAITING: ReadonlySet<Role> = new Set<Role>(["plain", "ready", "delayed"]);
 
 /** See the module. */
@@ -99,8 +78,7 @@ export class Board {
   readonly #roles: Map<string, Role>;
   readonly #lists: Lists;
   readonly #channels = new Channels();
-  readonly #lines: Line[] = [];
-  #counts = new Map<string, number>();
+  readonly #log = new CommandLog();
   readonly #moves: { at: number; came: number; taken: number }[] = [];
   readonly #names = new Map<string, string>();
   readonly #readers = new Map<string, { key: string; from: string; at: string }>();
@@ -111,11 +89,6 @@ export class Board {
   readonly #kinds = new Map<string, Structure["kind"]>();
   #look: Look = { now: 0, structures: [], hands: [], dead: [], listeners: new Map() };
   #lastFrom = "";
-  /** The line that lookups of a script are added to, until something else happens. */
-  #looks: { counts: Map<string, number>; line: Line } | undefined;
-  /** Digest of a script to its name. */
-  /** Names of scripts by digest: ours, and what else was seen in full. */
-  readonly #scripts = new Map(scriptNames);
 
   constructor(declared: Declared, nameOf?: NameOf) {
     this.#declared = declared;
@@ -131,7 +104,7 @@ export class Board {
     const { args, from } = sent;
     if (isHousekeeping(sent)) return;
     if (from !== undefined) this.#lastFrom = from;
-    this.#log(sent);
+    this.#log.hear(sent, from === undefined ? "" : this.#name(from));
     const [command, key] = args as [string, string];
     const role = this.#roles.get(key);
     const arrived = role && WAITING.has(role) ? ARRIVALS[command]?.(args) ?? 0 : 0;
@@ -183,8 +156,6 @@ export class Board {
   /** Everything as it is to be shown now. */
   scene(now: number): Scene {
     const movesPerSecond = this.#rate(now);
-    const counts = [...this.#counts].sort(([, a], [, b]) => b - a);
-    this.#counts = new Map();
     return {
       now: this.#look.now,
       structures: this.#structures(),
@@ -196,8 +167,8 @@ export class Board {
         at,
         name: this.#name(from),
       })),
-      lines: [...this.#lines],
-      counts,
+      lines: this.#log.lines,
+      counts: this.#log.takeCounts(),
       movesPerSecond,
       isDense: movesPerSecond > DENSE,
     };
@@ -329,73 +300,4 @@ export class Board {
     this.#names.set(from, name);
     return name;
   }
-
-  /** Our scripts begin with their name; EVAL tells it, and EVALSHA its digest alone. */
-  #learn([command, lua]: string[]): void {
-    const [, name] = (command === "EVAL" && /^-- (\S+)/.exec(lua!)) || [];
-    if (name) this.#scripts.set(createHash("sha1").update(lua!).digest("hex"), name);
-  }
-
-  #logLook(command: string): void {
-    if (!this.#looks) {
-      const line = { text: "", isInLua: true, who: "", times: 1 };
-      this.#looks = { counts: new Map(), line };
-      this.#append(line);
-    }
-    const { counts, line } = this.#looks;
-    counts.set(command, (counts.get(command) ?? 0) + 1);
-    const each = [...counts].map(([name, times]) => times > 1 ? `${name} ×${times}` : name);
-    line.text = `looks: ${each.join(" · ")}`;
-  }
-
-  #append(line: Line): void {
-    this.#lines.push(line);
-    if (this.#lines.length > LINES) this.#lines.shift();
-  }
-
-  #log({ from, args }: Sent): void {
-    const isInLua = from === undefined;
-    this.#counts.set(args[0]!, (this.#counts.get(args[0]!) ?? 0) + 1);
-    this.#learn(args);
-    if (isInLua && LOOKS.has(args[0]!)) return this.#logLook(args[0]!);
-    this.#looks = undefined;
-    const line = {
-      text: isInLua ? inLua(args) : shown(args, this.#scripts),
-      isInLua,
-      who: isInLua ? "" : this.#name(from),
-    };
-    const last = this.#lines.at(-1);
-    if (last?.text === line.text && last.who === line.who && last.isInLua === isInLua) {
-      last.times++;
-      return;
-    }
-    this.#append({ ...line, times: 1 });
-  }
-}
-
-/** A command as people read it: what is long is cut, a script has its name if that is known. */
-function shown([name, ...rest]: string[], scripts = new Map<string, string>()): string {
-  if (/^EVAL/.test(name!)) {
-    const script = rest[0]!;
-    const known = scripts.get(script) ?? /^-- (\S+)/.exec(script)?.[1] ?? `${script.slice(0, 6)}…`;
-    const keys = rest.slice(2, 2 + Number(rest[1]));
-    return `${name} ${known} ${keys[0] ?? ""}${keys.length > 1 ? ` +${keys.length - 1}` : ""}`;
-  }
-  const words = rest.slice(0, 7).map(word);
-  return [name, ...words, ...(rest.length > 7 ? [`… +${rest.length - 7}`] : [])].join(" ");
-}
-
-/** What a script does to a key of its queue, which the line above names: the end of the key tells which. */
-function inLua([name, key, ...rest]: string[]): string {
-  return shown([
-    name!,
-    ...(key === undefined ? [] : [key.replace(/^queue:\{[^}]*\}:/, "…:")]),
-    ...rest,
-  ]);
-}
-
-/** A message is shown by its card's words. */
-function word(text: string): string {
-  if (text.length <= 48 && /^[^{["\s][\x21-\x7e]*$/.test(text)) return text;
-  return `‹${cardOf(text).label}›`;
 }

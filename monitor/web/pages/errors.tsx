@@ -9,7 +9,7 @@ import type { Page, Visit } from "../layout.tsx";
 import { Empty, OnMatching, pathOf, plural, Text, When, withQuery } from "../parts.tsx";
 import { OTHERS, shortReason } from "../groups.ts";
 import type { Watch } from "../watch.ts";
-import { QueueHead } from "./queue.tsx";
+import { QueueHead } from "./queue_head.tsx";
 
 /** How long the page waits for the groups before it shows what there is, in milliseconds. */
 const WAIT_MS = 30;

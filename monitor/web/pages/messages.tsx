@@ -5,21 +5,15 @@
  *
  * @module
  */
-import type { RegisteredQueue, Waiting } from "@workshop/redis-patterns";
 import type { FC } from "hono/jsx";
-import type { TaskRecord } from "@workshop/redis-patterns/tasks";
 import { whole } from "../../format.ts";
-import { taskName } from "../../message_text.ts";
 import { recordsOf } from "../../records.ts";
 import { badRequest } from "../../server/problem.ts";
 import type { AnyQueue } from "../../snapshot.ts";
-import { shortReason } from "../groups.ts";
-import { behind, type State } from "../commands.ts";
+import type { State } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
-import type { Verb } from "../operations.ts";
-import { Change, Empty, pathOf, Text, tooltip, When, withQuery } from "../parts.tsx";
+import { Empty, pathOf, withQuery } from "../parts.tsx";
 import {
-  errorOf,
   FIELDS,
   type Match,
   readSearch,
@@ -28,8 +22,8 @@ import {
   SearchError,
 } from "../search.ts";
 import type { Watch } from "../watch.ts";
-import { QueueHead } from "./queue.tsx";
-import { Progress } from "./task.tsx";
+import { type Listed, MessagesTable } from "./messages_table.tsx";
+import { QueueHead } from "./queue_head.tsx";
 
 /** How many messages on a page. */
 export const PAGE = 50;
@@ -73,7 +67,7 @@ export function stateOf(given: string | null | undefined): State {
 
 /** What was found, and where to go on. */
 interface Found {
-  messages: (Waiting<unknown> & { from: string })[];
+  messages: Listed[];
   looked: number;
   cursor?: string;
 }
@@ -149,7 +143,7 @@ export async function messagesPage(visit: Visit, watch: Watch, name: string): Pr
           </div>
         )
         : (
-          <Table
+          <MessagesTable
             queue={registered}
             state={state}
             messages={found.messages}
@@ -208,199 +202,6 @@ const SearchForm: FC<{ path: string; state: State; query: string; trouble: strin
     </details>
   </>
 );
-
-/** What buttons there are for messages of a state: on those that are selected, and on all that fit. */
-const BUTTONS: Record<
-  State,
-  readonly [verb: Verb, words: string, scopes: readonly ("selected" | "matching")[]][]
-> = {
-  ready: [["delete", "Delete", ["selected"]], ["purge", "Purge", ["matching"]]],
-  leased: [["give back", "Give back", ["selected", "matching"]], ["bury", "Bury", ["selected"]]],
-  delayed: [["delete", "Delete", ["selected"]], ["purge", "Purge", ["matching"]]],
-  dead: [["redrive", "Redrive", ["selected", "matching"]], ["delete", "Delete", [
-    "selected",
-    "matching",
-  ]]],
-  completed: [["purge", "Purge", ["matching"]]],
-  failed: [["purge", "Purge", ["matching"]]],
-};
-
-const Table: FC<{
-  queue: RegisteredQueue;
-  state: State;
-  messages: Found["messages"];
-  records: ReadonlyMap<string, TaskRecord> | undefined;
-  visit: Visit;
-  query: string;
-  now: number;
-  inAll: number | undefined;
-}> = ({ queue: { name, kind }, state, messages, records, visit, query, now, inAll }) => {
-  const path = pathOf("queues", name);
-  const buttons = visit.readOnly ? [] : BUTTONS[state];
-  const selects = buttons.some(([, , scopes]) => scopes.includes("selected"));
-  const isDanger = (verb: Verb) => verb === "delete" || verb === "purge" || verb === "bury";
-  const title = (verb: Verb) => tooltip(behind({ name, kind, state, verb }));
-  const table = (
-    <div class="scroll" tabindex={0} role="region" aria-label="Messages">
-      <table class="rows">
-        <thead>
-          <tr>
-            {selects && (
-              <th class="check">
-                <input
-                  type="checkbox"
-                  class="only-js"
-                  data-every=""
-                  aria-label="Select all on this page"
-                />
-              </th>
-            )}
-            <th>{kind === "tasks" ? "Task" : "Message"}</th>
-            {records && records.size > 0 && <th>Progress</th>}
-            {(state === "dead" || state === "failed") && <th>Error</th>}
-            {(state === "leased" || state === "completed") && <th>Worker</th>}
-            {(state === "ready" || state === "delayed") && <th class="wide">Last error</th>}
-            {kind === "priority" && <th class="num wide">Priority</th>}
-            <th class="num">{state === "leased" ? "Attempt" : "Tried"}</th>
-            <th class="wide num">Bytes</th>
-            <th>
-              {{
-                ready: "Enqueued",
-                leased: "Lease ends",
-                delayed: "Due",
-                dead: "Died",
-                completed: "Done",
-                failed: "Failed",
-              }[state]}
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {messages.map((message) => (
-            <tr data-row="">
-              {selects && (
-                <td class="check">
-                  <input
-                    type="checkbox"
-                    name="id"
-                    value={message.id}
-                    aria-label={`Select ${message.id}`}
-                  />
-                </td>
-              )}
-              <td class="name">
-                {message.id === "" ? <span class="muted">no message of this library</span> : (
-                  <a
-                    class="id"
-                    href={withQuery(`${path}/${pathOf("messages", message.id).slice(1)}`, {
-                      state,
-                      at: message.from,
-                    })}
-                  >
-                    <Text width={80}>{message.id}</Text>
-                  </a>
-                )}
-                {kind === "tasks" && <TaskName message={message} />}
-              </td>
-              {records && records.size > 0 && (
-                <td class="small">
-                  <Progress record={records.get(message.id)} />
-                </td>
-              )}
-              {(state === "dead" || state === "failed") && (
-                <td class="error why small">
-                  <Text width={160}>{shortReason(errorOf(message))}</Text>
-                </td>
-              )}
-              {(state === "leased" || state === "completed") && (
-                <td class="why small mono">
-                  <Text width={30}>{message.consumer ?? ""}</Text>
-                </td>
-              )}
-              {(state === "ready" || state === "delayed") && (
-                <td class="wide small muted">
-                  <Text width={90}>{shortReason(errorOf(message))}</Text>
-                </td>
-              )}
-              {kind === "priority" && <td class="num wide">{message.priority}</td>}
-              <td class="num tried">
-                {whole(state === "leased" ? message.attempts + 1 : message.attempts)}
-              </td>
-              <td class="wide num muted">{whole(message.bytes)}</td>
-              <td class="small when">
-                <When at={instantOf(state, message)} now={now} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-  if (buttons.length === 0) return <div class="card">{table}</div>;
-  const all = query ? "all that fit" : "all";
-  return (
-    <Change action={`${path}/plan`} token={visit.formToken} class="card">
-      <input type="hidden" name="state" value={state} />
-      <input type="hidden" name="q" value={query} />
-      <div class="bulk">
-        {buttons.flatMap(([verb, words, scopes]) =>
-          scopes.map((scope) => (
-            scope === "selected"
-              ? (
-                <button
-                  type="submit"
-                  name="act"
-                  value={`${verb}:selected`}
-                  class={isDanger(verb) ? "danger" : undefined}
-                  data-selected=""
-                  title={title(verb)}
-                >
-                  {words} selected<output></output>
-                </button>
-              )
-              : verb === "purge" && query
-              ? null // it knows no search
-              : (
-                <button
-                  type="submit"
-                  name="act"
-                  value={`${verb}:matching`}
-                  class={isDanger(verb) ? "danger" : undefined}
-                  title={title(verb)}
-                >
-                  {words} {all}
-                  {inAll !== undefined && !query && ` ${whole(inAll)}`} …
-                </button>
-              )
-          ))
-        )}
-      </div>
-      {table}
-    </Change>
-  );
-};
-
-const TaskName: FC<{ message: Waiting<unknown> }> = ({ message }) => (
-  <div class="muted small">
-    <Text width={60}>{taskName(message) ?? ""}</Text>
-  </div>
-);
-
-function instantOf(state: State, message: Waiting<unknown>): number {
-  switch (state) {
-    case "leased":
-      return message.leaseExpiresAt ?? 0;
-    case "delayed":
-      return message.dueAt ?? 0;
-    case "dead":
-      return message.deadAt ?? 0;
-    case "completed":
-    case "failed":
-      return message.finishedAt ?? 0;
-    default:
-      return message.enqueuedAt;
-  }
-}
 
 /** One page; of a search as many as can be found in a moment. */
 async function search(

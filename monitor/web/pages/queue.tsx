@@ -4,14 +4,12 @@
  *
  * @module
  */
-import type { Child, FC } from "hono/jsx";
-import type { Counts, RegisteredQueue } from "@workshop/redis-patterns";
+import type { FC } from "hono/jsx";
+import type { RegisteredQueue } from "@workshop/redis-patterns";
 import { duration, rate, whole } from "../../format.ts";
-import { behindPause, keysOf } from "../commands.ts";
+import { keysOf } from "../commands.ts";
 import type { Page, Visit } from "../layout.tsx";
 import {
-  Badges,
-  Change,
   Empty,
   floorSecond,
   idleness,
@@ -27,65 +25,9 @@ import {
   withQuery,
 } from "../parts.tsx";
 import type { Details, Watch } from "../watch.ts";
+import { QueueHead } from "./queue_head.tsx";
 import { RecentTasks } from "./task.tsx";
 import { Heartbeat, PauseWorker, WorkerName } from "./worker.tsx";
-
-/** Which page of a queue one is on. */
-export type Tab = "" | "errors" | "ready" | "leased" | "delayed" | "dead" | "completed" | "failed";
-
-/** What pages of a queue have in common: its name, its pages, and whether it is paused. */
-export const QueueHead: FC<{
-  queue: RegisteredQueue;
-  counts: Counts;
-  visit: Visit;
-  tab: Tab;
-  idle?: string | undefined;
-  children?: Child;
-}> = ({ queue: { name, kind }, counts, visit, tab, idle, children }) => {
-  const path = pathOf("queues", name);
-  const how = counts.paused ? "resume" : "pause";
-  const { call, redis } = behindPause(name, how);
-  const link = (to: Tab, words: string, n?: number) => (
-    <a
-      href={to === "" || to === "errors"
-        ? `${path}${to && `/${to}`}`
-        : withQuery(`${path}/messages`, { state: to })}
-      aria-current={tab === to ? "page" : undefined}
-    >
-      {words}
-      {n !== undefined && <b>{whole(n)}</b>}
-    </a>
-  );
-  return (
-    <>
-      <p class="crumbs">
-        <a href="/">Queues</a>
-      </p>
-      <div class="head">
-        <div>
-          <h1>
-            <Text>{name}</Text> <Badges kind={kind} paused={counts.paused} idle={idle} />
-          </h1>
-          {children}
-        </div>
-        {!visit.readOnly && (
-          <Change action={`${path}/${how}`} token={visit.formToken}>
-            <button type="submit" title={`${call}\n${redis.join("\n")}`}>
-              {counts.paused ? "Resume" : "Pause"}
-            </button>
-          </Change>
-        )}
-      </div>
-      <nav class="tabs" aria-label="Queue">
-        {link("", "Overview")}
-        {STATES.map(([state, words]) => link(state, words, counts[state]))}
-        {link("errors", "Errors")}
-        {link("completed", "Completed")}
-        {link("failed", "Failed")}
-      </nav>
-    </>
-  );
-};
 
 /** The page. */
 export async function queuePage(visit: Visit, watch: Watch, name: string): Promise<Page> {
