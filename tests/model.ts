@@ -660,8 +660,12 @@ export class Run {
         const numbers = left.filter((n) => n !== null);
         return assertEquals(numbers.sort(), held.map(({ n }) => n).sort(), "the same hand");
       }
-      case "giveBack":
-        return assertEquals(String(await again()), alive(sent.args[0]!) ? "done" : "lost");
+      case "giveBack": {
+        const [lease, , uid] = sent.args as [string, string, string]; // no uid where a token was all there was
+        if (!alive(lease)) return assertEquals(String(await again()), "lost");
+        const isDead = this.#in("dead").some(({ n }) => this.#uids.of(n) === uid);
+        return assertEquals(String(await again()), isDead ? "dead" : "settled");
+      }
       case "ack": {
         const leases = sent.args.filter((word) => LEASE.test(word));
         return assertEquals(await again(), leases.map((lease) => alive(lease) ? 0 : -1));
