@@ -164,14 +164,17 @@ class Run {
     return this.#outcome(performance.now() - startedAt, [...left, ...remains]);
   }
 
-  /** In step with the faults, so that there is something in hand at each of them. */
+  /**
+   * In step with the faults, so that there is something in hand at each of them, and something left to show
+   * that work goes on after the last one.
+   */
   async #produce(): Promise<void> {
     const { messages } = this.#plan;
     const random = new Random(this.#plan.seed + 1);
-    const ahead = Math.ceil(2 * messages / (this.#faults.length + 1));
+    const share = messages / (this.#faults.length + 2);
     for (let sent = 0; sent < messages;) {
       if (this.#signal?.aborted) return;
-      const due = ahead + messages * (this.#faultsDone + this.#gone) / (this.#faults.length + 1);
+      const due = share * (2 + this.#faultsDone + this.#gone);
       if (sent >= due && !this.#over) {
         await pause(2);
         continue;
