@@ -30,6 +30,7 @@ import {
   ENQUEUES,
   type LeasedTest,
   MODES,
+  pause,
   payloads,
   SCRIPTS,
   take,
@@ -37,7 +38,6 @@ import {
 } from "./leased_support.ts";
 import { commandsDuring, eventually } from "./support.ts";
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 type Kind = typeof TypeError | typeof RangeError;
 
 /** Runs this part of the suite. */

@@ -27,13 +27,12 @@ import {
   type LeasedFixture,
   type LeasedTest,
   MODES,
+  pause,
   payloads,
   SCRIPTS,
   take,
 } from "./leased_support.ts";
 import { commandsDuring, eventually } from "./support.ts";
-
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** Runs this part of the suite. */
 export function leasedLogsContract(name: string, test: LeasedTest): void {

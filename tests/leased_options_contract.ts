@@ -20,12 +20,12 @@ import {
   type LeasedFixture,
   type LeasedTest,
   MODES,
+  pause,
   take,
   waitMs,
 } from "./leased_support.ts";
 import { commandsDuring, eventually } from "./support.ts";
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const NONE = { ready: 0, leased: 0, delayed: 0, dead: 0 };
 
 /** Runs this part of the suite. */

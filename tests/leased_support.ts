@@ -75,7 +75,7 @@ export const MODES = ["polling", "blocking"] as const;
 /** How long a consumer waits in a mode. */
 export const waitMs = (mode: Mode) => mode === "blocking" ? 2_000 : 0;
 /** Waits. */
-export const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+export const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 /** A request that runs a script, other than the one by which a queue is listed: that comes when it comes. */
 export const SCRIPTS = /\bEVAL(SHA)?\r\n(?![^]*queue:registry)/i;
 /** A request that enqueues. */

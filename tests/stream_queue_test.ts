@@ -15,14 +15,21 @@ import {
 } from "@std/assert";
 import { connect, type ConnectedClient, StreamQueue, Worker } from "@workshop/redis-patterns";
 import { queueKeys } from "../redis/keys.ts";
-import { drain, leasedTests, MODES, payloads, take, waitMs } from "./leased_support.ts";
+import {
+  drain,
+  leasedTests,
+  MODES,
+  pause,
+  payloads,
+  take,
+  text,
+  waitMs,
+} from "./leased_support.ts";
 import { eventually, serverTest } from "./support.ts";
 
 const GROUP = "workers";
 const NONE = { ready: 0, leased: 0, delayed: 0, dead: 0 };
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i);
-const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const test = leasedTests((client, name, options) => new StreamQueue(client, name, options));
 
